@@ -1,0 +1,65 @@
+"""What can go wrong at a venue, split by who must act next (never by a library's class)."""
+
+from controlplane.kernel.errors import ControlPlaneError
+
+
+class VenueError(ControlPlaneError):
+    """Any trouble with a venue. The message is redacted before it gets here."""
+
+    code = "venue_error"
+
+
+class VenueRejected(VenueError):
+    """Definitive: the venue understood and refused. `venue_code` is its own code."""
+
+    code = "venue_rejected"
+
+    def __init__(self, venue_code: str, message: str) -> None:
+        super().__init__(message, details={"venueCode": venue_code})
+        self.venue_code = venue_code
+
+
+class OrderNotFound(VenueRejected):
+    """The venue does not know the order. Just after a send this proves nothing."""
+
+    code = "order_not_found"
+
+
+class NotSent(VenueError):
+    """Proven: not one byte of the request reached the venue. Safe to decide anew."""
+
+    code = "not_sent"
+
+
+class RateLimited(VenueError):
+    """The venue refused to look at the request; nothing was accepted."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message, details={"retryAfter": retry_after})
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(VenueError):
+    """The act may or may not have happened. Only proof closes this; never send again."""
+
+    code = "outcome_unknown"
+
+
+class AuthenticationFailed(VenueError):
+    """The venue refused the key or the signature. Halt the account, tell a person."""
+
+    code = "authentication_failed"
+
+
+class VenueUnavailable(VenueError):
+    """A read did not succeed: what was asked for is unknown, not empty."""
+
+    code = "venue_unavailable"
+
+
+class MissingCredential(VenueError):
+    """The account lacks a key this venue needs, or it has the wrong form."""
+
+    code = "missing_credential"

@@ -1,0 +1,93 @@
+"""What every venue adapter offers. Simulation is a venue too: it implements the same port."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from markets.venues.types import (
+    BalanceReport,
+    BookTop,
+    CancelOrder,
+    FillReport,
+    FundingPayment,
+    FundingQuote,
+    InstrumentReport,
+    MarketEvent,
+    OrderReport,
+    PositionReport,
+    PrivateEvent,
+    SubmitOrder,
+)
+
+
+class MarketClient(Protocol):
+    """Public data over HTTP. Every method raises VenueUnavailable or RateLimited on failure."""
+
+    async def instruments(self) -> Sequence[InstrumentReport]: ...
+
+    async def book_tops(self, venue_symbols: Sequence[str]) -> Sequence[BookTop]: ...
+
+    async def funding_quotes(self) -> Sequence[FundingQuote]: ...
+
+    async def server_time(self) -> datetime: ...
+
+    async def close(self) -> None: ...
+
+
+class ExecutionClient(Protocol):
+    """One account at one venue.
+
+    Reads raise VenueUnavailable, RateLimited or AuthenticationFailed: a failed query is unknown,
+    never empty. `submit` returns only on the venue's own echo of our id with sane numbers;
+    it raises VenueRejected, RateLimited, AuthenticationFailed or NotSent where that is proven,
+    and OutcomeUnknown in every other case. Nothing is ever re-sent.
+    """
+
+    async def balance(self) -> BalanceReport: ...
+
+    async def positions(self) -> Sequence[PositionReport]: ...
+
+    async def open_orders(self) -> Sequence[OrderReport]: ...
+
+    async def order(self, venue_symbol: str, client_order_id: str) -> OrderReport:
+        """Return the order, or raise OrderNotFound."""
+        ...
+
+    async def fills(self, venue_symbol: str, *, since: datetime) -> Sequence[FillReport]: ...
+
+    async def funding_payments(self, *, since: datetime) -> Sequence[FundingPayment]: ...
+
+    async def submit(self, command: SubmitOrder) -> OrderReport: ...
+
+    async def cancel(self, command: CancelOrder) -> OrderReport: ...
+
+    async def cancel_all(self, venue_symbol: str) -> None: ...
+
+    async def set_leverage(self, venue_symbol: str, leverage: Decimal) -> None: ...
+
+    async def open_private_stream(self) -> str:
+        """Return the address of this account's private stream (a listen key made where needed)."""
+        ...
+
+    async def keep_private_stream(self) -> None:
+        """Prolong the private stream; raises VenueRejected when the venue has dropped it."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class MarketSession(Protocol):
+    """A public stream without sockets: frames in, events out. Never raises on a bad frame."""
+
+    def url(self) -> str: ...
+
+    def opening_frames(self) -> Sequence[str]: ...
+
+    def receive(self, frame: str | bytes) -> Sequence[MarketEvent]: ...
+
+
+class PrivateSession(Protocol):
+    """A private stream without sockets. Never raises on a bad frame."""
+
+    def receive(self, frame: str | bytes) -> Sequence[PrivateEvent]: ...

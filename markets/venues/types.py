@@ -1,0 +1,252 @@
+"""What venues tell us and what we ask of them, in our words. Frozen, Decimal, UTC.
+
+Sizes are in the base asset (contract size already applied). A `…Report` is an observation: it
+has been checked for finite, in-range numbers and for the symbol and id asked for, nothing more.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from controlplane.kernel.secrets import Secret
+from controlplane.kernel.units import BaseAmount, Price, QuoteAmount, Ratio
+
+
+class Side(StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        """+1 for a buy, -1 for a sell."""
+        return 1 if self is Side.BUY else -1
+
+
+class OrderType(StrEnum):
+    """`IOC` is a limit order whose rest is cancelled at once; `POST_ONLY` never takes."""
+
+    LIMIT = "limit"
+    MARKET = "market"
+    POST_ONLY = "post-only"
+    IOC = "ioc"
+
+
+class OrderStatus(StrEnum):
+    """A venue order's status, as the venue tells it; `EXPIRED` covers an IOC's unfilled rest."""
+
+    OPEN = "open"
+    PARTIALLY_FILLED = "partially-filled"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+    @property
+    def is_final(self) -> bool:
+        return self not in (OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a venue is: base addresses without a trailing slash."""
+
+    rest: str
+    websocket: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One account's keys. Which are needed depends on the venue (see each adapter)."""
+
+    public_key: Secret = field(default_factory=lambda: Secret(""))
+    api_key: Secret = field(default_factory=lambda: Secret(""))
+    api_secret: Secret = field(default_factory=lambda: Secret(""))
+    passphrase: Secret = field(default_factory=lambda: Secret(""))
+    agent_key: Secret = field(default_factory=lambda: Secret(""))
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentReport:
+    """One linear perpetual as the venue lists it. `min_qty`, `max_qty`, `lot` are base units."""
+
+    venue_symbol: str
+    base: str
+    quote: str
+    contract_size: Decimal
+    tick: Decimal
+    lot: BaseAmount
+    min_qty: BaseAmount
+    max_qty: BaseAmount | None
+    max_market_qty: BaseAmount | None
+    min_notional: QuoteAmount
+    max_leverage: Decimal | None
+    maker_fee: Ratio | None
+    taker_fee: Ratio | None
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceReport:
+    """An account's margin state in its settlement asset. Utilization = initial_margin / equity."""
+
+    asset: str
+    equity: QuoteAmount
+    wallet_balance: QuoteAmount
+    available: QuoteAmount
+    initial_margin: QuoteAmount
+    maintenance_margin: QuoteAmount
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PositionReport:
+    """`size` is signed base, long positive."""
+
+    venue_symbol: str
+    size: BaseAmount
+    entry_price: Price | None
+    mark_price: Price | None
+    unrealized_pnl: QuoteAmount | None
+    liquidation_price: Price | None
+    initial_margin: QuoteAmount | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReport:
+    """`amount` and `filled` are unsigned base; `0 <= filled <= amount` has been checked."""
+
+    venue_symbol: str
+    venue_order_id: str
+    client_order_id: str
+    side: Side
+    status: OrderStatus
+    amount: BaseAmount
+    filled: BaseAmount
+    price: Price | None
+    average_price: Price | None
+    reduce_only: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FillReport:
+    """One trade of ours. `fee` is positive when paid. `trade_id` is unique per instrument."""
+
+    venue_symbol: str
+    trade_id: str
+    venue_order_id: str
+    client_order_id: str | None
+    side: Side
+    amount: BaseAmount
+    price: Price
+    fee: Decimal
+    fee_asset: str
+    is_maker: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FundingPayment:
+    """One funding settlement booked to an account; `amount` is positive when received."""
+
+    venue_symbol: str
+    payment_id: str
+    amount: QuoteAmount
+    asset: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FundingQuote:
+    """The rate of the next settlement as now estimated; positive means longs pay shorts."""
+
+    venue_symbol: str
+    rate: Ratio
+    mark_price: Price
+    next_funding_at: datetime
+    interval_hours: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitOrder:
+    """An order to send once. `amount` is base and a multiple of the lot, `price` of the tick."""
+
+    venue_symbol: str
+    side: Side
+    type: OrderType
+    amount: BaseAmount
+    client_order_id: str
+    price: Price | None = None
+    reduce_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrder:
+    venue_symbol: str
+    client_order_id: str
+
+
+# What a stream says.
+
+
+@dataclass(frozen=True, slots=True)
+class BookTop:
+    """Best bid and ask. `venue_ms` is the venue's clock; `sequence` only grows per symbol."""
+
+    venue_symbol: str
+    bid: Price
+    bid_size: Decimal
+    ask: Price
+    ask_size: Decimal
+    venue_ms: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkPrice:
+    venue_symbol: str
+    mark: Price
+    index: Price | None
+    funding_rate: Ratio | None
+    next_funding_ms: int | None
+    venue_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUpdate:
+    """An order's new state; `fill` is the trade that caused it, if one did."""
+
+    order: OrderReport
+    fill: FillReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountUpdate:
+    """Positions that changed (absolute sizes) and the settlement asset's wallet balance."""
+
+    positions: tuple[PositionReport, ...]
+    wallet_balance: QuoteAmount | None
+    reason: str
+    venue_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A frame we did not believe, and why. `reason` is a short stable code for counters."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """The venue says this stream is over (for instance its listen key expired)."""
+
+    reason: str
+
+
+MarketEvent = BookTop | MarkPrice | Quarantined
+PrivateEvent = OrderUpdate | AccountUpdate | Quarantined | StreamEnded
