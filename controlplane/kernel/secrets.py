@@ -7,10 +7,14 @@ from typing import Final
 
 MASK: Final = "[secret]"
 _PATTERNS: Final = (
-    re.compile(r"(?i)\b(signature|listenKey|apiKey|api_key|secret|passphrase|password|token)"
-               r"(\"?\s*[=:]\s*\"?)[^&\s\"',}]+"),
-    re.compile(r"(?i)(x-mbx-apikey|pf-api-key|authorization|proxy-authorization)"
-               r"(\"?'?\s*[=:]\s*\"?'?)[^\s\"',}]+(?:\s+[A-Za-z0-9+/=._-]{8,})?"),
+    re.compile(
+        r"(?i)\b(signature|listenKey|apiKey|api_key|secret|passphrase|password|token)"
+        r"(\"?\s*[=:]\s*\"?)[^&\s\"',}]+"
+    ),
+    re.compile(
+        r"(?i)(x-mbx-apikey|pf-api-key|authorization|proxy-authorization)"
+        r"(\"?'?\s*[=:]\s*\"?'?)[^\s\"',}]+(?:\s+[A-Za-z0-9+/=._-]{8,})?"
+    ),
     re.compile(r"(://)([^/@\s:]+:)[^/@\s]+(?=@)"),
 )
 
