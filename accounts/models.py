@@ -1,0 +1,515 @@
+"""Accounts at venues, their limits, their egress and the last truth known of them."""
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.choices import (
+    AccountStatus,
+    ProxyScheme,
+    ProxyStatus,
+    RotationPolicy,
+    StopLossAction,
+    SyncStatus,
+)
+from accounts.domain.risk import RiskLimits
+from accounts.querysets import AccountQuerySet, PositionQuerySet
+from controlplane.base import audit
+from controlplane.base.fields import (
+    EnumField,
+    MoneyField,
+    PercentField,
+    PriceField,
+    RatioField,
+    SecretField,
+    SizeField,
+    SlugKey,
+    TextLine,
+    UUIDKey,
+    fingerprint,
+    finite,
+    non_negative,
+    one_of,
+    positive,
+)
+from controlplane.base.models import Entity, Timestamped
+from controlplane.kernel.secrets import Secret
+from markets.models import Instrument, Venue
+from markets.venues.types import Credentials
+
+ACCOUNT_SECRETS = ("public_key", "api_key", "api_secret", "passphrase", "agent_key")
+PROXY_SECRETS = ("auth",)
+
+
+class SecretHolder(models.Model):
+    """A row with encrypted fields; `secrets_fingerprint` lets the audit see that one changed."""
+
+    secrets_fingerprint = models.CharField(
+        _("credentials fingerprint"), max_length=200, blank=True, editable=False
+    )
+    secret_fields: tuple[str, ...] = ()
+
+    class Meta:
+        abstract = True
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return field name -> what people may see of the credential; blank ones left out."""
+        shown = {name: fingerprint(getattr(self, name)) for name in self.secret_fields}
+        return {name: text for name, text in shown.items() if text}
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        for name in self.secret_fields:
+            if isinstance(value := getattr(self, name), str):
+                setattr(self, name, Secret(value))
+        self.secrets_fingerprint = " ".join(
+            f"{name}:{text.split()[-1]}" for name, text in self.fingerprints().items()
+        )
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+
+@audit.track()
+class ProxyProfile(Timestamped):
+    """A pool of proxies and how accounts move between its sessions."""
+
+    profile_id = SlugKey(_("proxy profile"))
+    name = TextLine(_("name"))
+    pool = TextLine(_("pool"), blank=True, help_text=_("What the provider calls this pool."))
+    scheme = EnumField(ProxyScheme, verbose_name=_("scheme"), default=ProxyScheme.HTTP)
+    rotation_policy = EnumField(
+        RotationPolicy, verbose_name=_("rotation"), default=RotationPolicy.ON_FAILURE
+    )
+    rotation_minutes = models.PositiveIntegerField(
+        _("rotate every, minutes"), null=True, blank=True
+    )
+    venues = models.ManyToManyField(
+        Venue,
+        blank=True,
+        related_name="proxy_profiles",
+        verbose_name=_("allowed venues"),
+        help_text=_("None chosen: every venue."),
+    )
+
+    class Meta:
+        verbose_name = _("proxy profile")
+        verbose_name_plural = _("proxy profiles")
+        ordering = ("profile_id",)
+        constraints = (
+            one_of("proxyprofile", "scheme", ProxyScheme),
+            one_of("proxyprofile", "rotation_policy", RotationPolicy),
+            models.CheckConstraint(
+                name="proxyprofile_interval_has_minutes",
+                condition=~Q(rotation_policy=str(RotationPolicy.INTERVAL))
+                | Q(rotation_minutes__gt=0),
+                violation_error_code="rotation_minutes:missing",
+                violation_error_message=_("rotation_minutes must be above zero for this policy."),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.profile_id
+
+
+@audit.track(exclude=(*PROXY_SECRETS, "last_rotation"))
+class ProxySession(SecretHolder, Timestamped):
+    """One exit: an address and the credentials for it."""
+
+    session_id = UUIDKey()
+    proxy_profile = models.ForeignKey(
+        ProxyProfile, models.PROTECT, related_name="sessions", verbose_name=_("proxy profile")
+    )
+    ip = models.GenericIPAddressField(_("address"))
+    port = models.PositiveIntegerField(
+        _("port"), validators=[MinValueValidator(1), MaxValueValidator(65535)]
+    )
+    auth = SecretField(_("credentials"), help_text=_("user:password"))
+    last_rotation = models.DateTimeField(_("last rotation"), null=True, blank=True)
+    status = EnumField(ProxyStatus, verbose_name=_("status"), default=ProxyStatus.ACTIVE)
+
+    secret_fields = PROXY_SECRETS
+
+    class Meta:
+        verbose_name = _("proxy session")
+        verbose_name_plural = _("proxy sessions")
+        ordering = ("session_id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("proxy_profile", "ip", "port"), name="proxysession_unique_exit"
+            ),
+            one_of("proxysession", "status", ProxyStatus),
+            models.CheckConstraint(
+                name="proxysession_port_range",
+                condition=Q(port__gte=1, port__lte=65535),
+                violation_error_code="port:range",
+                violation_error_message=_("port must be between 1 and 65535."),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.ip}:{self.port}"
+
+    def url(self) -> Secret:
+        """Return the proxy address with its credentials."""
+        auth = self.auth.reveal()
+        return Secret(
+            f"{self.proxy_profile.scheme}://{auth + '@' if auth else ''}{self.ip}:{self.port}"
+        )
+
+
+@audit.track()
+class StopLossConfig(Timestamped):
+    """When to stop losing, and what to do then. Percentages are of equity."""
+
+    stop_loss_config_id = SlugKey(_("stop-loss config"))
+    name = TextLine(_("name"))
+    max_daily_drawdown_percent = PercentField(_("day's drawdown, %"), null=True, blank=True)
+    max_peak_drawdown_percent = PercentField(_("drawdown from peak, %"), null=True, blank=True)
+    max_position_loss = MoneyField(_("loss per position, USD"), null=True, blank=True)
+    confirmations = models.PositiveSmallIntegerField(
+        _("confirmations"), default=3, help_text=_("Readings in a row, so one tick never trips.")
+    )
+    action = EnumField(StopLossAction, verbose_name=_("action"), default=StopLossAction.PAUSE)
+    cool_down_seconds = models.PositiveIntegerField(_("cool-down, s"), default=3600)
+
+    class Meta:
+        verbose_name = _("stop-loss config")
+        verbose_name_plural = _("stop-loss configs")
+        ordering = ("stop_loss_config_id",)
+        constraints = (
+            one_of("stoploss", "action", StopLossAction),
+            *positive("stoploss", "max_daily_drawdown_percent", "max_peak_drawdown_percent"),
+            *positive("stoploss", "max_position_loss", "confirmations"),
+            models.CheckConstraint(
+                name="stoploss_percent_range",
+                condition=(
+                    Q(max_daily_drawdown_percent__isnull=True)
+                    | Q(max_daily_drawdown_percent__lte=100)
+                )
+                & (
+                    Q(max_peak_drawdown_percent__isnull=True)
+                    | Q(max_peak_drawdown_percent__lte=100)
+                ),
+                violation_error_code="max_daily_drawdown_percent:range",
+                violation_error_message=_("A drawdown must be at most 100 %."),
+            ),
+            models.CheckConstraint(
+                name="stoploss_has_a_rule",
+                condition=Q(max_daily_drawdown_percent__isnull=False)
+                | Q(max_peak_drawdown_percent__isnull=False)
+                | Q(max_position_loss__isnull=False),
+                violation_error_code="max_daily_drawdown_percent:missing",
+                violation_error_message=_("Set at least one limit."),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.stop_loss_config_id
+
+
+@audit.track(exclude=ACCOUNT_SECRETS)
+class ExchangeAccount(SecretHolder, Timestamped):
+    """One account at one venue, with its target band and its keys.
+
+    Which credentials a venue needs: Binance apiKey and apiSecret; Aster publicKey (login wallet)
+    and agentKey (signer's key); Pacifica publicKey (main wallet), agentKey, and an optional
+    apiKey that only raises the rate limit.
+    """
+
+    account_id = SlugKey(_("account"))
+    exchange = models.ForeignKey(
+        Venue,
+        models.PROTECT,
+        related_name="accounts",
+        verbose_name=_("exchange"),
+        db_column="exchange",
+    )
+    account_name = TextLine(_("account name"))
+    public_key = SecretField(_("public key"))
+    api_key = SecretField(_("API key"))
+    api_secret = SecretField(_("API secret"))
+    passphrase = SecretField(_("passphrase"))
+    agent_key = SecretField(_("agent key"))
+    proxy_profile = models.ForeignKey(
+        ProxyProfile,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="accounts",
+        verbose_name=_("proxy profile"),
+    )
+    proxy_session = models.ForeignKey(
+        ProxySession,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="accounts",
+        verbose_name=_("proxy session"),
+        editable=False,
+    )
+    utilization_target_min = RatioField(_("utilization from"), default="0.5")
+    utilization_target_max = RatioField(_("utilization to"), default="0.8")
+    delta_threshold = SizeField(_("delta threshold, BTC"), default="0.0005")
+    max_position_value = MoneyField(_("largest position value, USD"))
+    stop_loss_config = models.ForeignKey(
+        StopLossConfig,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="accounts",
+        verbose_name=_("stop-loss config"),
+    )
+    status = EnumField(AccountStatus, verbose_name=_("status"), default=AccountStatus.ACTIVE)
+    sync_interval_seconds = models.PositiveIntegerField(
+        _("sync every, s"),
+        default=15,
+        validators=[MinValueValidator(1), MaxValueValidator(86_400)],
+    )
+
+    secret_fields = ACCOUNT_SECRETS
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("exchange account")
+        verbose_name_plural = _("exchange accounts")
+        ordering = ("account_id",)
+        permissions = (
+            ("sync_exchangeaccount", "Can sync an account now"),
+            ("pause_exchangeaccount", "Can pause an account"),
+            ("resume_exchangeaccount", "Can resume an account"),
+        )
+        constraints = (
+            one_of("account", "status", AccountStatus),
+            *positive("account", "delta_threshold", "max_position_value", "sync_interval_seconds"),
+            *positive("account", "utilization_target_min", "utilization_target_max"),
+            models.CheckConstraint(
+                name="account_band_ordered",
+                condition=Q(utilization_target_min__lt=F("utilization_target_max"))
+                & Q(utilization_target_max__lte=1),
+                violation_error_code="utilization_target_min:band_inverted",
+                violation_error_message=_(
+                    "utilization_target_min must be below utilization_target_max, which is at "
+                    "most 1."
+                ),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.account_id
+
+    def clean(self) -> None:
+        super().clean()
+        allowed = self.proxy_profile.venues if self.proxy_profile else None
+        if (
+            self.exchange_id
+            and allowed is not None
+            and allowed.exists()
+            and not allowed.filter(pk=self.exchange_id).exists()
+        ):
+            raise ValidationError(
+                {
+                    "proxy_profile": ValidationError(
+                        _("%(profile)s may not be used for %(venue)s."),
+                        code="venue_not_allowed",
+                        params={"profile": self.proxy_profile_id, "venue": self.exchange_id},
+                    )
+                }
+            )
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        """Save the row; a new account gets its risk envelope and its (unknown) state with it."""
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            RiskEnvelope.objects.get_or_create(account=self)
+            AccountState.objects.get_or_create(account=self)
+
+    def credentials(self) -> Credentials:
+        """Return the keys, for the one place that signs."""
+        return Credentials(
+            public_key=self.public_key,
+            api_key=self.api_key,
+            api_secret=self.api_secret,
+            passphrase=self.passphrase,
+            agent_key=self.agent_key,
+        )
+
+
+@audit.track()
+class RiskEnvelope(Timestamped):
+    """The limits of one account; made with it."""
+
+    envelope_id = UUIDKey()
+    account = models.OneToOneField(
+        ExchangeAccount, models.CASCADE, related_name="risk_envelope", verbose_name=_("account")
+    )
+    max_drawdown_percent = PercentField(_("largest drawdown, %"), default=10)
+    max_leverage = RatioField(_("largest leverage"), default=5)
+    delta_threshold = SizeField(
+        _("delta threshold, BTC"), null=True, blank=True, help_text=_("Empty: the account's own.")
+    )
+    slippage_tolerance = PercentField(_("slippage tolerance, %"), default="0.5")
+    emergency_stop_loss_seconds = models.PositiveIntegerField(
+        _("emergency stop within, s"), default=30
+    )
+
+    class Meta:
+        verbose_name = _("risk envelope")
+        verbose_name_plural = _("risk envelopes")
+        ordering = ("account_id",)
+        constraints = (
+            *positive("envelope", "max_drawdown_percent", "max_leverage", "delta_threshold"),
+            *positive("envelope", "slippage_tolerance", "emergency_stop_loss_seconds"),
+            models.CheckConstraint(
+                name="envelope_drawdown_range",
+                condition=Q(max_drawdown_percent__lte=100),
+                violation_error_code="max_drawdown_percent:range",
+                violation_error_message=_("max_drawdown_percent must be at most 100."),
+            ),
+            models.CheckConstraint(
+                name="envelope_slippage_range",
+                condition=Q(slippage_tolerance__lte=20),
+                violation_error_code="slippage_tolerance:range",
+                violation_error_message=_("slippage_tolerance must be at most 20 %."),
+            ),
+            models.CheckConstraint(
+                name="envelope_leverage_range",
+                condition=Q(max_leverage__lte=200),
+                violation_error_code="max_leverage:range",
+                violation_error_message=_("max_leverage must be at most 200."),
+            ),
+            models.CheckConstraint(
+                name="envelope_stop_range",
+                condition=Q(emergency_stop_loss_seconds__lte=3600),
+                violation_error_code="emergency_stop_loss_seconds:range",
+                violation_error_message=_("emergency_stop_loss_seconds must be at most 3600."),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.account_id
+
+    def limits(self) -> RiskLimits:
+        """Return the envelope as the value the risk rules work on."""
+        return RiskLimits(
+            max_position_value=self.account.max_position_value,
+            max_leverage=self.max_leverage,
+            max_drawdown_percent=self.max_drawdown_percent,
+            slippage_tolerance_percent=self.slippage_tolerance,
+            delta_threshold=(
+                self.account.delta_threshold
+                if self.delta_threshold is None
+                else self.delta_threshold
+            ),
+        )
+
+
+class AccountSyncJob(Entity):
+    """One attempt to read an account; what failed stays unknown, never zero."""
+
+    sync_job_id = UUIDKey()
+    account = models.ForeignKey(ExchangeAccount, models.CASCADE, related_name="sync_jobs")
+    proxy_session = models.ForeignKey(
+        ProxySession, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    status = EnumField(SyncStatus, verbose_name=_("status"), default=SyncStatus.RUNNING)
+    started_at = models.DateTimeField(_("started at"))
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    duration_ms = models.PositiveIntegerField(_("duration, ms"), null=True, blank=True)
+    positions_seen = models.PositiveIntegerField(_("positions"), null=True, blank=True)
+    open_orders_seen = models.PositiveIntegerField(_("open orders"), null=True, blank=True)
+    fills_added = models.PositiveIntegerField(_("new fills"), null=True, blank=True)
+    error = models.TextField(_("error"), blank=True)
+
+    class Meta:
+        verbose_name = _("account sync job")
+        verbose_name_plural = _("account sync jobs")
+        ordering = ("-sync_job_id",)
+        constraints = (one_of("syncjob", "status", SyncStatus),)
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.status}"
+
+
+class AccountState(Entity):
+    """The last truth known of an account. Null means unknown."""
+
+    account = models.OneToOneField(
+        ExchangeAccount, models.CASCADE, primary_key=True, related_name="state"
+    )
+    settlement_asset = models.CharField(_("asset"), max_length=20, blank=True)
+    equity = MoneyField(_("equity"), null=True, blank=True)
+    wallet_balance = MoneyField(_("wallet balance"), null=True, blank=True)
+    available = MoneyField(_("available"), null=True, blank=True)
+    initial_margin = MoneyField(_("initial margin"), null=True, blank=True)
+    maintenance_margin = MoneyField(_("maintenance margin"), null=True, blank=True)
+    balance_at = models.DateTimeField(_("balance read at"), null=True, blank=True)
+    positions_at = models.DateTimeField(_("positions read at"), null=True, blank=True)
+    orders_at = models.DateTimeField(_("orders read at"), null=True, blank=True)
+    fills_at = models.DateTimeField(_("fills read until"), null=True, blank=True)
+    open_orders = models.PositiveIntegerField(_("open orders"), null=True, blank=True)
+    stream_at = models.DateTimeField(_("private stream heard at"), null=True, blank=True)
+    last_error = models.TextField(_("last error"), blank=True)
+
+    class Meta:
+        verbose_name = _("account state")
+        verbose_name_plural = _("account states")
+        constraints = (
+            *finite("accountstate", "equity", "wallet_balance", "available"),
+            *non_negative("accountstate", "initial_margin", "maintenance_margin"),
+        )
+
+    def __str__(self) -> str:
+        return self.account_id
+
+
+class Position(Entity):
+    """One account's holding of one instrument; `size` is signed base, long positive."""
+
+    position_id = UUIDKey()
+    account = models.ForeignKey(ExchangeAccount, models.CASCADE, related_name="positions")
+    instrument = models.ForeignKey(Instrument, models.PROTECT, related_name="positions")
+    sandbox = models.BooleanField(_("sandbox"), default=False)
+    size = SizeField(_("size"))
+    entry_price = PriceField(_("entry price"), null=True, blank=True)
+    mark_price = PriceField(_("mark price"), null=True, blank=True)
+    unrealized_pnl = MoneyField(_("unrealised result"), null=True, blank=True)
+    liquidation_price = PriceField(_("liquidation price"), null=True, blank=True)
+    initial_margin = MoneyField(_("initial margin"), null=True, blank=True)
+    observed_at = models.DateTimeField(_("observed at"))
+
+    objects = PositionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("position")
+        verbose_name_plural = _("positions")
+        ordering = ("account_id", "instrument_id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("account", "instrument", "sandbox"), name="position_unique"
+            ),
+            *finite("position", "size", "unrealized_pnl"),
+            *positive("position", "entry_price", "mark_price", "liquidation_price"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.size}"
+
+
+class EquitySample(Entity):
+    """Equity of an account at one time; the series drawdown is measured on."""
+
+    sample_id = UUIDKey()
+    account = models.ForeignKey(ExchangeAccount, models.CASCADE, related_name="equity_samples")
+    equity = MoneyField(_("equity"))
+    utilization = RatioField(_("utilization"), null=True, blank=True)
+    at = models.DateTimeField(_("time"))
+
+    class Meta:
+        verbose_name = _("equity sample")
+        verbose_name_plural = _("equity samples")
+        ordering = ("-sample_id",)
+        indexes = (models.Index(fields=("account", "-at"), name="equity_account_time"),)
+        constraints = finite("equitysample", "equity", "utilization")
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.equity}"

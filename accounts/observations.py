@@ -1,0 +1,54 @@
+"""What was seen at a venue, told to whoever keeps the record of it.
+
+Fills, orders and hedges are kept by apps to the right of this one, so syncs and private streams
+publish here and the composition root subscribes. Handlers run in the publisher's thread, one
+after the other, outside any transaction of the publisher.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from markets.venues.types import FillReport, OrderReport
+
+
+@dataclass(frozen=True, slots=True)
+class FillsSeen:
+    """Trades of an account, new or seen before."""
+
+    account_id: str
+    fills: Sequence[FillReport]
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersSeen:
+    """Orders of an account. `all_open` means: these are all its open orders at `at`."""
+
+    account_id: str
+    orders: Sequence[OrderReport]
+    all_open: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountMoved:
+    """The positions or the margin of an account were written anew."""
+
+    account_id: str
+
+
+Observation = FillsSeen | OrdersSeen | AccountMoved
+Handler = Callable[[Observation], None]
+_handlers: list[Handler] = []
+
+
+def subscribe(handler: Handler) -> None:
+    """Call `handler` for every later observation; a second registration changes nothing."""
+    if handler not in _handlers:
+        _handlers.append(handler)
+
+
+def publish(observation: Observation) -> None:
+    """Hand the observation to every handler."""
+    for handler in _handlers:
+        handler(observation)

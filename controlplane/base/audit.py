@@ -1,0 +1,85 @@
+"""Who changed what, through which door, and why.
+
+Two layers. Database triggers (django-pghistory) write every change of a tracked model, whoever
+makes it, as append-only rows; `context()` gives those rows the actor, the surface, the reason
+and the registered action. A change without a context was made outside the product (raw SQL).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeVar
+from uuid import UUID
+
+import pghistory
+from django.db import models
+
+from controlplane.kernel.ids import uuid7
+
+ModelT = TypeVar("ModelT", bound=type[models.Model])
+
+
+class Surface(StrEnum):
+    """The door a change came through."""
+
+    ADMIN = "admin"
+    API = "api"
+    JOB = "job"
+    COMMAND = "command"
+    FEED = "feed"
+    SENTINEL = "sentinel"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts. `name` is a user name, or the program's part for machines."""
+
+    name: str
+    surface: Surface
+    user_id: int | None = None
+    request_id: UUID = field(default_factory=uuid7)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A registered kind of change, such as `account.paused`."""
+
+    code: str
+    label: str
+
+
+_actions: dict[str, Action] = {}
+
+
+def register(code: str, *, label: str) -> Action:
+    """Register an action code; raises ValueError when it is taken."""
+    if code in _actions:
+        raise ValueError(f"The action {code} is registered twice.")
+    _actions[code] = Action(code, label)
+    return _actions[code]
+
+
+CREATED = register("created", label="Created")
+CHANGED = register("changed", label="Changed")
+DELETED = register("deleted", label="Deleted")
+
+
+def track(*, exclude: tuple[str, ...] = ()) -> Callable[[ModelT], ModelT]:
+    """Keep every insert, update and delete of a model; `exclude` names its secret columns."""
+    decorator: Callable[[ModelT], ModelT] = pghistory.track(exclude=list(exclude))
+    return decorator
+
+
+@contextmanager
+def context(action: Action, *, actor: Actor, reason: str = "") -> Iterator[None]:
+    """Give every tracked change made inside the block its actor, surface and reason."""
+    with pghistory.context(
+        action=action.code,
+        actor=actor.name,
+        user=actor.user_id,
+        surface=actor.surface.value,
+        reason=reason,
+        request=str(actor.request_id),
+    ):
+        yield

@@ -1,0 +1,148 @@
+"""Jobs for the django-q2 workers: classes with a record of each run.
+
+The queue delivers at least once and in no order, so a job carries ids only and wins a database
+claim before it acts. `run` may raise a ControlPlaneError for expected trouble; anything else is
+a bug of ours and recorded as such. Nothing raised ever reaches the queue's own tables.
+"""
+
+import logging
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from django.utils import timezone
+from django_q.models import Schedule
+from django_q.tasks import async_task
+
+from controlplane.base.audit import Actor, Surface
+from controlplane.kernel.errors import ControlPlaneError
+from controlplane.kernel.secrets import redact
+
+logger = logging.getLogger(__name__)
+
+ENTRY = "controlplane.base.jobs.execute"
+
+
+class JobRunner:
+    """One kind of job. Subclass, implement `run`, and register with `@job`."""
+
+    name: ClassVar[str]
+    cluster: ClassVar[str]
+    every: ClassVar[timedelta | None]
+
+    def __init__(self) -> None:
+        self.actor = Actor(name=self.name, surface=Surface.JOB)
+
+    def run(self, **ids: str) -> None:
+        """Do the work; the arguments are ids."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome:
+    """How a run ended: `success`, `failed` (expected trouble) or `errored` (a bug)."""
+
+    status: str
+    duration_ms: int
+    error: str
+
+
+class JobRecorder(Protocol):
+    """Keeps the record of runs."""
+
+    def started(
+        self,
+        *,
+        job: str,
+        cluster: str,
+        worker: str,
+        arguments: Mapping[str, str],
+        queued_at: datetime | None,
+    ) -> Any: ...
+
+    def finished(self, run: Any, outcome: JobOutcome) -> None: ...
+
+
+JobT = TypeVar("JobT", bound=type[JobRunner])
+registry: dict[str, type[JobRunner]] = {}
+_recorders: list[JobRecorder] = []
+
+
+def job(
+    *, name: str, cluster: str = "sync", every: timedelta | None = None
+) -> Callable[[JobT], JobT]:
+    """Register a job under `name`; `every` (whole minutes) also gives it a schedule."""
+
+    def decorator(runner: JobT) -> JobT:
+        if name in registry:
+            raise ValueError(f"The job {name} is registered twice.")
+        runner.name, runner.cluster, runner.every = name, cluster, every
+        registry[name] = runner
+        return runner
+
+    return decorator
+
+
+def record_with(recorder: JobRecorder) -> None:
+    """Make `recorder` keep the record of runs; the last one registered wins."""
+    _recorders[:] = [recorder]
+
+
+def enqueue(runner: type[JobRunner], **ids: str) -> None:
+    """Queue a run. Inside a transaction it is queued when, and only if, that commits."""
+    async_task(
+        ENTRY,
+        runner.name,
+        ids,
+        timezone.now().isoformat(),
+        task_name=runner.name,
+        cluster=runner.cluster,
+    )
+
+
+def execute(name: str, ids: dict[str, str], queued_at: str | None = None) -> None:
+    """Run a registered job and record it: the only function the queue ever calls."""
+    runner = registry[name]
+    started = time.monotonic()
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    recorder = _recorders[0]
+    run = recorder.started(
+        job=name,
+        cluster=runner.cluster,
+        worker=worker,
+        arguments=ids,
+        queued_at=datetime.fromisoformat(queued_at) if queued_at else None,
+    )
+    status, error = "success", ""
+    try:
+        runner().run(**ids)
+    except ControlPlaneError as trouble:
+        status, error = "failed", redact(f"{trouble.code}: {trouble.message}")
+    except Exception:
+        status, error = "errored", redact(traceback.format_exc())
+        logger.exception("The job %s broke.", name)
+    duration = int((time.monotonic() - started) * 1000)
+    recorder.finished(run, JobOutcome(status, duration, error[-4000:]))
+
+
+def schedules_upsert() -> None:
+    """Bring the queue's schedules in line with the registered jobs."""
+    for name, runner in registry.items():
+        if runner.every is not None:
+            Schedule.objects.update_or_create(
+                name=name,
+                defaults={
+                    "func": ENTRY,
+                    "args": repr((name, {})),
+                    "schedule_type": Schedule.MINUTES,
+                    "minutes": max(1, int(runner.every.total_seconds() // 60)),
+                    "cluster": runner.cluster,
+                    "repeats": -1,
+                },
+            )
+    Schedule.objects.filter(func=ENTRY).exclude(name__in=registry).delete()

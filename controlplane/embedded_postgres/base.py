@@ -1,0 +1,16 @@
+"""Django database backend: PostgreSQL on the embedded server, started when first needed."""
+
+from typing import Any
+
+from django.db.backends.postgresql import base
+
+from controlplane.embedded_postgres import DATABASE_NAME, server
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Connects to the embedded server and starts it first when it does not run."""
+
+    def get_connection_params(self) -> dict[str, Any]:
+        parameters = super().get_connection_params()
+        address = server.running(self.settings_dict["DATA_DIR"], DATABASE_NAME)
+        return {**parameters, "host": address["host"]}

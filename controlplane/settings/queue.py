@@ -1,0 +1,43 @@
+"""django-q2: two clusters, so a slow sync never delays a hedge.
+
+Delivery is at least once. A hedge task is acknowledged even when it fails and is never tried
+again by the queue: trying again is a new decision. `retry` must exceed any run time.
+"""
+
+from typing import Any
+
+from controlplane.settings.env import env
+
+Q_CLUSTER: dict[str, Any] = {
+    "name": "sync",
+    "orm": "default",
+    "workers": env.int("SYNC_WORKERS", default=1),
+    "poll": 0.2,
+    "timeout": 120,
+    "retry": 600,
+    "max_attempts": 3,
+    "ack_failures": True,
+    "catch_up": False,
+    # Successes are recorded by our own JobRun; -1 keeps the queue from storing and pruning them.
+    "save_limit": -1,
+    "queue_limit": 20,
+    "bulk": 1,
+    "recycle": 5000,
+    "label": "Jobs",
+    "ALT_CLUSTERS": {
+        "hedge": {
+            "workers": env.int("HEDGE_WORKERS", default=2),
+            "poll": 0.05,
+            "timeout": 60,
+            "retry": 240,
+            "max_attempts": 1,
+            "ack_failures": True,
+            "catch_up": False,
+            "save_limit": -1,
+            "queue_limit": 20,
+            "recycle": 5000,
+            # Only the sync cluster looks at schedules.
+            "scheduler": False,
+        }
+    },
+}

@@ -1,0 +1,194 @@
+"""Hedges, the fills that made them, and where our record differs from a venue's."""
+
+import pgtrigger
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import ExchangeAccount
+from controlplane.base.fields import (
+    AssetField,
+    DocumentField,
+    EnumField,
+    PriceField,
+    SizeField,
+    UUIDKey,
+    finite,
+    one_of,
+    positive,
+)
+from controlplane.base.models import Entity
+from hedging.choices import BreakKind, BreakStatus, HedgeResult, TriggerReason
+from hedging.querysets import ExecutionQuerySet, FillQuerySet
+from markets.models import Instrument
+from markets.venues.types import Side
+from strategies.models import OrderIntent
+
+
+class HedgeExecution(Entity):
+    """One decision to hedge and what came of it. `result` is null while it runs.
+
+    Deltas are BTC-equivalent, long positive. `book` is the book's key (see the book selector),
+    `symbol` the asset it neutralizes, `orders` the plan as it was decided.
+    """
+
+    execution_id = UUIDKey()
+    book = models.CharField(_("book"), max_length=80)
+    symbol = AssetField(_("symbol"))
+    primary_account = models.ForeignKey(
+        ExchangeAccount,
+        models.PROTECT,
+        related_name="primary_hedges",
+        verbose_name=_("primary account"),
+    )
+    hedge_account = models.ForeignKey(
+        ExchangeAccount,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="hedges",
+        verbose_name=_("hedge account"),
+    )
+    delta_before = SizeField(_("delta before, BTC"))
+    delta_after = SizeField(_("delta after, BTC"), null=True, blank=True)
+    threshold = SizeField(_("threshold, BTC"))
+    orders = DocumentField(_("orders"), default=list, blank=True)
+    decision_inputs = DocumentField(_("decision inputs"), default=dict, blank=True)
+    trigger_reason = EnumField(TriggerReason, verbose_name=_("trigger"))
+    decision_mid = PriceField(_("mid at decision"), null=True, blank=True)
+    slippage_bp = SizeField(_("slippage, bp"), null=True, blank=True)
+    seconds_out_of_band = SizeField(_("seconds out of band"), null=True, blank=True)
+    duration_ms = models.PositiveIntegerField(_("duration, ms"), null=True, blank=True)
+    result = EnumField(HedgeResult, verbose_name=_("result"), null=True, blank=True)
+    reason = models.TextField(_("reason"), blank=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    intents = models.ManyToManyField(
+        OrderIntent, related_name="hedge_executions", verbose_name=_("intents"), blank=True
+    )
+
+    objects = ExecutionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("hedge execution")
+        verbose_name_plural = _("hedge executions")
+        ordering = ("-execution_id",)
+        permissions = (("hedge_book", "Can hedge a book now"),)
+        indexes = (models.Index(fields=("book", "-execution_id"), name="hedge_book_recent"),)
+        constraints = (
+            one_of("hedge", "trigger_reason", TriggerReason),
+            one_of("hedge", "result", HedgeResult),
+            *finite("hedge", "delta_before", "delta_after", "slippage_bp"),
+            *positive("hedge", "threshold", "decision_mid"),
+            models.UniqueConstraint(
+                fields=("book", "symbol"),
+                condition=Q(result__isnull=True),
+                name="hedge_one_active_per_book_and_asset",
+            ),
+            models.CheckConstraint(
+                name="hedge_finished_has_result",
+                condition=Q(finished_at__isnull=True, result__isnull=True)
+                | Q(finished_at__isnull=False, result__isnull=False),
+                violation_error_code="result:finished",
+                violation_error_message=_("result and finished_at come together."),
+            ),
+        )
+        triggers = (
+            pgtrigger.Trigger(
+                name="hedge_result_final",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(old__result__isnull=False),
+                func="""
+                    IF NEW.result IS DISTINCT FROM OLD.result
+                       OR NEW.delta_before IS DISTINCT FROM OLD.delta_before
+                       OR NEW.book IS DISTINCT FROM OLD.book
+                    THEN
+                        RAISE EXCEPTION 'hedge %: a finished hedge does not change',
+                            OLD.execution_id USING ERRCODE = 'check_violation';
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
+            pgtrigger.Protect(name="hedge_kept", operation=pgtrigger.Delete),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.book} {self.symbol} {self.delta_before}"
+
+
+class Fill(Entity):
+    """One trade at a venue. `intent` is null for a trade that is not ours (external)."""
+
+    fill_id = UUIDKey()
+    account = models.ForeignKey(ExchangeAccount, models.PROTECT, related_name="fills")
+    instrument = models.ForeignKey(Instrument, models.PROTECT, related_name="fills")
+    intent = models.ForeignKey(
+        OrderIntent, models.PROTECT, null=True, blank=True, related_name="fills"
+    )
+    sandbox = models.BooleanField(_("sandbox"), default=False)
+    trade_id = models.CharField(_("trade id"), max_length=64)
+    venue_order_id = models.CharField(_("venue order id"), max_length=64, blank=True)
+    client_order_id = models.CharField(_("client order id"), max_length=64, blank=True)
+    side = EnumField(Side, verbose_name=_("side"))
+    amount = SizeField(_("amount"))
+    price = PriceField(_("price"))
+    fee = SizeField(_("fee"), default=0)
+    fee_asset = models.CharField(_("fee asset"), max_length=20, blank=True)
+    is_maker = models.BooleanField(_("maker"), default=False)
+    venue_at = models.DateTimeField(_("venue time"))
+    recorded_at = models.DateTimeField(_("recorded at"), auto_now_add=True)
+
+    objects = FillQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("fill")
+        verbose_name_plural = _("fills")
+        ordering = ("-fill_id",)
+        indexes = (models.Index(fields=("account", "-venue_at"), name="fill_account_time"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("account", "instrument", "trade_id"), name="fill_once_per_trade"
+            ),
+            one_of("fill", "side", Side),
+            *positive("fill", "amount", "price"),
+            *finite("fill", "fee"),
+        )
+        triggers = (
+            pgtrigger.Protect(name="fill_kept", operation=pgtrigger.Delete | pgtrigger.Update),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.amount} @ {self.price}"
+
+
+class ReconciliationBreak(Entity):
+    """A difference between our record and a venue's, until somebody or something settles it."""
+
+    break_id = UUIDKey()
+    account = models.ForeignKey(
+        ExchangeAccount, models.PROTECT, related_name="reconciliation_breaks"
+    )
+    instrument = models.ForeignKey(Instrument, models.PROTECT, null=True, blank=True)
+    kind = EnumField(BreakKind, verbose_name=_("kind"))
+    status = EnumField(BreakStatus, verbose_name=_("status"), default=BreakStatus.OPEN)
+    details = DocumentField(_("details"), default=dict, blank=True)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    resolution = models.TextField(_("resolution"), blank=True)
+    opened_at = models.DateTimeField(_("opened at"), auto_now_add=True)
+    closed_at = models.DateTimeField(_("closed at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("reconciliation break")
+        verbose_name_plural = _("reconciliation breaks")
+        ordering = ("-break_id",)
+        constraints = (
+            one_of("break", "kind", BreakKind),
+            one_of("break", "status", BreakStatus),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.kind}"

@@ -1,0 +1,19 @@
+"""Filters on one model of hedging."""
+
+from django.db import models
+
+
+class ExecutionQuerySet(models.QuerySet):  # type: ignore[type-arg]
+    """Hedge executions."""
+
+    def running(self) -> "ExecutionQuerySet":
+        """Hedges that have no result yet."""
+        return self.filter(result__isnull=True)
+
+
+class FillQuerySet(models.QuerySet):  # type: ignore[type-arg]
+    """Fills."""
+
+    def external(self) -> "FillQuerySet":
+        """Trades nobody here asked for."""
+        return self.filter(intent__isnull=True)

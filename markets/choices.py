@@ -1,0 +1,30 @@
+"""Enumerations of the market data model; the values are those on the wire."""
+
+from enum import StrEnum
+
+
+class FeedStatus(StrEnum):
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    FAILING = "failing"
+
+
+class SynthReason(StrEnum):
+    WS_FAILOVER = "ws-failover"
+    HTTP_TIMEOUT = "http-timeout"
+    MANUAL = "manual"
+
+
+class Dialect(StrEnum):
+    """The protocol a venue speaks: which adapter serves it."""
+
+    BINANCE = "binance"
+    ASTER = "aster"
+    PACIFICA = "pacifica"
+    GENERIC = "generic"
+
+
+class VenueEnvironment(StrEnum):
+    LIVE = "live"
+    TESTNET = "testnet"
+    PAPER = "paper"

@@ -1,0 +1,286 @@
+"""Venues, their instruments and what we know of their prices."""
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from controlplane.base import audit
+from controlplane.base.fields import (
+    AssetField,
+    EnumField,
+    MoneyField,
+    PriceField,
+    RatioField,
+    SizeField,
+    SlugKey,
+    TextLine,
+    UUIDKey,
+    finite,
+    non_negative,
+    one_of,
+    positive,
+)
+from controlplane.base.models import Entity, Timestamped
+from markets.choices import Dialect, FeedStatus, SynthReason, VenueEnvironment
+from markets.domain.endpoints import endpoint_problem
+from markets.querysets import FeedQuerySet, InstrumentQuerySet, QuoteQuerySet
+from markets.venues.types import Endpoint
+
+
+@audit.track()
+class Venue(Timestamped):
+    """A place to trade. `venue_id` is the `exchange` of accounts and feeds."""
+
+    venue_id = SlugKey(_("venue"))
+    name = TextLine(_("name"))
+    dialect = EnumField(Dialect, verbose_name=_("dialect"))
+    environment = EnumField(
+        VenueEnvironment, verbose_name=_("environment"), default=VenueEnvironment.LIVE
+    )
+    rest_endpoint = TextLine(_("HTTP endpoint"), help_text=_("Base address, no trailing slash."))
+    ws_endpoint = TextLine(_("websocket endpoint"))
+    is_enabled = models.BooleanField(_("enabled"), default=True)
+
+    class Meta:
+        verbose_name = _("venue")
+        verbose_name_plural = _("venues")
+        ordering = ("venue_id",)
+        constraints = (
+            one_of("venue", "dialect", Dialect),
+            one_of("venue", "environment", VenueEnvironment),
+        )
+
+    def __str__(self) -> str:
+        return self.venue_id
+
+    def clean(self) -> None:
+        super().clean()
+        check_endpoints(
+            self.dialect, rest_endpoint=self.rest_endpoint, ws_endpoint=self.ws_endpoint
+        )
+
+    def endpoint(self) -> Endpoint:
+        """Return the addresses an adapter needs."""
+        return Endpoint(rest=self.rest_endpoint, websocket=self.ws_endpoint)
+
+
+@audit.track()
+class Instrument(Timestamped):
+    """One linear perpetual on one venue. Steps and minima are in base units."""
+
+    instrument_id = UUIDKey()
+    venue = models.ForeignKey(Venue, models.PROTECT, related_name="instruments")
+    venue_symbol = TextLine(_("venue symbol"), max_length=64)
+    symbol = AssetField(_("symbol"), help_text=_("The base asset, such as BTC."))
+    quote_asset = AssetField(_("quote asset"))
+    contract_size = SizeField(_("contract size"))
+    tick = PriceField(_("price tick"))
+    lot = SizeField(_("size step"))
+    min_qty = SizeField(_("smallest size"))
+    max_qty = SizeField(_("largest size"), null=True, blank=True)
+    max_market_qty = SizeField(_("largest market size"), null=True, blank=True)
+    min_notional = MoneyField(_("smallest value"))
+    max_leverage = RatioField(_("largest leverage"), null=True, blank=True)
+    maker_fee = RatioField(_("maker fee"))
+    taker_fee = RatioField(_("taker fee"))
+    is_active = models.BooleanField(_("active"), default=True)
+
+    objects = InstrumentQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("instrument")
+        verbose_name_plural = _("instruments")
+        ordering = ("venue_id", "venue_symbol")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("venue", "venue_symbol"), name="instrument_unique_per_venue"
+            ),
+            *positive("instrument", "contract_size", "tick", "lot", "max_qty"),
+            *positive("instrument", "max_market_qty", "max_leverage"),
+            *non_negative("instrument", "min_qty", "min_notional"),
+            *finite("instrument", "maker_fee", "taker_fee"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.venue_id}:{self.venue_symbol}"
+
+
+@audit.track(exclude=("ws_latency_p95", "http_latency_p95", "last_heartbeat", "status"))
+class MarketDataFeed(Timestamped):
+    """Where a symbol's prices on one venue come from, and how they have been lately."""
+
+    feed_id = SlugKey(_("feed"))
+    exchange = models.ForeignKey(
+        Venue,
+        models.PROTECT,
+        related_name="feeds",
+        verbose_name=_("exchange"),
+        db_column="exchange",
+    )
+    symbol = AssetField(_("symbol"), help_text=_("The base asset, such as BTC."))
+    ws_endpoint = TextLine(
+        _("websocket endpoint"), blank=True, help_text=_("Empty: the venue's own.")
+    )
+    http_endpoint = TextLine(_("HTTP endpoint"), blank=True, help_text=_("Empty: the venue's own."))
+    ws_latency_p95 = models.PositiveIntegerField(_("websocket p95, ms"), null=True, blank=True)
+    http_latency_p95 = models.PositiveIntegerField(_("HTTP p95, ms"), null=True, blank=True)
+    freshness_threshold = models.PositiveIntegerField(_("fresh within, ms"), default=2000)
+    failover_deadline = models.PositiveIntegerField(_("failover within, ms"), default=10000)
+    last_heartbeat = models.DateTimeField(
+        _("last data"), null=True, blank=True, help_text=_("Last data, not the last pong.")
+    )
+    status = EnumField(FeedStatus, verbose_name=_("status"), default=FeedStatus.FAILING)
+    is_enabled = models.BooleanField(_("enabled"), default=True)
+
+    objects = FeedQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("market data feed")
+        verbose_name_plural = _("market data feeds")
+        ordering = ("feed_id",)
+        constraints = (
+            models.UniqueConstraint(fields=("exchange", "symbol"), name="feed_unique_per_symbol"),
+            one_of("feed", "status", FeedStatus),
+            models.CheckConstraint(
+                name="feed_deadlines_ordered",
+                condition=Q(freshness_threshold__gte=50)
+                & Q(failover_deadline__gt=F("freshness_threshold"))
+                & Q(failover_deadline__lte=600_000),
+                violation_error_code="failover_deadline:order",
+                violation_error_message=_(
+                    "failover_deadline must be above freshness_threshold (at least 50 ms) "
+                    "and at most 600000 ms."
+                ),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.feed_id
+
+    def clean(self) -> None:
+        super().clean()
+        if self.exchange_id and (self.ws_endpoint or self.http_endpoint):
+            check_endpoints(
+                self.exchange.dialect,
+                http_endpoint=self.http_endpoint or self.exchange.rest_endpoint,
+                ws_endpoint=self.ws_endpoint or self.exchange.ws_endpoint,
+            )
+
+    def endpoint(self) -> Endpoint:
+        """Return this feed's addresses, the venue's own where it has none."""
+        return Endpoint(
+            rest=self.http_endpoint or self.exchange.rest_endpoint,
+            websocket=self.ws_endpoint or self.exchange.ws_endpoint,
+        )
+
+
+class Quote(Entity):
+    """The latest top of book of a feed. `received_at` is our wall clock at receipt."""
+
+    feed = models.OneToOneField(
+        MarketDataFeed, models.CASCADE, primary_key=True, related_name="quote"
+    )
+    bid = PriceField(_("bid"))
+    ask = PriceField(_("ask"))
+    bid_size = SizeField(_("bid size"))
+    ask_size = SizeField(_("ask size"))
+    mark = PriceField(_("mark"), null=True, blank=True)
+    venue_at = models.DateTimeField(_("venue time"))
+    received_at = models.DateTimeField(_("received at"))
+    sequence = models.BigIntegerField(_("sequence"))
+
+    objects = QuoteQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("quote")
+        verbose_name_plural = _("quotes")
+        constraints = (
+            *positive("quote", "bid", "ask", "mark"),
+            *non_negative("quote", "bid_size", "ask_size"),
+            models.CheckConstraint(
+                name="quote_not_crossed",
+                condition=Q(bid__lt=F("ask")),
+                violation_error_code="bid:crossed",
+                violation_error_message=_("bid must be below ask."),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.feed_id} {self.bid}/{self.ask}"
+
+
+class SynthPriceSnapshot(Entity):
+    """A price made from other feeds, and why it was needed."""
+
+    snapshot_id = UUIDKey()
+    symbol = AssetField(_("symbol"))
+    source_feeds = models.ManyToManyField(MarketDataFeed, related_name="synth_prices")
+    mid_price = PriceField(_("mid price"))
+    bid = PriceField(_("bid"))
+    ask = PriceField(_("ask"))
+    timestamp = models.DateTimeField(_("time"))
+    reason = EnumField(SynthReason, verbose_name=_("reason"))
+
+    class Meta:
+        verbose_name = _("synthetic price")
+        verbose_name_plural = _("synthetic prices")
+        ordering = ("-snapshot_id",)
+        indexes = (models.Index(fields=("symbol", "-timestamp"), name="synth_symbol_time"),)
+        constraints = (
+            *positive("synth", "mid_price", "bid", "ask"),
+            one_of("synth", "reason", SynthReason),
+            models.CheckConstraint(
+                name="synth_not_crossed",
+                condition=Q(bid__lte=F("mid_price")) & Q(mid_price__lte=F("ask")),
+                violation_error_code="mid_price:order",
+                violation_error_message=_("bid, mid_price and ask must be in order."),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.mid_price}"
+
+
+class FundingRate(Entity):
+    """The funding of one instrument at one settlement; positive means longs pay shorts."""
+
+    funding_rate_id = UUIDKey()
+    instrument = models.ForeignKey(Instrument, models.CASCADE, related_name="funding_rates")
+    rate = RatioField(_("rate"), help_text=_("Share of the position's value per interval."))
+    funding_time = models.DateTimeField(_("settles at"))
+    interval_hours = models.PositiveSmallIntegerField(_("interval, hours"))
+    mark_price = PriceField(_("mark price"), null=True, blank=True)
+    observed_at = models.DateTimeField(_("observed at"))
+
+    class Meta:
+        verbose_name = _("funding rate")
+        verbose_name_plural = _("funding rates")
+        ordering = ("-funding_time", "instrument_id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("instrument", "funding_time"), name="funding_rate_unique_per_settlement"
+            ),
+            *finite("fundingrate", "rate"),
+            *positive("fundingrate", "mark_price", "interval_hours"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.instrument_id} {self.rate}"
+
+
+def check_endpoints(dialect: str, **addresses: str) -> None:
+    """Raise ValidationError, by field, for addresses that are not the dialect's own."""
+    problems = {
+        name: endpoint_problem(
+            dialect,
+            address,
+            scheme="ws" if name == "ws_endpoint" else "http",
+            allow_loopback=settings.ALLOW_LOOPBACK_VENUES,
+        )
+        for name, address in addresses.items()
+        if address
+    }
+    if found := {name: problem for name, problem in problems.items() if problem}:
+        raise ValidationError(found)

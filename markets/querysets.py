@@ -1,0 +1,36 @@
+"""Filters and annotations on one model of market data."""
+
+from datetime import datetime, timedelta
+
+from django.db import models
+
+
+class InstrumentQuerySet(models.QuerySet):  # type: ignore[type-arg]
+    """Instruments."""
+
+    def tradable(self, *, venue_id: str, symbol: str) -> "InstrumentQuerySet":
+        """Active contracts of a base asset on a venue, the most usual quote asset first."""
+        return self.filter(venue_id=venue_id, symbol=symbol, is_active=True).order_by(
+            models.Case(
+                models.When(quote_asset="USDT", then=0),
+                models.When(quote_asset="USDC", then=1),
+                default=2,
+            ),
+            "venue_symbol",
+        )
+
+
+class FeedQuerySet(models.QuerySet):  # type: ignore[type-arg]
+    """Market data feeds."""
+
+    def enabled(self) -> "FeedQuerySet":
+        """Feeds that should be running."""
+        return self.filter(is_enabled=True, exchange__is_enabled=True)
+
+
+class QuoteQuerySet(models.QuerySet):  # type: ignore[type-arg]
+    """Latest quotes."""
+
+    def received_since(self, now: datetime, *, max_age: timedelta) -> "QuoteQuerySet":
+        """Quotes received at most `max_age` before `now`."""
+        return self.filter(received_at__gte=now - max_age)

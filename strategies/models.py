@@ -1,0 +1,274 @@
+"""Strategy modules, the accounts they may use and the orders they wish for."""
+
+from decimal import Decimal
+
+import pgtrigger
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import F, Q, Sum
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import ExchangeAccount, ProxySession
+from controlplane.base import audit
+from controlplane.base.fields import (
+    AssetField,
+    DocumentField,
+    EnumField,
+    MoneyField,
+    PercentField,
+    PriceField,
+    RatioField,
+    SizeField,
+    SlugKey,
+    TextLine,
+    UUIDKey,
+    finite,
+    non_negative,
+    one_of,
+    positive,
+)
+from controlplane.base.models import Timestamped
+from markets.models import Instrument
+from markets.venues.types import OrderType, Side
+from strategies import triggers
+from strategies.choices import ModuleStatus
+from strategies.domain import config as config_rules
+from strategies.domain.intent import IntentState, Submission
+from strategies.querysets import IntentQuerySet, ModuleQuerySet
+
+SYSTEM_HEDGE = "system-hedge"
+"""The built-in module that owns hedges of books without a hedge-only module of their own."""
+
+
+@audit.track()
+class StrategyModule(Timestamped):
+    """A strategy with its configuration; dry-run until somebody says otherwise."""
+
+    module_id = SlugKey(_("module"))
+    name = TextLine(_("name"))
+    type = TextLine(
+        _("type"),
+        max_length=64,
+        help_text=_("market-making, funding-arbitrage, hedge-only or a plug-in's name."),
+    )
+    config_schema = DocumentField(_("configuration schema"), default=dict, blank=True)
+    config = DocumentField(_("configuration"), default=dict, blank=True)
+    dry_run_enabled = models.BooleanField(_("dry run"), default=True)
+    max_concurrent_signals = models.PositiveIntegerField(_("signals at once"), default=1)
+    profit_after_fee_target = PercentField(_("profit target after fees, %"), default=0)
+    requires_sandbox = models.BooleanField(_("sandbox only"), default=False)
+    status = EnumField(ModuleStatus, verbose_name=_("status"), default=ModuleStatus.DISABLE)
+
+    objects = ModuleQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("strategy module")
+        verbose_name_plural = _("strategy modules")
+        ordering = ("module_id",)
+        permissions = (
+            ("enable_strategymodule", "Can enable a module"),
+            ("disable_strategymodule", "Can disable a module"),
+        )
+        constraints = (
+            one_of("module", "status", ModuleStatus),
+            *finite("module", "profit_after_fee_target"),
+            *positive("module", "max_concurrent_signals"),
+        )
+
+    def __str__(self) -> str:
+        return self.module_id
+
+    def clean(self) -> None:
+        super().clean()
+        if (problem := config_rules.schema_problem(self.config_schema)) is not None:
+            raise ValidationError({"config_schema": ValidationError(problem, code="schema")})
+        if problems := config_rules.config_problems(self.config, self.config_schema):
+            raise ValidationError(
+                {"config": [ValidationError(text, code="schema") for text in problems[:20]]}
+            )
+
+
+@audit.track()
+class AccountAllocation(Timestamped):
+    """A module may use a share of an account. The shares of one account sum to at most 1."""
+
+    allocation_id = UUIDKey()
+    module = models.ForeignKey(
+        StrategyModule, models.CASCADE, related_name="allocations", verbose_name=_("module")
+    )
+    account = models.ForeignKey(
+        ExchangeAccount, models.CASCADE, related_name="allocations", verbose_name=_("account")
+    )
+    weight = RatioField(_("weight"), default=1)
+    max_concurrent_orders = models.PositiveIntegerField(_("orders at once"), default=10)
+    sandbox_mode = models.BooleanField(_("sandbox"), default=True)
+
+    class Meta:
+        verbose_name = _("account allocation")
+        verbose_name_plural = _("account allocations")
+        ordering = ("module_id", "account_id")
+        constraints = (
+            models.UniqueConstraint(fields=("module", "account"), name="allocation_unique_pair"),
+            *positive("allocation", "weight", "max_concurrent_orders"),
+            models.CheckConstraint(
+                name="allocation_weight_range",
+                condition=Q(weight__lte=1),
+                violation_error_code="weight:range",
+                violation_error_message=_("weight must be at most 1."),
+            ),
+        )
+        triggers = (
+            pgtrigger.Trigger(
+                name="allocation_weights_fit",
+                when=pgtrigger.After,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                timing=pgtrigger.Deferred,
+                func="""
+                    PERFORM 1 FROM accounts_exchangeaccount
+                        WHERE account_id = NEW.account_id FOR NO KEY UPDATE;
+                    IF (SELECT sum(weight) FROM strategies_accountallocation
+                        WHERE account_id = NEW.account_id) > 1
+                    THEN
+                        RAISE EXCEPTION 'allocation weights of account % exceed 1', NEW.account_id
+                            USING ERRCODE = 'check_violation';
+                    END IF;
+                    RETURN NULL;
+                """,
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.module_id} → {self.account_id}"
+
+    def clean(self) -> None:
+        super().clean()
+        if self.account_id and self.weight is not None:
+            self._check_weights()
+        if self.module_id and self.module.requires_sandbox and not self.sandbox_mode:
+            raise ValidationError(
+                {
+                    "sandbox_mode": ValidationError(
+                        _("%(module)s runs in the sandbox only."),
+                        code="sandbox_required",
+                        params={"module": self.module_id},
+                    )
+                }
+            )
+
+    def _check_weights(self) -> None:
+        others = AccountAllocation.objects.filter(account_id=self.account_id).exclude(pk=self.pk)
+        used: Decimal = others.aggregate(total=Sum("weight"))["total"] or Decimal(0)
+        if used + self.weight > 1:
+            raise ValidationError(
+                {
+                    "weight": ValidationError(
+                        _("The weights of %(account)s would sum to %(total)s; at most 1 is left."),
+                        code="weights_exceed_one",
+                        params={"account": self.account_id, "total": used + self.weight},
+                    )
+                }
+            )
+
+
+class OrderIntent(Timestamped):
+    """A wish for one order, sent at most once; trying again is a new intent.
+
+    `amount` is base, unsigned. `claim_fence` counts claims (0 or 1), `claimed_by` names the
+    worker, `signed_at` and `expires_at` bound when the venue may still accept the request.
+    """
+
+    intent_id = UUIDKey()
+    module = models.ForeignKey(
+        StrategyModule, models.PROTECT, related_name="intents", verbose_name=_("module")
+    )
+    account = models.ForeignKey(
+        ExchangeAccount, models.PROTECT, related_name="intents", verbose_name=_("account")
+    )
+    instrument = models.ForeignKey(
+        Instrument, models.PROTECT, related_name="intents", verbose_name=_("instrument")
+    )
+    symbol = AssetField(_("symbol"))
+    side = EnumField(Side, verbose_name=_("side"))
+    type = EnumField(OrderType, verbose_name=_("type"))
+    amount = SizeField(_("amount"))
+    price = PriceField(_("price"), null=True, blank=True)
+    reduce_only = models.BooleanField(_("reduce only"), default=False)
+    sandbox = models.BooleanField(_("sandbox"), default=False)
+    expected_profit_after_fee = MoneyField(
+        _("expected profit after fees, USD"), null=True, blank=True
+    )
+    hedge_pair_intent = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("other leg"),
+    )
+    state = EnumField(IntentState, verbose_name=_("state"), default=IntentState.PENDING)
+    submission = EnumField(Submission, verbose_name=_("submission"), default=Submission.NONE)
+    client_order_id = models.CharField(_("client order id"), max_length=36, unique=True)
+    venue_order_id = models.CharField(_("venue order id"), max_length=64, blank=True)
+    filled_amount = SizeField(_("filled"), default=0)
+    average_price = PriceField(_("average price"), null=True, blank=True)
+    fee = MoneyField(_("fee"), default=0)
+    reason = models.TextField(_("reason"), blank=True)
+    proxy_session = models.ForeignKey(
+        ProxySession, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    claim_fence = models.PositiveIntegerField(_("claims"), default=0)
+    claimed_by = models.CharField(_("claimed by"), max_length=200, blank=True)
+    signed_at = models.DateTimeField(_("signed at"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("venue accepts until"), null=True, blank=True)
+    acknowledged_at = models.DateTimeField(_("acknowledged at"), null=True, blank=True)
+
+    objects = IntentQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("order intent")
+        verbose_name_plural = _("order intents")
+        ordering = ("-intent_id",)
+        indexes = (
+            models.Index(
+                fields=("account", "instrument"),
+                name="intent_in_flight",
+                condition=Q(state__in=["pending", "submitted"]),
+            ),
+            models.Index(fields=("account", "-intent_id"), name="intent_account_recent"),
+            models.Index(fields=("module", "-intent_id"), name="intent_module_recent"),
+        )
+        constraints = (
+            one_of("intent", "side", Side),
+            one_of("intent", "type", OrderType),
+            one_of("intent", "state", IntentState),
+            one_of("intent", "submission", Submission),
+            *positive("intent", "amount", "price", "average_price"),
+            *non_negative("intent", "filled_amount"),
+            *finite("intent", "expected_profit_after_fee", "fee"),
+            models.CheckConstraint(
+                name="intent_never_overfilled",
+                condition=Q(filled_amount__lte=F("amount")),
+                violation_error_code="filled_amount:overfilled",
+                violation_error_message=_("filled_amount must be at most amount."),
+            ),
+            models.CheckConstraint(
+                name="intent_one_claim",
+                condition=Q(claim_fence__lte=1),
+                violation_error_code="claim_fence:range",
+                violation_error_message=_("An intent is claimed once."),
+            ),
+            models.CheckConstraint(
+                name="intent_priced",
+                condition=Q(type="market") | Q(price__isnull=False),
+                violation_error_code="price:missing",
+                violation_error_message=_("price is required unless the type is market."),
+            ),
+        )
+        triggers = (
+            triggers.born_pending(),
+            triggers.legal_moves(),
+            pgtrigger.Protect(name="intent_kept", operation=pgtrigger.Delete),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.amount} {self.symbol} {self.account_id}"

@@ -1,0 +1,28 @@
+"""Filters on one model of strategies."""
+
+from django.db import models
+
+from strategies.domain.intent import TERMINAL_STATES
+
+
+class ModuleQuerySet(models.QuerySet):  # type: ignore[type-arg]
+    """Strategy modules."""
+
+    def enabled(self) -> "ModuleQuerySet":
+        return self.filter(status="enable")
+
+
+class IntentQuerySet(models.QuerySet):  # type: ignore[type-arg]
+    """Order intents."""
+
+    def in_flight(self) -> "IntentQuerySet":
+        """Intents that may still change what we hold."""
+        return self.exclude(state__in=[str(state) for state in TERMINAL_STATES])
+
+    def live(self) -> "IntentQuerySet":
+        """Intents for real venues."""
+        return self.filter(sandbox=False)
+
+    def unknown(self) -> "IntentQuerySet":
+        """Intents whose send may or may not have happened."""
+        return self.filter(submission="unknown")
