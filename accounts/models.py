@@ -509,7 +509,7 @@ class EquitySample(Entity):
         verbose_name_plural = _("equity samples")
         ordering = ("-sample_id",)
         indexes = (models.Index(fields=("account", "-at"), name="equity_account_time"),)
-        constraints = finite("equitysample", "equity", "utilization")
+        constraints = (*finite("equitysample", "equity", "utilization"),)
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.equity}"

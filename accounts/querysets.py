@@ -3,7 +3,7 @@
 from django.db import models
 
 
-class AccountQuerySet(models.QuerySet):  # type: ignore[type-arg]
+class AccountQuerySet(models.QuerySet):
     """Exchange accounts."""
 
     def locked(self) -> "AccountQuerySet":
@@ -15,7 +15,7 @@ class AccountQuerySet(models.QuerySet):  # type: ignore[type-arg]
         return self.filter(exchange__is_enabled=True)
 
 
-class PositionQuerySet(models.QuerySet):  # type: ignore[type-arg]
+class PositionQuerySet(models.QuerySet):
     """Positions."""
 
     def live(self) -> "PositionQuerySet":

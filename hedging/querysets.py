@@ -3,7 +3,7 @@
 from django.db import models
 
 
-class ExecutionQuerySet(models.QuerySet):  # type: ignore[type-arg]
+class ExecutionQuerySet(models.QuerySet):
     """Hedge executions."""
 
     def running(self) -> "ExecutionQuerySet":
@@ -11,7 +11,7 @@ class ExecutionQuerySet(models.QuerySet):  # type: ignore[type-arg]
         return self.filter(result__isnull=True)
 
 
-class FillQuerySet(models.QuerySet):  # type: ignore[type-arg]
+class FillQuerySet(models.QuerySet):
     """Fills."""
 
     def external(self) -> "FillQuerySet":

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.db import models
 
 
-class InstrumentQuerySet(models.QuerySet):  # type: ignore[type-arg]
+class InstrumentQuerySet(models.QuerySet):
     """Instruments."""
 
     def tradable(self, *, venue_id: str, symbol: str) -> "InstrumentQuerySet":
@@ -20,7 +20,7 @@ class InstrumentQuerySet(models.QuerySet):  # type: ignore[type-arg]
         )
 
 
-class FeedQuerySet(models.QuerySet):  # type: ignore[type-arg]
+class FeedQuerySet(models.QuerySet):
     """Market data feeds."""
 
     def enabled(self) -> "FeedQuerySet":
@@ -28,7 +28,7 @@ class FeedQuerySet(models.QuerySet):  # type: ignore[type-arg]
         return self.filter(is_enabled=True, exchange__is_enabled=True)
 
 
-class QuoteQuerySet(models.QuerySet):  # type: ignore[type-arg]
+class QuoteQuerySet(models.QuerySet):
     """Latest quotes."""
 
     def received_since(self, now: datetime, *, max_age: timedelta) -> "QuoteQuerySet":

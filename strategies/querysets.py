@@ -5,14 +5,14 @@ from django.db import models
 from strategies.domain.intent import TERMINAL_STATES
 
 
-class ModuleQuerySet(models.QuerySet):  # type: ignore[type-arg]
+class ModuleQuerySet(models.QuerySet):
     """Strategy modules."""
 
     def enabled(self) -> "ModuleQuerySet":
         return self.filter(status="enable")
 
 
-class IntentQuerySet(models.QuerySet):  # type: ignore[type-arg]
+class IntentQuerySet(models.QuerySet):
     """Order intents."""
 
     def in_flight(self) -> "IntentQuerySet":
