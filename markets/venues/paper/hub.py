@@ -1,0 +1,135 @@
+"""Fan-out to websocket clients: a frame is built once and written to every subscriber's socket.
+
+Frames go straight to the transport, gathered per turn of the event loop, so a burst costs one
+write per client. A client that lets more than `MAX_BUFFER` bytes pile up is cut off.
+"""
+
+import asyncio
+import struct
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+MAX_BUFFER: Final = 8 * 1024 * 1024
+_TEXT_FINAL: Final = 0x81
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Return an unmasked text frame (RFC 6455) that holds all of `payload`."""
+    size = len(payload)
+    if size < 126:
+        return struct.pack("!BB", _TEXT_FINAL, size) + payload
+    if size < 1 << 16:
+        return struct.pack("!BBH", _TEXT_FINAL, 126, size) + payload
+    return struct.pack("!BBQ", _TEXT_FINAL, 127, size) + payload
+
+
+class Client:
+    """One websocket: what it listens to and how many frames of each stream it was sent."""
+
+    def __init__(
+        self, client_id: int, path: str, transport: asyncio.Transport, *, combined: bool
+    ) -> None:
+        self.client_id = client_id
+        self.path = path
+        self.combined = combined
+        self.streams: set[str] = set()
+        self.sent: Counter[str] = Counter()
+        self.cut = False
+        self._transport = transport
+        self._pending: list[bytes] = []
+
+    def push(self, frame: bytes) -> bool:
+        """Queue a frame; True when it is the first since the last flush."""
+        self._pending.append(frame)
+        return len(self._pending) == 1
+
+    def flush(self) -> None:
+        """Write what is queued, or cut the client off when it does not read."""
+        data = b"".join(self._pending)
+        self._pending.clear()
+        if self._transport.is_closing():
+            return
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > MAX_BUFFER:
+            self.cut = True
+            self._transport.abort()
+
+
+class Hub:
+    """Who listens to what. Streams are named as the dialect names them."""
+
+    def __init__(self) -> None:
+        self.published: Counter[str] = Counter()
+        self.clients: dict[int, Client] = {}
+        self.past: list[Client] = []
+        self._by_stream: dict[str, set[Client]] = {}
+        self._dirty: list[Client] = []
+        self._last_id = 0
+
+    def join(self, path: str, transport: asyncio.Transport, *, combined: bool) -> Client:
+        self._last_id += 1
+        client = Client(self._last_id, path, transport, combined=combined)
+        self.clients[client.client_id] = client
+        return client
+
+    def leave(self, client: Client) -> None:
+        self.unsubscribe(client, tuple(client.streams))
+        self.clients.pop(client.client_id, None)
+        self.past = [*self.past[-99:], client]
+
+    def subscribe(self, client: Client, streams: Iterable[str]) -> None:
+        for stream in streams:
+            client.streams.add(stream)
+            self._by_stream.setdefault(stream, set()).add(client)
+
+    def unsubscribe(self, client: Client, streams: Iterable[str]) -> None:
+        for stream in streams:
+            client.streams.discard(stream)
+            listeners = self._by_stream.get(stream)
+            if listeners is not None:
+                listeners.discard(client)
+                if not listeners:
+                    del self._by_stream[stream]
+
+    def listened(self, stream: str) -> bool:
+        return stream in self._by_stream
+
+    def publish(self, stream: str, payload: bytes, *, shown_as: str | None = None) -> None:
+        """Send `payload` to everyone on `stream`; combined clients get it wrapped.
+
+        `shown_as` is the stream's name in the wrapper where it differs (a listen key).
+        """
+        self.published[stream] += 1
+        listeners = self._by_stream.get(stream)
+        if not listeners:
+            return
+        raw: bytes | None = None
+        wrapped: bytes | None = None
+        for client in listeners:
+            if client.combined:
+                if wrapped is None:
+                    name = (shown_as or stream).encode()
+                    wrapped = text_frame(b'{"stream":"%b","data":%b}' % (name, payload))
+                frame = wrapped
+            else:
+                if raw is None:
+                    raw = text_frame(payload)
+                frame = raw
+            client.sent[stream] += 1
+            self._push(client, frame)
+
+    def send(self, client: Client, payload: bytes) -> None:
+        """Send one message to one client, after whatever is queued for it."""
+        self._push(client, text_frame(payload))
+
+    def _push(self, client: Client, frame: bytes) -> None:
+        if client.push(frame):
+            if not self._dirty:
+                asyncio.get_running_loop().call_soon(self._flush)
+            self._dirty.append(client)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for client in dirty:
+            client.flush()

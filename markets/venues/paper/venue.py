@@ -1,0 +1,251 @@
+"""One paper venue without sockets: engine, ledger, fan-out, clock and what moves its prices.
+
+A dialect reads it and drives it; `server.py` gives it sockets and time.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+from markets.venues.paper.config import PaperConfig
+from markets.venues.paper.engine import (
+    AccountChanged,
+    Engine,
+    EngineEvent,
+    NewOrder,
+    OrderChanged,
+)
+from markets.venues.paper.hub import Client, Hub
+from markets.venues.paper.ledger import Ledger
+from markets.venues.paper.model import Account, Market, Order, OrderKind, Quote, TimeInForce
+from markets.venues.paper.prices import walks
+from markets.venues.types import Side
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request as it came in: `query` and `body` are the exact bytes signed."""
+
+    method: str
+    path: str
+    query: bytes
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What to answer, and what the ledger says about it (never a secret)."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+    account: str | None
+    code: int | str | None
+    params: Mapping[str, str]
+
+
+class Dialect(Protocol):
+    """How one venue speaks. All methods are synchronous: an act is atomic."""
+
+    def handle(self, request: Request) -> Reply: ...
+
+    def quote_moved(self, market: Market) -> None: ...
+
+    def second_passed(self, second: int) -> None: ...
+
+    def engine_event(self, event: EngineEvent) -> None: ...
+
+    def accept_socket(self, path: str, query: Mapping[str, str]) -> list[str] | None:
+        """Return the streams a socket at `path` starts with; None refuses it."""
+        ...
+
+    def is_combined(self, path: str) -> bool: ...
+
+    def client_message(self, client: Client, text: str) -> bytes | None:
+        """Act on a client's frame and return the answer, if there is one."""
+        ...
+
+
+class Venue:
+    """The state that lasts as long as the process."""
+
+    dialect: Dialect
+
+    def __init__(self, config: PaperConfig) -> None:
+        self.config = config
+        self.ledger = Ledger(config.ledger)
+        self.hub = Hub()
+        self.running = asyncio.Event()
+        if not config.start_paused:
+            self.running.set()
+        self.credentials = {
+            account.api_key.reveal(): (account.label, account.api_secret.reveal())
+            for account in config.accounts
+        }
+        self.walks = walks(config.symbols, seed=config.seed, volatility=config.volatility)
+        self.replayed: set[str] = set()
+        now_ns = self.now_ns()
+        self.engine = Engine(
+            self._first_markets(now_ns),
+            [self._first_account(label, now_ns) for label in self._labels()],
+            # Ids grow from the start time, so a venue started again never repeats one.
+            first_id=now_ns // 1_000,
+            listener=self._engine_event,
+        )
+        for account in config.accounts:
+            for base, size in account.positions.items():
+                symbol = self.symbol_of(base)
+                self.engine.seed_position(
+                    self.engine.accounts[account.label], symbol, size, now_ns=now_ns
+                )
+
+    @property
+    def paused(self) -> bool:
+        """True while no price moves."""
+        return not self.running.is_set()
+
+    def now_ns(self) -> int:
+        """Return the venue's own clock, ns since the epoch."""
+        return time.time_ns() + self.config.clock_offset_ms * 1_000_000
+
+    def now_ms(self) -> int:
+        return self.now_ns() // 1_000_000
+
+    def symbol_of(self, base: str) -> str:
+        """Return the venue symbol of a base asset (or of a venue symbol itself)."""
+        for item in self.config.symbols:
+            if base in (item.instrument.base, item.instrument.symbol):
+                return item.instrument.symbol
+        raise KeyError(base)
+
+    def move_position(self, label: str, symbol: str, amount: Decimal, *, source: str) -> Order:
+        """Trade `amount` (signed base) at market as somebody else would; raises Refused."""
+        now_ns = self.now_ns()
+        new = NewOrder(
+            symbol=symbol,
+            side=Side.BUY if amount > 0 else Side.SELL,
+            kind=OrderKind.MARKET,
+            tif=TimeInForce.GTC,
+            amount=abs(amount),
+            price=Decimal(0),
+            client_id=f"{source}_{now_ns}",
+            external=True,
+        )
+        return self.engine.place(self.engine.accounts[label], new, now_ns=now_ns)
+
+    def set_quote(self, symbol: str, quote: Quote) -> None:
+        self.engine.set_quote(symbol, quote)
+        self.dialect.quote_moved(self.engine.markets[symbol])
+
+    def jump(self, symbol: str, price: Decimal) -> Quote:
+        """Set a market's price at once; a replayed market comes back with its next frame."""
+        quote = self.walks[symbol].jump(price, self.now_ns())
+        self.ledger.append("price", quote.at_ns, symbol=symbol, bid=f"{quote.bid:f}")
+        self.set_quote(symbol, quote)
+        return quote
+
+    def step_prices(self) -> None:
+        """Move every market that no capture drives by one step of its walk."""
+        if self.paused:
+            return
+        now_ns = self.now_ns()
+        for symbol, walk in self.walks.items():
+            if symbol not in self.replayed:
+                self.set_quote(symbol, walk.step(now_ns))
+
+    def pass_second(self, second: int) -> None:
+        """Do what is due each second: funding, liquidation, marks, dead-man timers."""
+        now_ns = self.now_ns()
+        interval = self.config.funding_interval_seconds * 1_000_000_000
+        for symbol, market in self.engine.markets.items():
+            if now_ns >= market.next_funding_ns:
+                self.engine.settle_funding(
+                    symbol, now_ns=now_ns, next_ns=(now_ns // interval + 1) * interval
+                )
+        self.engine.liquidate(now_ns=now_ns)
+        self.dialect.second_passed(second)
+
+    def set_account_keys(self, label: str, api_key: str, api_secret: str) -> None:
+        """Replace an account's keys; the old ones stop working at once."""
+        kept = {key: value for key, value in self.credentials.items() if value[0] != label}
+        self.credentials = {**kept, api_key: (label, api_secret)}
+
+    def _labels(self) -> list[str]:
+        return [account.label for account in self.config.accounts]
+
+    def _first_account(self, label: str, now_ns: int) -> Account:
+        config = next(item for item in self.config.accounts if item.label == label)
+        asset = self.config.symbols[0].instrument.quote
+        return Account(label, asset, config.balance, now_ns, default_leverage=config.leverage)
+
+    def _first_markets(self, now_ns: int) -> list[Market]:
+        interval = self.config.funding_interval_seconds * 1_000_000_000
+        return [
+            Market(
+                instrument=item.instrument,
+                quote=self.walks[item.instrument.symbol].step(now_ns),
+                funding_rate=item.funding_rate,
+                next_funding_ns=(now_ns // interval + 1) * interval,
+            )
+            for item in self.config.symbols
+        ]
+
+    def _engine_event(self, event: EngineEvent) -> None:
+        _write(self.ledger, event)
+        self.dialect.engine_event(event)
+
+
+def _write(ledger: Ledger, event: EngineEvent) -> None:
+    if isinstance(event, AccountChanged):
+        return
+    if not isinstance(event, OrderChanged):
+        item = event.income
+        ledger.append(
+            "income",
+            item.at_ns,
+            account=item.account,
+            symbol=item.symbol,
+            type=item.kind,
+            amount=f"{item.amount:f}",
+            incomeId=item.income_id,
+        )
+        return
+    order = event.order
+    named: dict[str, Any] = {
+        "account": order.account,
+        "symbol": order.symbol,
+        "orderId": str(order.order_id),
+        "clientOrderId": order.client_id,
+        "side": order.side.value,
+        "external": order.external,
+    }
+    ledger.append(
+        "order",
+        event.at_ns,
+        **named,
+        execution=event.execution.value,
+        type=order.kind.value,
+        timeInForce=order.tif.value,
+        price=f"{order.price:f}",
+        amount=f"{order.amount:f}",
+        filled=f"{order.filled:f}",
+        status=order.status.value,
+        reduceOnly=order.reduce_only,
+    )
+    if event.trade is not None:
+        trade = event.trade
+        ledger.append(
+            "fill",
+            event.at_ns,
+            **named,
+            tradeId=str(trade.trade_id),
+            amount=f"{trade.amount:f}",
+            price=f"{trade.price:f}",
+            fee=f"{trade.fee:f}",
+            feeAsset=trade.fee_asset,
+            maker=trade.is_maker,
+        )
