@@ -31,6 +31,7 @@ CONFIG_VARIABLE = "PAPER_VENUE_CONFIG"
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # it touches neither the database nor the apps
     help = str(
         _(
             "Run a paper venue on 127.0.0.1 until it is stopped. Options given here win over the "

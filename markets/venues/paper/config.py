@@ -12,7 +12,7 @@ from controlplane.kernel.secrets import Secret
 from controlplane.kernel.units import finite_decimal, positive_decimal
 from markets.venues.paper.model import Instrument
 
-BINANCE_USDM: Final = "binance-usdm"
+BINANCE_USDM: Final = "binance"
 DIALECTS: Final = (BINANCE_USDM,)
 
 
