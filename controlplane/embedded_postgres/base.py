@@ -1,5 +1,6 @@
 """Django database backend: PostgreSQL on the embedded server, started when first needed."""
 
+from pathlib import Path
 from typing import Any
 
 from django.db.backends.postgresql import base
@@ -12,5 +13,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         parameters = super().get_connection_params()
-        address = server.running(self.settings_dict["DATA_DIR"], DATABASE_NAME)
-        return {**parameters, "host": address["host"]}
+        socket_dir = server.running(
+            Path(self.settings_dict["DATA_DIR"]),
+            DATABASE_NAME,
+            durable=self.settings_dict["DURABLE"],
+        )
+        return {**parameters, "host": str(socket_dir)}

