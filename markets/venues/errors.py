@@ -31,6 +31,12 @@ class NotSent(VenueError):
     code = "not_sent"
 
 
+class ProxyRefused(NotSent):
+    """The outbound proxy refused to connect us: its fault or its password, not the venue's key."""
+
+    code = "proxy_refused"
+
+
 class RateLimited(VenueError):
     """The venue refused to look at the request; nothing was accepted."""
 

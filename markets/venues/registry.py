@@ -1,0 +1,120 @@
+"""Which adapter serves which dialect, and where each may connect.
+
+Adapters are imported when asked for: ccxt costs some seconds and 100 MB, which processes that
+only hold streams must not pay.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from markets.domain.endpoints import endpoint_problem
+from markets.venues.errors import VenueError
+from markets.venues.ports import ExecutionClient, MarketClient, MarketSession, PrivateSession
+from markets.venues.types import Credentials, Endpoint
+
+
+class EndpointRefused(VenueError):
+    """An address that keys or prices must not go to or come from."""
+
+    code = "endpoint_refused"
+
+
+class UnknownDialect(VenueError):
+    """No adapter speaks this dialect."""
+
+    code = "unknown_dialect"
+
+
+@dataclass(frozen=True, slots=True)
+class DialectFacts:
+    """What callers need to know of a dialect before they use it.
+
+    `credentials` names the fields of Credentials it needs; `receive_window` is how long after its
+    signing a request may still be accepted.
+    """
+
+    credentials: tuple[str, ...]
+    receive_window: timedelta
+    settlement_asset: str
+
+
+DIALECTS: Final[Mapping[str, DialectFacts]] = {
+    "binance": DialectFacts(("api_key", "api_secret"), timedelta(seconds=5), "USDT"),
+}
+
+
+def dialect_facts(dialect: str) -> DialectFacts:
+    """Return a dialect's facts; raises UnknownDialect."""
+    try:
+        return DIALECTS[dialect]
+    except KeyError:
+        known = ", ".join(DIALECTS)
+        raise UnknownDialect(f"No adapter speaks {dialect!r}; known: {known}.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class VenueRegistry:
+    """Makes clients and sessions. `allow_loopback` lets paper venues in; live set-ups keep it off.
+
+    Every method raises UnknownDialect, or EndpointRefused for an address off the allow-list.
+    """
+
+    allow_loopback: bool = False
+
+    def market_client(
+        self, dialect: str, endpoint: Endpoint, *, proxy_url: str | None = None
+    ) -> MarketClient:
+        self._check(dialect, endpoint)
+        from markets.venues.binance.client import BinanceMarketClient
+
+        return BinanceMarketClient(endpoint, proxy_url=proxy_url)
+
+    def execution_client(
+        self,
+        dialect: str,
+        endpoint: Endpoint,
+        credentials: Credentials,
+        *,
+        proxy_url: str | None = None,
+    ) -> ExecutionClient:
+        """Return one account's client; raises MissingCredential when a key it needs is blank."""
+        self._check(dialect, endpoint)
+        from markets.venues.binance.client import BinanceExecutionClient
+
+        return BinanceExecutionClient(endpoint, credentials, proxy_url=proxy_url)
+
+    def market_session(
+        self, dialect: str, endpoint: Endpoint, venue_symbols: Collection[str]
+    ) -> MarketSession:
+        """Return a session for quotes; make a new one for each connection."""
+        self._check(dialect, endpoint)
+        from markets.venues.binance.streams import BinanceMarketSession
+
+        return BinanceMarketSession(endpoint, venue_symbols)
+
+    def mark_session(
+        self, dialect: str, endpoint: Endpoint, venue_symbols: Collection[str]
+    ) -> MarketSession:
+        """Return a session for mark prices and funding, which come over a socket of their own."""
+        self._check(dialect, endpoint)
+        from markets.venues.binance.streams import BinanceMarketSession
+
+        return BinanceMarketSession(endpoint, venue_symbols, marks=True)
+
+    def private_session(self, dialect: str) -> PrivateSession:
+        """Return a session for a user stream, whose address the execution client gives."""
+        facts = dialect_facts(dialect)
+        from markets.venues.binance.streams import BinancePrivateSession
+
+        return BinancePrivateSession(asset=facts.settlement_asset)
+
+    def _check(self, dialect: str, endpoint: Endpoint) -> None:
+        dialect_facts(dialect)
+        for address, scheme in ((endpoint.rest, "http"), (endpoint.websocket, "ws")):
+            problem = endpoint_problem(
+                dialect, address, scheme=scheme, allow_loopback=self.allow_loopback
+            )
+            if problem is not None:
+                raise EndpointRefused(problem)
