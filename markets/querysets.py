@@ -1,5 +1,6 @@
 """Filters and annotations on one model of market data."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db import models
@@ -30,6 +31,12 @@ class FeedQuerySet(models.QuerySet):
 
 class QuoteQuerySet(models.QuerySet):
     """Latest quotes."""
+
+    def of_enabled_feeds(self, symbols: Collection[str]) -> "QuoteQuerySet":
+        """Quotes of these symbols from feeds that are switched on."""
+        return self.filter(
+            feed__symbol__in=symbols, feed__is_enabled=True, feed__exchange__is_enabled=True
+        )
 
     def received_since(self, now: datetime, *, max_age: timedelta) -> "QuoteQuerySet":
         """Quotes received at most `max_age` before `now`."""

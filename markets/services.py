@@ -1,0 +1,283 @@
+"""Writes of market data.
+
+What machines observe (quotes, health, funding) is not configuration and has no actor; a change
+of an instrument's rules is, and is audited as the job's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.utils import timezone
+
+from controlplane import bus
+from controlplane.base import audit, events
+from controlplane.base.audit import Actor
+from controlplane.kernel.events import EventType, Occurrence, Severity
+from controlplane.kernel.units import LIMIT, ZERO
+from markets import groups
+from markets.choices import FeedStatus
+from markets.models import FundingRate, Instrument, MarketDataFeed, Quote, Venue
+from markets.venues.types import FundingQuote, InstrumentReport
+
+INSTRUMENTS_SYNCED = audit.register("instruments.synced", label="Instruments synced")
+
+_QUOTE_FIELDS: Final = (
+    "bid",
+    "ask",
+    "bid_size",
+    "ask_size",
+    "mark",
+    "venue_at",
+    "received_at",
+    "sequence",
+)
+_SEVERITY: Final = {
+    FeedStatus.HEALTHY: Severity.INFO,
+    FeedStatus.DEGRADED: Severity.WARN,
+    FeedStatus.FAILING: Severity.CRITICAL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FeedObservation:
+    """How a feed was just seen to be. Latency in milliseconds, None when unknown."""
+
+    feed_id: str
+    status: FeedStatus
+    last_heartbeat: datetime | None
+    ws_latency_p95: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentsSynced:
+    """What a venue's list changed. `refused` holds `venue symbol: why`."""
+
+    created: int
+    changed: int
+    unchanged: int
+    retired: int
+    refused: tuple[str, ...]
+
+
+def quotes_store(*, quotes: Sequence[Quote]) -> list[str]:
+    """Write the latest quotes in one statement; return the feeds whose quote was refused.
+
+    One bad or orphaned row (its feed deleted meanwhile) must not hold up the others, so a refused
+    batch is written again row by row. Raises OperationalError or InterfaceError when the database
+    itself is away.
+    """
+    try:
+        _store(quotes)
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseError:
+        return [quote.feed_id for quote in quotes if not _stored(quote)]
+    return []
+
+
+def _stored(quote: Quote) -> bool:
+    try:
+        _store((quote,))
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseError:
+        return False
+    return True
+
+
+@transaction.atomic
+def _store(quotes: Sequence[Quote]) -> None:
+    Quote.objects.bulk_create(
+        quotes, update_conflicts=True, unique_fields=["feed"], update_fields=_QUOTE_FIELDS
+    )
+
+
+@transaction.atomic
+def feeds_observe(*, observations: Sequence[FeedObservation]) -> int:
+    """Write health down; return how many feeds changed status, each told as an event."""
+    seen = {observation.feed_id: observation for observation in observations}
+    feeds = list(
+        MarketDataFeed.objects.filter(pk__in=seen).order_by("pk").select_for_update(of=("self",))
+    )
+    edges = 0
+    for feed in feeds:
+        observation = seen[feed.pk]
+        was = FeedStatus(feed.status)
+        feed.status = observation.status
+        feed.last_heartbeat = observation.last_heartbeat or feed.last_heartbeat
+        feed.ws_latency_p95 = observation.ws_latency_p95
+        if was is not observation.status:
+            edges += 1
+            _tell_edge(feed, was)
+    MarketDataFeed.objects.bulk_update(feeds, ["status", "last_heartbeat", "ws_latency_p95"])
+    return edges
+
+
+def _tell_edge(feed: MarketDataFeed, was: FeedStatus) -> None:
+    now = FeedStatus(feed.status)
+    events.publish(
+        Occurrence(
+            type=EventType.FAILOVER_ALERT,
+            message=f"Feed {feed.pk} went from {was} to {now}.",
+            severity=_SEVERITY[now],
+            payload={
+                "feedId": feed.pk,
+                "exchange": feed.exchange_id,
+                "symbol": feed.symbol,
+                "from": was.value,
+                "to": now.value,
+                "lastHeartbeat": feed.last_heartbeat and feed.last_heartbeat.isoformat(),
+            },
+        )
+    )
+
+
+def http_latency_observe(*, venue: Venue, p95_ms: int) -> None:
+    """Write the p95 of a venue's HTTP answers to its feeds."""
+    MarketDataFeed.objects.filter(exchange=venue).update(http_latency_p95=p95_ms)
+
+
+def feeds_changed_tell() -> None:
+    """Tell open pages that feeds have news."""
+    bus.send(groups.CONSOLE, "console.changed", topic="feeds")
+
+
+# Instruments and funding
+
+_RULES: Final = (
+    "symbol",
+    "quote_asset",
+    "contract_size",
+    "tick",
+    "lot",
+    "min_qty",
+    "max_qty",
+    "max_market_qty",
+    "min_notional",
+    "max_leverage",
+    "maker_fee",
+    "taker_fee",
+    "is_active",
+)
+_STEPS: Final = ("contract_size", "tick", "lot")
+
+
+@transaction.atomic
+def instruments_upsert(
+    *, venue: Venue, reports: Sequence[InstrumentReport], actor: Actor
+) -> InstrumentsSynced:
+    """Bring a venue's instruments in line with its own list.
+
+    A report without a usable number is refused, never filled in. What the list no longer has is
+    retired, not deleted. A changed step (contract size, tick, lot) is told as an event, because
+    prices and sizes worked out before it may be off.
+    """
+    known = {row.venue_symbol: row for row in venue.instruments.select_for_update()}
+    refused: list[str] = []
+    created: list[Instrument] = []
+    changed: list[Instrument] = []
+    listed: set[str] = set()
+    for report in reports:
+        listed.add(report.venue_symbol)
+        rules = _rules(report)
+        row = known.get(report.venue_symbol)
+        if why := _refusal(venue, report.venue_symbol, rules):
+            refused.append(f"{report.venue_symbol}: {why}")
+        elif row is None:
+            created.append(Instrument(venue=venue, venue_symbol=report.venue_symbol, **rules))
+        elif _differs(row, rules):
+            _tell_changed_steps(row, rules)
+            changed.append(_with(row, rules))
+    gone = [row for row in known.values() if row.is_active and row.venue_symbol not in listed]
+    retired = [_with(row, {"is_active": False}) for row in gone]
+    with audit.context(INSTRUMENTS_SYNCED, actor=actor):
+        Instrument.objects.bulk_create(created)
+        Instrument.objects.bulk_update([*changed, *retired], [*_RULES, "updated_at"])
+    unchanged = len(reports) - len(refused) - len(created) - len(changed)
+    return InstrumentsSynced(len(created), len(changed), unchanged, len(retired), tuple(refused))
+
+
+def _rules(report: InstrumentReport) -> dict[str, Any]:
+    return {
+        "symbol": report.base,
+        "quote_asset": report.quote,
+        **{name: getattr(report, name) for name in _RULES[2:]},
+    }
+
+
+def _refusal(venue: Venue, venue_symbol: str, rules: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a venue's rules, or None; the same bounds as the constraints."""
+    try:
+        Instrument(venue=venue, venue_symbol=venue_symbol, **rules).clean_fields(exclude={"venue"})
+    except ValidationError as error:
+        return ", ".join(error.message_dict)
+    for name in (*_STEPS, "max_qty", "max_market_qty", "max_leverage"):
+        value = rules[name]
+        if value is not None and not ZERO < value < LIMIT:
+            return f"{name} {value}"
+    for name in ("min_qty", "min_notional"):
+        if not ZERO <= rules[name] < LIMIT:
+            return f"{name} {rules[name]}"
+    return None
+
+
+def _differs(row: Instrument, rules: Mapping[str, Any]) -> bool:
+    return any(getattr(row, name) != value for name, value in rules.items())
+
+
+def _with(row: Instrument, rules: Mapping[str, Any]) -> Instrument:
+    for name, value in rules.items():
+        setattr(row, name, value)
+    row.updated_at = timezone.now()
+    return row
+
+
+def _tell_changed_steps(row: Instrument, rules: Mapping[str, Any]) -> None:
+    steps = {
+        name: {"from": str(getattr(row, name)), "to": str(rules[name])}
+        for name in _STEPS
+        if getattr(row, name) != rules[name]
+    }
+    if steps:
+        events.publish(
+            Occurrence(
+                type=EventType.CONFIG,
+                message=f"{row} changed its {', '.join(steps)}.",
+                severity=Severity.WARN,
+                payload={"instrument": str(row), "changes": steps},
+            )
+        )
+
+
+@transaction.atomic
+def funding_upsert(*, venue: Venue, quotes: Sequence[FundingQuote]) -> int:
+    """Write the estimate of each instrument's next settlement; return how many were written.
+
+    One row a settlement: its last estimate before the settlement stays as the history.
+    """
+    instruments = dict(
+        venue.instruments.filter(is_active=True).values_list("venue_symbol", "instrument_id")
+    )
+    rates = {
+        quote.venue_symbol: FundingRate(
+            instrument_id=instruments[quote.venue_symbol],
+            rate=quote.rate,
+            funding_time=quote.next_funding_at.replace(microsecond=0),
+            interval_hours=quote.interval_hours,
+            mark_price=quote.mark_price,
+            observed_at=quote.at,
+        )
+        for quote in quotes
+        if quote.venue_symbol in instruments
+    }
+    FundingRate.objects.bulk_create(
+        rates.values(),
+        update_conflicts=True,
+        unique_fields=["instrument", "funding_time"],
+        update_fields=["rate", "interval_hours", "mark_price", "observed_at"],
+    )
+    return len(rates)

@@ -1,0 +1,190 @@
+"""What the writes of market data promise."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from unittest.mock import ANY
+
+import pytest
+
+from controlplane.base.audit import Actor, Surface
+from markets import services
+from markets.choices import FeedStatus
+from markets.models import FundingRate, Instrument, MarketDataFeed, Quote
+from markets.services import FeedObservation
+from markets.venues.types import FundingQuote, InstrumentReport
+from monitoring.models import MonitoringEvent
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ACTOR = Actor(name="sync_instruments", surface=Surface.JOB)
+
+
+def quote(feed_id: str, bid: str = "99", ask: str = "101", **fields: Any) -> Quote:
+    return Quote(
+        **{
+            "feed_id": feed_id,
+            "bid": Decimal(bid),
+            "ask": Decimal(ask),
+            "bid_size": Decimal(1),
+            "ask_size": Decimal(2),
+            "venue_at": NOW,
+            "received_at": NOW,
+            "sequence": 1,
+            **fields,
+        }
+    )
+
+
+def report(venue_symbol: str = "BTCUSDT", **fields: Any) -> InstrumentReport:
+    return InstrumentReport(
+        **{
+            "venue_symbol": venue_symbol,
+            "base": venue_symbol.removesuffix("USDT"),
+            "quote": "USDT",
+            "contract_size": Decimal(1),
+            "tick": Decimal("0.1"),
+            "lot": Decimal("0.001"),
+            "min_qty": Decimal("0.001"),
+            "max_qty": Decimal(1000),
+            "max_market_qty": None,
+            "min_notional": Decimal(5),
+            "max_leverage": None,
+            "maker_fee": Decimal("0.0002"),
+            "taker_fee": Decimal("0.0005"),
+            "is_active": True,
+            **fields,
+        }
+    )
+
+
+def test_quotes_are_kept_digit_by_digit_and_the_latest_wins() -> None:
+    feed = factories.feed()
+    services.quotes_store(quotes=[quote(feed.pk)])
+    refused = services.quotes_store(
+        quotes=[quote(feed.pk, "30000.123456789012345678", "30000.123456789012345679")]
+    )
+    stored = Quote.objects.get()
+    assert refused == []
+    assert str(stored.bid) == "30000.123456789012345678"
+    assert str(stored.ask) == "30000.123456789012345679"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_refused_quote_does_not_hold_up_the_others() -> None:
+    feed = factories.feed()
+    crossed = factories.feed()
+    refused = services.quotes_store(
+        quotes=[quote(crossed.pk, "101", "99"), quote("no-such-feed"), quote(feed.pk)]
+    )
+    assert refused == [crossed.pk, "no-such-feed"]
+    assert list(Quote.objects.values_list("feed_id", flat=True)) == [feed.pk]
+
+
+def test_status_edge_is_told_once_and_heartbeats_are_not() -> None:
+    feed = factories.feed()
+    healthy = FeedObservation(feed.pk, FeedStatus.HEALTHY, NOW, 12)
+    assert services.feeds_observe(observations=[healthy]) == 1
+    assert services.feeds_observe(observations=[healthy]) == 0
+    feed.refresh_from_db()
+    assert (feed.status, feed.last_heartbeat, feed.ws_latency_p95) == ("healthy", NOW, 12)
+    event = MonitoringEvent.objects.get()
+    assert (event.type, event.severity) == ("failover-alert", "INFO")
+    assert event.payload == {
+        "feedId": feed.pk,
+        "exchange": feed.exchange_id,
+        "symbol": "BTC",
+        "from": "failing",
+        "to": "healthy",
+        "lastHeartbeat": ANY,
+    }
+
+
+def test_feed_that_never_spoke_keeps_no_heartbeat() -> None:
+    feed = factories.feed()
+    services.feeds_observe(observations=[FeedObservation(feed.pk, FeedStatus.FAILING, None, None)])
+    feed.refresh_from_db()
+    assert (feed.status, feed.last_heartbeat) == ("failing", None)
+    assert not MonitoringEvent.objects.exists()
+
+
+def test_health_leaves_no_audit_rows() -> None:
+    feed = factories.feed()
+    before = feed.audit_trail.count()
+    services.feeds_observe(observations=[FeedObservation(feed.pk, FeedStatus.HEALTHY, NOW, 12)])
+    assert MarketDataFeed.objects.get().audit_trail.count() == before
+
+
+def test_changed_tick_is_audited_as_the_jobs_and_told() -> None:
+    venue = factories.venue()
+    services.instruments_upsert(venue=venue, reports=[report()], actor=ACTOR)
+    outcome = services.instruments_upsert(
+        venue=venue, reports=[report(tick=Decimal("0.5"))], actor=ACTOR
+    )
+    assert (outcome.created, outcome.changed, outcome.unchanged) == (0, 1, 0)
+    row = Instrument.objects.get(venue=venue)
+    assert row.tick == Decimal("0.5")
+    entry = row.audit_trail.latest("pgh_id")
+    assert entry.tick == Decimal("0.5")
+    assert (entry.pgh_context["actor"], entry.pgh_context["surface"]) == (
+        "sync_instruments",
+        "job",
+    )
+    event = MonitoringEvent.objects.get()
+    assert event.severity == "WARN"
+    assert Decimal(event.payload["changes"]["tick"]["to"]) == Decimal("0.5")
+
+
+def test_same_list_again_changes_nothing() -> None:
+    venue = factories.venue()
+    services.instruments_upsert(venue=venue, reports=[report()], actor=ACTOR)
+    outcome = services.instruments_upsert(venue=venue, reports=[report()], actor=ACTOR)
+    assert outcome == services.InstrumentsSynced(0, 0, 1, 0, ())
+    assert Instrument.objects.get(venue=venue).audit_trail.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("contract_size", None),
+        ("contract_size", Decimal(0)),
+        ("tick", Decimal(-1)),
+        ("lot", Decimal("1e20")),
+        ("min_notional", Decimal(-1)),
+        ("taker_fee", None),
+        ("base", "B\x00TC"),
+    ],
+)
+def test_unusable_rule_is_refused_and_never_filled_in(field: str, value: object) -> None:
+    venue = factories.venue()
+    outcome = services.instruments_upsert(
+        venue=venue, reports=[report(**{field: value}), report("ETHUSDT")], actor=ACTOR
+    )
+    assert len(outcome.refused) == 1
+    assert outcome.refused[0].startswith("BTCUSDT: ")
+    assert list(Instrument.objects.values_list("venue_symbol", flat=True)) == ["ETHUSDT"]
+
+
+def test_delisted_instrument_is_retired_not_deleted() -> None:
+    venue = factories.venue()
+    reports = [report(), report("ETHUSDT")]
+    services.instruments_upsert(venue=venue, reports=reports, actor=ACTOR)
+    outcome = services.instruments_upsert(venue=venue, reports=reports[1:], actor=ACTOR)
+    assert (outcome.retired, outcome.unchanged) == (1, 1)
+    assert not Instrument.objects.get(venue_symbol="BTCUSDT").is_active
+
+
+def test_funding_estimate_is_replaced_until_its_settlement() -> None:
+    instrument = factories.instrument()
+    first = FundingQuote("BTCUSDT", Decimal("0.0001"), Decimal(100), NOW, 8, NOW)
+    last = FundingQuote("BTCUSDT", Decimal("-0.0003"), Decimal(101), NOW, 8, NOW)
+    unknown = FundingQuote("XUSDT", Decimal("0.0001"), Decimal(1), NOW, 8, NOW)
+    assert services.funding_upsert(venue=instrument.venue, quotes=[first, unknown]) == 1
+    services.funding_upsert(venue=instrument.venue, quotes=[last])
+    rate = FundingRate.objects.get()
+    assert (rate.instrument_id, rate.rate, rate.mark_price) == (
+        instrument.pk,
+        Decimal("-0.0003"),
+        101,
+    )
