@@ -3,6 +3,7 @@
 import re
 from datetime import date, datetime
 from typing import Final
+from uuid import UUID
 
 from django.db import connection, transaction
 from psycopg import sql
@@ -76,7 +77,7 @@ def drop(*, today: date, kept_days: int) -> list[date]:
     return gone
 
 
-def _empty_rest(lower: object, upper: object) -> None:
+def _empty_rest(lower: UUID, upper: UUID) -> None:
     # The append-only trigger guards the default partition as well; the rows just copied are the
     # only ones that may leave it, and they leave in the same transaction.
     with connection.cursor() as cursor:

@@ -5,8 +5,10 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from controlplane import bus
 from controlplane.base.jobs import JobOutcome
 from controlplane.kernel.events import Occurrence
+from monitoring.groups import CONSOLE
 from monitoring.models import JobRun, MonitoringEvent
 
 
@@ -20,6 +22,7 @@ def event_record(occurrence: Occurrence) -> None:
         message=occurrence.message,
         payload=dict(occurrence.payload),
     )
+    bus.send(CONSOLE, "console.changed", topic="events")
 
 
 class JobRuns:
