@@ -8,11 +8,10 @@ from decimal import Decimal
 from functools import cache, partial
 from typing import Any, Final, TypeVar
 
-import ccxt.async_support as ccxt
-
 from markets.venues.binance import parsing
 from markets.venues.binance.errors import CLOCK_CODES, failure
 from markets.venues.binance.wire import BadAnswer, Done, LeverageRow, ListenKey, decode
+from markets.venues.ccxt_classes import exchange_class
 from markets.venues.errors import (
     AuthenticationFailed,
     MissingCredential,
@@ -69,7 +68,7 @@ Result = TypeVar("Result")
 Method = Callable[[Mapping[str, str]], Awaitable[HttpAnswer]]
 
 
-class _Api(ccxt.binanceusdm):  # type: ignore[misc]
+class _Api(exchange_class("binanceusdm")):  # type: ignore[misc]
     """ccxt's names and signatures over our transport and the venue's own clock."""
 
     transport: Transport
