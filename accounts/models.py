@@ -476,6 +476,9 @@ class Position(Entity):
     liquidation_price = PriceField(_("liquidation price"), null=True, blank=True)
     initial_margin = MoneyField(_("initial margin"), null=True, blank=True)
     observed_at = models.DateTimeField(_("observed at"))
+    venue_at = models.DateTimeField(
+        _("venue time"), null=True, blank=True, help_text=_("When the size was so, by the venue.")
+    )
 
     objects = PositionQuerySet.as_manager()
 
