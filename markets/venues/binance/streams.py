@@ -106,6 +106,7 @@ class _AccountBody(msgspec.Struct):
 
 class _AccountUpdate(msgspec.Struct, tag_field="e", tag="ACCOUNT_UPDATE"):
     E: int
+    T: int
     a: _AccountBody
 
 
@@ -236,7 +237,8 @@ class BinancePrivateSession:
         return StreamEnded("listenKeyExpired")
 
     def _account_update(self, event: _AccountUpdate) -> AccountUpdate:
-        at = wire.moment(event.E, "E")
+        # The time of the match, so it compares with the times of trades; E may be later.
+        at = wire.moment(event.T, "T")
         positions = []
         for row in event.a.P:
             if row.ps != "BOTH":
