@@ -142,7 +142,12 @@ class _Reading:
             "venue_at",
             "sandbox",
         ):
-            self.positions[row[0], row[6]].append(PositionFacts(*row[:6]))
+            account_id, instrument_id, symbol, size, observed_at, venue_at, sandbox = row
+            self.positions[account_id, sandbox].append(
+                PositionFacts(
+                    account_id, instrument_id, symbol, BaseAmount(size), observed_at, venue_at
+                )
+            )
         self.intents = self._intents()
         symbols = {item.symbol for rows in self.positions.values() for item in rows if item.size}
         symbols |= {item.flight.symbol for rows in self.intents.values() for item in rows}
