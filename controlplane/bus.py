@@ -9,7 +9,7 @@ so consumers and groups are ordinary Channels code.
 import asyncio
 import json
 import logging
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from channels.layers import get_channel_layer
@@ -48,11 +48,10 @@ def ensure_listening() -> asyncio.Task[None]:
 
 async def listen() -> None:
     """Hand messages to the local channel layer until cancelled; reconnects when cut off."""
-    parameters = {**connection.get_connection_params(), "autocommit": True}
-    for key in ("cursor_factory", "context"):
-        parameters.pop(key, None)
     while True:
         try:
+            # Asked anew each time and off the loop: an embedded server may have to start again.
+            parameters = await asyncio.to_thread(_parameters)
             async with await psycopg.AsyncConnection.connect(**parameters) as listening:
                 await listening.execute(f"LISTEN {CHANNEL}")
                 async for notification in listening.notifies():
@@ -62,13 +61,21 @@ async def listen() -> None:
             await asyncio.sleep(RECONNECT_SECONDS)
 
 
+def _parameters() -> dict[str, Any]:
+    parameters = connection.get_connection_params()
+    unwanted = {"cursor_factory", "context"}
+    return {
+        **{key: value for key, value in parameters.items() if key not in unwanted},
+        "autocommit": True,
+    }
+
+
 async def _deliver(payload: str) -> None:
+    layer = get_channel_layer()
+    assert layer is not None
     try:
         message = json.loads(payload)
         group = message.pop("group")
-    except (ValueError, KeyError, AttributeError):
+        await layer.group_send(group, message)
+    except (ValueError, KeyError, AttributeError, TypeError):
         logger.warning("A message on the bus was not ours and was dropped.")
-        return
-    layer = get_channel_layer()
-    assert layer is not None
-    await layer.group_send(group, message)
