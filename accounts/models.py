@@ -1,5 +1,6 @@
 """Accounts at venues, their limits, their egress and the last truth known of them."""
 
+import pgtrigger
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
@@ -15,7 +16,7 @@ from accounts.choices import (
     SyncStatus,
 )
 from accounts.domain.risk import RiskLimits
-from accounts.querysets import AccountQuerySet, PositionQuerySet
+from accounts.querysets import AccountQuerySet, PositionQuerySet, StateQuerySet
 from controlplane.base import audit
 from controlplane.base.fields import (
     EnumField,
@@ -278,6 +279,21 @@ class ExchangeAccount(SecretHolder, Timestamped):
             ("pause_exchangeaccount", "Can pause an account"),
             ("resume_exchangeaccount", "Can resume an account"),
         )
+        # Every door, raw SQL too, tells the private streams: keys, status, proxy or deletion.
+        triggers = (
+            pgtrigger.Trigger(
+                name="account_changed_told",
+                when=pgtrigger.After,
+                operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
+                func="""
+                    PERFORM pg_notify('controlplane', json_build_object(
+                        'group', 'feeds', 'type', 'account.changed',
+                        'account_id', COALESCE(NEW.account_id, OLD.account_id)
+                    )::text);
+                    RETURN NULL;
+                """,
+            ),
+        )
         constraints = (
             one_of("account", "status", AccountStatus),
             *positive("account", "delta_threshold", "max_position_value", "sync_interval_seconds"),
@@ -448,7 +464,11 @@ class AccountState(Entity):
     fills_at = models.DateTimeField(_("fills read until"), null=True, blank=True)
     open_orders = models.PositiveIntegerField(_("open orders"), null=True, blank=True)
     stream_at = models.DateTimeField(_("private stream heard at"), null=True, blank=True)
+    sync_queued_at = models.DateTimeField(_("sync queued at"), null=True, blank=True)
+    sync_started_at = models.DateTimeField(_("sync started at"), null=True, blank=True)
     last_error = models.TextField(_("last error"), blank=True)
+
+    objects = StateQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("account state")

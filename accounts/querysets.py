@@ -1,6 +1,12 @@
 """Filters on one model of accounts."""
 
+from datetime import datetime, timedelta
+
 from django.db import models
+from django.db.models import ExpressionWrapper, F, Q
+
+REQUEUE_AFTER = timedelta(minutes=5)
+"""A queued sync that has not begun by then is taken for lost."""
 
 
 class AccountQuerySet(models.QuerySet):
@@ -13,6 +19,28 @@ class AccountQuerySet(models.QuerySet):
     def syncable(self) -> "AccountQuerySet":
         """Accounts whose venue is enabled; paused and stopped ones are still watched."""
         return self.filter(exchange__is_enabled=True)
+
+    def for_sync(self) -> "AccountQuerySet":
+        """With all that a client of the account is made of."""
+        return self.select_related("exchange", "proxy_session__proxy_profile", "state")
+
+
+class StateQuerySet(models.QuerySet):
+    """What is known of accounts."""
+
+    def sync_due(self, now: datetime) -> "StateQuerySet":
+        """States of syncable accounts whose interval has passed and that have no sync queued."""
+        next_sync = ExpressionWrapper(
+            F("sync_started_at") + F("account__sync_interval_seconds") * timedelta(seconds=1),
+            output_field=models.DateTimeField(),
+        )
+        begun = Q(sync_queued_at=None) | Q(sync_queued_at__lte=F("sync_started_at"))
+        lost = Q(sync_queued_at__lte=now - REQUEUE_AFTER)
+        return (
+            self.filter(account__exchange__is_enabled=True)
+            .alias(next_sync=next_sync)
+            .filter(begun | lost, Q(sync_started_at=None) | Q(next_sync__lte=now))
+        )
 
 
 class PositionQuerySet(models.QuerySet):

@@ -27,3 +27,14 @@ def place_in_band(value: Decimal | None, *, low: Decimal, high: Decimal) -> Band
     if value < low:
         return BandPlace.BELOW
     return BandPlace.ABOVE if value > high else BandPlace.INSIDE
+
+
+def has_crossed(before: BandPlace, after: BandPlace) -> bool:
+    """Return whether a utilization left or entered its band; staying outside is no news.
+
+    A first reading counts as a crossing only when it is outside, and a reading that became
+    unknown is not one: unknown has its own alarms.
+    """
+    if after is BandPlace.UNKNOWN or after is before:
+        return False
+    return before is not BandPlace.UNKNOWN or after is not BandPlace.INSIDE

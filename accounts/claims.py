@@ -1,0 +1,27 @@
+"""Work on one account that only one process may do at a time."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
+
+
+@contextmanager
+def sync_claim(account_id: str) -> Iterator[bool]:
+    """Yield whether the sync of this account is ours until the block ends.
+
+    A session-level advisory lock: it may be held across network calls, where no transaction
+    may be, and PostgreSQL frees it when the holder dies.
+    """
+    digest = hashlib.blake2b(f"accounts.sync:{account_id}".encode(), digest_size=8).digest()
+    key = int.from_bytes(digest, signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
+        (claimed,) = cursor.fetchone()
+    try:
+        yield claimed
+    finally:
+        if claimed:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [key])

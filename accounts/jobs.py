@@ -1,0 +1,50 @@
+"""Jobs of accounts, and what puts them in the queue."""
+
+from datetime import datetime
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.choices import SyncStatus
+from accounts.models import AccountState, ExchangeAccount
+from accounts.services import account_sync
+from controlplane.base.audit import Actor
+from controlplane.base.jobs import JobRunner, enqueue, job
+from controlplane.kernel.errors import ControlPlaneError
+
+
+class SyncFailed(ControlPlaneError):
+    """Nothing could be read of an account."""
+
+    code = "sync_failed"
+
+
+@job(name="accounts.sync", cluster="sync")
+class SyncAccount(JobRunner):
+    """Read one account at its venue; a second run at the same moment ends without a word."""
+
+    def run(self, **ids: str) -> None:
+        account_id = ids["account_id"]
+        account = ExchangeAccount.objects.syncable().for_sync().filter(pk=account_id).first()
+        if account is None:
+            return
+        record = account_sync(account=account, actor=self.actor)
+        if record is not None and record.status == SyncStatus.FAILED:
+            raise SyncFailed(
+                _("%(account)s: %(error)s") % {"account": account_id, "error": record.error}
+            )
+
+
+@transaction.atomic
+def syncs_enqueue_due(*, now: datetime, actor: Actor) -> int:
+    """Queue a sync of every account whose interval has passed; return how many.
+
+    Never two for one account, whoever calls at the same moment: the row that remembers it is
+    locked. `actor` is who asks.
+    """
+    due = AccountState.objects.sync_due(now).select_for_update(skip_locked=True, of=("self",))
+    queued = [state.pk for state in due]
+    AccountState.objects.filter(pk__in=queued).update(sync_queued_at=now)
+    for account_id in queued:
+        enqueue(SyncAccount, account_id=account_id)
+    return len(queued)

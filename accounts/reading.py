@@ -1,0 +1,102 @@
+"""One look at an account over HTTP: all its queries at once, each allowed to fail alone."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, TypeVar
+
+from controlplane.kernel.clock import SYSTEM_CLOCK, Clock
+from markets.venues.errors import VenueError, VenueUnavailable
+from markets.venues.ports import ExecutionClient
+from markets.venues.types import BalanceReport, FillReport, OrderReport, PositionReport
+
+logger = logging.getLogger(__name__)
+
+QUERY_SECONDS: Final = 20
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class AccountReading:
+    """What one look told. None is a query that failed: unknown, never empty.
+
+    `at` was taken before the first request left, so nothing a private stream said later is
+    older than these answers. `fills` holds what could be read; `fills_complete` tells whether
+    that is everything of the instruments asked for.
+    """
+
+    at: datetime
+    balance: BalanceReport | None = None
+    positions: Sequence[PositionReport] | None = None
+    open_orders: Sequence[OrderReport] | None = None
+    fills: list[FillReport] = field(default_factory=list)
+    fills_complete: bool = False
+    errors: dict[str, VenueError] = field(default_factory=dict)
+
+
+async def read_account(
+    client: ExecutionClient,
+    *,
+    venue_symbols: Iterable[str],
+    since: datetime,
+    clock: Clock = SYSTEM_CLOCK,
+) -> AccountReading:
+    """Read balance, positions, open orders, and fills since `since`, all at the same time.
+
+    Fills are asked for `venue_symbols` and, in a second round, for instruments that turned up
+    in the positions or open orders. Raises nothing: failures are in `errors`, by query.
+    """
+    reading = AccountReading(at=clock.now())
+    known = sorted(set(venue_symbols))
+    (
+        reading.balance,
+        reading.positions,
+        reading.open_orders,
+        known_fills_read,
+    ) = await asyncio.gather(
+        _attempt(reading, "balance", client.balance()),
+        _attempt(reading, "positions", client.positions()),
+        _attempt(reading, "open_orders", client.open_orders()),
+        _read_fills(reading, client, known, since),
+    )
+    seen = {report.venue_symbol for report in reading.positions or ()}
+    seen |= {report.venue_symbol for report in reading.open_orders or ()}
+    new_fills_read = await _read_fills(reading, client, sorted(seen.difference(known)), since)
+    reading.fills_complete = (
+        known_fills_read
+        and new_fills_read
+        and reading.positions is not None
+        and reading.open_orders is not None
+    )
+    return reading
+
+
+async def _read_fills(
+    reading: AccountReading, client: ExecutionClient, venue_symbols: Sequence[str], since: datetime
+) -> bool:
+    answers = await asyncio.gather(
+        *(
+            _attempt(reading, f"fills {symbol}", client.fills(symbol, since=since))
+            for symbol in venue_symbols
+        )
+    )
+    for answer in answers:
+        reading.fills.extend(answer or ())
+    return None not in answers
+
+
+async def _attempt(reading: AccountReading, name: str, query: Awaitable[T]) -> T | None:
+    try:
+        async with asyncio.timeout(QUERY_SECONDS):
+            return await query
+    except VenueError as error:
+        reading.errors[name] = error
+    except TimeoutError:
+        reading.errors[name] = VenueUnavailable(f"No answer within {QUERY_SECONDS} s.")
+    except Exception as error:
+        # The text of an unforeseen exception may hold anything, so only its kind is kept.
+        logger.error("The query %s broke with %s.", name, type(error).__name__)
+        reading.errors[name] = VenueUnavailable(f"The query broke: {type(error).__name__}.")
+    return None

@@ -1,0 +1,30 @@
+"""Reads of accounts."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db.models import Q
+
+from accounts.models import AccountState, Position
+
+FILLS_OVERLAP: Final = timedelta(minutes=1)
+"""Fills are read again this far back: venue clocks are seconds off, histories lag."""
+FIRST_FILLS: Final = timedelta(days=1)
+
+
+def fills_since(state: AccountState, *, now: datetime) -> datetime:
+    """Return from when on fills are to be read: a little before what is known, or a day ago."""
+    known = state.fills_at
+    return now - FIRST_FILLS if known is None else known - FILLS_OVERLAP
+
+
+def fill_symbols(state: AccountState, *, thorough: bool) -> list[str]:
+    """Return the venue symbols whose fills a sync reads: held, or gone flat since it last read.
+
+    `thorough`: every instrument ever held.
+    """
+    positions = Position.objects.live().filter(account=state.account_id)
+    if not thorough and state.fills_at is not None:
+        recent = Q(observed_at__gte=state.fills_at - FILLS_OVERLAP)
+        positions = positions.filter(~Q(size=0) | recent)
+    return list(positions.values_list("instrument__venue_symbol", flat=True))

@@ -1,0 +1,202 @@
+"""Syncs: reading an account at its venue, and writing down what that told."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import egress, observations
+from accounts.choices import SyncStatus
+from accounts.claims import sync_claim
+from accounts.models import AccountState, AccountSyncJob, ExchangeAccount
+from accounts.reading import AccountReading, read_account
+from accounts.selectors import fill_symbols, fills_since
+from accounts.services.observing import (
+    UNKNOWN_INSTRUMENT,
+    is_older,
+    state_locked,
+    write_balance,
+    write_positions,
+)
+from controlplane import bus
+from controlplane.base import events
+from controlplane.base.audit import Actor
+from controlplane.kernel.events import EventType, Occurrence, Severity
+from controlplane.kernel.secrets import MASK, redact
+from markets.venues.errors import AuthenticationFailed, VenueError
+
+MAX_ERROR: Final = 500
+
+
+def account_sync(
+    *, account: ExchangeAccount, actor: Actor, thorough: bool = False
+) -> AccountSyncJob | None:
+    """Read the account at its venue now and write what was learned.
+
+    Returns the record of it, or None when another sync of this account is under way. Queries
+    fail one by one: what one would have told stays as it was, and the record says `partial` or
+    `failed`. `thorough` reads the fills of every instrument ever held, not only recent ones.
+    Publishes FillsSeen and OrdersSeen, then AccountMoved, so who reacts to it knows all of it.
+    """
+    with sync_claim(account.pk) as claimed:
+        if not claimed:
+            return None
+        job = _sync_begin(account)
+        try:
+            reading = _read(account, thorough=thorough)
+            _sync_finish(job, account, reading, actor)
+        except BaseException:
+            _sync_break(job)
+            raise
+    _publish(account, reading)
+    return job
+
+
+def _read(account: ExchangeAccount, *, thorough: bool) -> AccountReading:
+    began = timezone.now()
+    state = AccountState.objects.get(account=account.pk)
+    try:
+        client = egress.execution_client(account)
+    except VenueError as error:
+        return AccountReading(at=began, errors={"client": error})
+    return egress.run(
+        read_account(
+            client,
+            venue_symbols=fill_symbols(state, thorough=thorough),
+            since=fills_since(state, now=began),
+        )
+    )
+
+
+@transaction.atomic
+def _sync_begin(account: ExchangeAccount) -> AccountSyncJob:
+    """Open the record. Whoever left one open is dead: the claim is ours."""
+    now = timezone.now()
+    AccountSyncJob.objects.filter(account=account, status=SyncStatus.RUNNING).update(
+        status=SyncStatus.FAILED, finished_at=now, error=_("The sync was interrupted.")
+    )
+    AccountState.objects.filter(account=account).update(sync_started_at=now)
+    return AccountSyncJob.objects.create(
+        account=account, proxy_session_id=account.proxy_session_id, started_at=now
+    )
+
+
+@transaction.atomic
+def _sync_finish(
+    job: AccountSyncJob, account: ExchangeAccount, reading: AccountReading, actor: Actor
+) -> None:
+    state = state_locked(account)
+    known_fills_until = state.fills_at
+    problems = {
+        name: f"{name}: {error.code}: {_scrubbed(account, error.message)}"
+        for name, error in reading.errors.items()
+    }
+    if reading.balance is not None:
+        write_balance(state, account, replace(reading.balance, at=reading.at))
+    if reading.positions is not None:
+        unknown = write_positions(state, account, reading.positions, at=reading.at, complete=True)
+        problems |= {symbol: f"{UNKNOWN_INSTRUMENT} {symbol}" for symbol in unknown}
+    if reading.open_orders is not None and not is_older(reading.at, state.orders_at):
+        state.orders_at, state.open_orders = reading.at, len(reading.open_orders)
+    if reading.fills_complete:
+        state.fills_at = reading.at
+    job.status = _status(reading, problems)
+    job.error = "\n".join(problems.values())
+    _publish_health(account, state, reading, job, actor)
+    state.last_error = job.error
+    state.save()
+    job.positions_seen = None if reading.positions is None else len(reading.positions)
+    job.open_orders_seen = None if reading.open_orders is None else len(reading.open_orders)
+    job.fills_added = (
+        sum(known_fills_until is None or fill.at > known_fills_until for fill in reading.fills)
+        if reading.fills_complete
+        else None
+    )
+    _close(job)
+    bus.send("console", "console.changed", topic="accounts")
+
+
+def _sync_break(job: AccountSyncJob) -> None:
+    job.status, job.error = SyncStatus.FAILED, _("The sync broke off; the log says why.")
+    _close(job)
+
+
+def _close(job: AccountSyncJob) -> None:
+    job.finished_at = timezone.now()
+    job.duration_ms = int((job.finished_at - job.started_at).total_seconds() * 1000)
+    job.save()
+
+
+def _status(reading: AccountReading, problems: dict[str, str]) -> SyncStatus:
+    if not problems:
+        return SyncStatus.SUCCESS
+    learned = (reading.balance, reading.positions, reading.open_orders)
+    return SyncStatus.FAILED if learned == (None, None, None) else SyncStatus.PARTIAL
+
+
+def _publish(account: ExchangeAccount, reading: AccountReading) -> None:
+    if reading.fills:
+        observations.publish(observations.FillsSeen(account.pk, reading.fills))
+    if reading.open_orders is not None:
+        observations.publish(
+            observations.OrdersSeen(account.pk, reading.open_orders, all_open=True, at=reading.at)
+        )
+    if reading.balance is not None or reading.positions is not None:
+        observations.publish(observations.AccountMoved(account.pk))
+
+
+def _scrubbed(account: ExchangeAccount, text: str) -> str:
+    """Return an error text with nothing in it that could be this account's credential."""
+    text = redact(text)
+    for name in account.secret_fields:
+        if secret := getattr(account, name).reveal():
+            text = text.replace(secret, MASK)
+    return text[:MAX_ERROR]
+
+
+@dataclass(frozen=True, slots=True)
+class _Health:
+    """What kind of trouble an account's syncs are in."""
+
+    failing: bool
+    refused: bool
+
+    @classmethod
+    def of(cls, error: str) -> "_Health":
+        return cls(bool(error), f" {AuthenticationFailed.code}: " in error)
+
+
+def _publish_health(
+    account: ExchangeAccount,
+    state: AccountState,
+    reading: AccountReading,
+    job: AccountSyncJob,
+    actor: Actor,
+) -> None:
+    """Publish when trouble begins, when the key turns out refused, and when all is well again."""
+    before, after = _Health.of(state.last_error), _Health.of(job.error)
+    if before == after:
+        return
+    if after.refused and not before.refused:
+        text, severity = _("%(venue)s refuses the key of %(account)s."), Severity.CRITICAL
+    elif after.failing and not before.failing:
+        text, severity = _("%(account)s could not be read in full."), Severity.WARN
+    elif not after.failing:
+        text, severity = _("%(account)s is read in full again."), Severity.INFO
+    else:
+        return
+    events.publish(
+        Occurrence(
+            type=EventType.ACCOUNT,
+            severity=severity,
+            account_id=account.pk,
+            message=text % {"account": account.pk, "venue": account.exchange_id},
+            payload={
+                "actor": actor.name,
+                "syncJobId": str(job.pk),
+                "errors": {name: error.code for name, error in reading.errors.items()},
+            },
+        )
+    )
