@@ -3,7 +3,8 @@
 Order of observations. Each carries the time it was begun by our clock: for a query the moment
 before the request left, for a stream the receipt of the frame. A row is never overwritten by an
 observation begun before the one it holds, so a slow answer cannot undo what a stream has said
-since; nor is anything older than the last complete look believed.
+since; nor is anything older than the last complete look believed. A stream's frames also carry
+the venue's time and are ordered by it among themselves; the two clocks are never compared.
 """
 
 from collections import Counter
@@ -107,8 +108,11 @@ def write_positions(
         row = held.pop(instrument.pk, None)
         if row is None:
             row = Position(account=account, instrument=instrument, size=Decimal(0), observed_at=at)
-        if not is_older(at, row.observed_at):
-            changed.append(_merged(row, report, at))
+        if is_older(at, row.observed_at) or (not complete and is_older(report.at, row.venue_at)):
+            continue
+        if not complete:
+            row.venue_at = report.at
+        changed.append(_merged(row, report, at))
     if complete:
         changed += [
             _flattened(row, at)
@@ -184,6 +188,7 @@ _POSITION_FACTS: Final = (
     "liquidation_price",
     "initial_margin",
     "observed_at",
+    "venue_at",
 )
 
 
