@@ -1,5 +1,7 @@
 """Accounts at venues, their limits, their egress and the last truth known of them."""
 
+from collections.abc import Sequence
+
 import pgtrigger
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -67,6 +69,8 @@ class SecretHolder(models.Model):
         self.secrets_fingerprint = " ".join(
             f"{name}:{text.split()[-1]}" for name, text in self.fingerprints().items()
         )
+        if (written := kwargs.get("update_fields")) is not None:
+            kwargs["update_fields"] = {*written, "secrets_fingerprint"}  # type: ignore[misc]
         super().save(*args, **kwargs)  # type: ignore[arg-type]
 
 
@@ -403,6 +407,13 @@ class RiskEnvelope(Timestamped):
 
     def __str__(self) -> str:
         return self.account_id
+
+    def unique_error_message(
+        self, model_class: type[models.Model], unique_check: Sequence[str]
+    ) -> ValidationError:
+        if tuple(unique_check) == ("account",):
+            return ValidationError(_("One envelope per account."), code="unique")
+        return super().unique_error_message(model_class, unique_check)
 
     def limits(self) -> RiskLimits:
         """Return the envelope as the value the risk rules work on."""

@@ -1,10 +1,15 @@
 """HTTP routes."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 from django.views.generic import RedirectView
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("api/v1/", include(("controlplane.api_urls", "api"))),
 ]
+
+handler400 = "controlplane.base.api.exceptions.bad_request"
+handler404 = "controlplane.base.api.exceptions.not_found"
+handler500 = "controlplane.base.api.exceptions.server_error"

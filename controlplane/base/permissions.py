@@ -1,10 +1,17 @@
 """Who may do what over the API: Django's model permissions, reading included."""
 
-from rest_framework.permissions import DjangoModelPermissions
+from typing import Any
+
+from rest_framework.permissions import BasePermission, DjangoModelPermissions
+from rest_framework.request import Request
 
 
 class ModelPermissions(DjangoModelPermissions):
-    """Requires the view permission to read; anonymous requests get nothing."""
+    """Requires the view permission to read; anonymous requests get nothing.
+
+    A verb names its own permission in the view's `required_permission`, which then stands in
+    for the one of the method; seeing the row is required too.
+    """
 
     perms_map = {
         **DjangoModelPermissions.perms_map,
@@ -12,3 +19,17 @@ class ModelPermissions(DjangoModelPermissions):
         "HEAD": ["%(app_label)s.view_%(model_name)s"],
         "OPTIONS": ["%(app_label)s.view_%(model_name)s"],
     }
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        required = getattr(view, "required_permission", None)
+        if required is None:
+            return bool(super().has_permission(request, view))
+        seeing = self.get_required_permissions("GET", self._queryset(view).model)
+        return request.user.is_authenticated and request.user.has_perms([required, *seeing])
+
+
+class ViewPermission(BasePermission):
+    """Requires the one permission the view names: for lists that are no table of their own."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return request.user.is_authenticated and request.user.has_perm(view.required_permission)

@@ -1,6 +1,50 @@
 """REST API and its schema."""
 
 from datetime import timedelta
+from enum import StrEnum
+from typing import Final
+
+from accounts.choices import (
+    AccountStatus,
+    ProxyScheme,
+    ProxyStatus,
+    RotationPolicy,
+    StopLossAction,
+    SyncStatus,
+)
+from controlplane.kernel.events import EventType, Severity
+from hedging.choices import BreakKind, BreakStatus, HedgeResult, TriggerReason
+from markets.choices import Dialect, FeedStatus, SynthReason, VenueEnvironment
+from markets.venues.types import OrderType, Side
+from monitoring.choices import AlertState, JobStatus
+from strategies.choices import ModuleStatus
+from strategies.domain.intent import IntentState, Submission
+
+ENUMERATIONS: Final[tuple[type[StrEnum], ...]] = (
+    AccountStatus,
+    AlertState,
+    BreakKind,
+    BreakStatus,
+    Dialect,
+    EventType,
+    FeedStatus,
+    HedgeResult,
+    IntentState,
+    JobStatus,
+    ModuleStatus,
+    OrderType,
+    ProxyScheme,
+    ProxyStatus,
+    RotationPolicy,
+    Severity,
+    Side,
+    StopLossAction,
+    Submission,
+    SyncStatus,
+    SynthReason,
+    TriggerReason,
+    VenueEnvironment,
+)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -17,6 +61,8 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {"user": "6000/min"},
     "EXCEPTION_HANDLER": "controlplane.base.api.exceptions.exception_handler",
     "COERCE_DECIMAL_TO_STRING": True,
+    "NON_FIELD_ERRORS_KEY": "body",
+    "URL_FORMAT_OVERRIDE": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 
@@ -34,4 +80,9 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
+    # Every enumeration by the name it has in code, so that client code stays the same.
+    "ENUM_NAME_OVERRIDES": {
+        enum.__name__: [str(member) for member in enum] for enum in ENUMERATIONS
+    },
 }

@@ -1,0 +1,177 @@
+"""Accounts, their limits and their egress on the wire."""
+
+from accounts.models import (
+    AccountState,
+    AccountSyncJob,
+    EquitySample,
+    ExchangeAccount,
+    Position,
+    ProxyProfile,
+    ProxySession,
+    RiskEnvelope,
+    StopLossConfig,
+)
+from controlplane.base.api.serializers import EntitySerializer
+
+
+class ProxyProfileSerializer(EntitySerializer):
+    class Meta:
+        model = ProxyProfile
+        fields = (
+            "profile_id",
+            "name",
+            "pool",
+            "scheme",
+            "rotation_policy",
+            "rotation_minutes",
+            "venues",
+            "created_at",
+            "updated_at",
+        )
+
+
+class ProxySessionSerializer(EntitySerializer):
+    class Meta:
+        model = ProxySession
+        fields = (
+            "session_id",
+            "proxy_profile",
+            "ip",
+            "port",
+            "auth",
+            "accounts",
+            "last_rotation",
+            "status",
+            "created_at",
+            "updated_at",
+        )
+        read_only_fields = ("accounts", "last_rotation", "status")
+
+
+class StopLossConfigSerializer(EntitySerializer):
+    class Meta:
+        model = StopLossConfig
+        fields = (
+            "stop_loss_config_id",
+            "name",
+            "max_daily_drawdown_percent",
+            "max_peak_drawdown_percent",
+            "max_position_loss",
+            "confirmations",
+            "action",
+            "cool_down_seconds",
+            "created_at",
+            "updated_at",
+        )
+
+
+class AccountSerializer(EntitySerializer):
+    """`status` moves by the verbs pause and resume, each with a reason."""
+
+    class Meta:
+        model = ExchangeAccount
+        fields = (
+            "account_id",
+            "exchange",
+            "account_name",
+            "public_key",
+            "api_key",
+            "api_secret",
+            "passphrase",
+            "agent_key",
+            "proxy_profile",
+            "proxy_session",
+            "utilization_target_min",
+            "utilization_target_max",
+            "delta_threshold",
+            "max_position_value",
+            "stop_loss_config",
+            "status",
+            "sync_interval_seconds",
+            "created_at",
+            "updated_at",
+        )
+        read_only_fields = ("proxy_session", "status")
+
+
+class RiskEnvelopeSerializer(EntitySerializer):
+    class Meta:
+        model = RiskEnvelope
+        fields = (
+            "envelope_id",
+            "account",
+            "max_drawdown_percent",
+            "max_leverage",
+            "delta_threshold",
+            "slippage_tolerance",
+            "emergency_stop_loss_seconds",
+            "created_at",
+            "updated_at",
+        )
+
+
+class SyncJobSerializer(EntitySerializer):
+    class Meta:
+        model = AccountSyncJob
+        fields = (
+            "sync_job_id",
+            "account",
+            "proxy_session",
+            "status",
+            "started_at",
+            "finished_at",
+            "duration_ms",
+            "positions_seen",
+            "open_orders_seen",
+            "fills_added",
+            "error",
+        )
+        read_only_fields = fields
+
+
+class AccountStateSerializer(EntitySerializer):
+    class Meta:
+        model = AccountState
+        fields = (
+            "account",
+            "settlement_asset",
+            "equity",
+            "wallet_balance",
+            "available",
+            "initial_margin",
+            "maintenance_margin",
+            "balance_at",
+            "positions_at",
+            "orders_at",
+            "fills_at",
+            "open_orders",
+            "stream_at",
+            "last_error",
+        )
+        read_only_fields = fields
+
+
+class PositionSerializer(EntitySerializer):
+    class Meta:
+        model = Position
+        fields = (
+            "position_id",
+            "account",
+            "instrument",
+            "sandbox",
+            "size",
+            "entry_price",
+            "mark_price",
+            "unrealized_pnl",
+            "liquidation_price",
+            "initial_margin",
+            "observed_at",
+        )
+        read_only_fields = fields
+
+
+class EquitySampleSerializer(EntitySerializer):
+    class Meta:
+        model = EquitySample
+        fields = ("sample_id", "account", "equity", "utilization", "at")
+        read_only_fields = fields

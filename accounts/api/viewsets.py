@@ -1,0 +1,88 @@
+"""Views of accounts and what belongs to them."""
+
+from accounts.api import filtersets, serializers
+from accounts.models import (
+    AccountState,
+    AccountSyncJob,
+    EquitySample,
+    ExchangeAccount,
+    Position,
+    ProxyProfile,
+    ProxySession,
+    RiskEnvelope,
+    StopLossConfig,
+)
+from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet
+
+
+class ProxyProfileViewSet(EntityViewSet):
+    """Pools of proxies."""
+
+    queryset = ProxyProfile.objects.prefetch_related("venues")
+    serializer_class = serializers.ProxyProfileSerializer
+    filterset_class = filtersets.ProxyProfileFilters
+
+
+class ProxySessionViewSet(EntityViewSet):
+    """Exits: addresses with their credentials."""
+
+    queryset = ProxySession.objects.prefetch_related("accounts")
+    serializer_class = serializers.ProxySessionSerializer
+    filterset_class = filtersets.ProxySessionFilters
+
+
+class StopLossConfigViewSet(EntityViewSet):
+    """When to stop losing, and what to do then."""
+
+    queryset = StopLossConfig.objects.all()
+    serializer_class = serializers.StopLossConfigSerializer
+    filterset_class = filtersets.StopLossConfigFilters
+
+
+class AccountViewSet(EntityViewSet):
+    """Accounts at venues."""
+
+    queryset = ExchangeAccount.objects.all()
+    serializer_class = serializers.AccountSerializer
+    filterset_class = filtersets.AccountFilters
+
+
+class RiskEnvelopeViewSet(EntityViewSet):
+    """The limits of one account; made with it and never without it."""
+
+    queryset = RiskEnvelope.objects.all()
+    serializer_class = serializers.RiskEnvelopeSerializer
+    filterset_class = filtersets.RiskEnvelopeFilters
+    http_method_names = ["get", "post", "patch", "head", "options"]
+
+
+class SyncJobViewSet(ReadOnlyEntityViewSet):
+    """Attempts to read accounts."""
+
+    queryset = AccountSyncJob.objects.all()
+    serializer_class = serializers.SyncJobSerializer
+    filterset_class = filtersets.SyncJobFilters
+
+
+class AccountStateViewSet(ReadOnlyEntityViewSet):
+    """The last truth known of each account; null is unknown, never zero."""
+
+    queryset = AccountState.objects.all()
+    serializer_class = serializers.AccountStateSerializer
+    filterset_class = filtersets.AccountStateFilters
+
+
+class PositionViewSet(ReadOnlyEntityViewSet):
+    """What accounts hold; sizes are signed base amounts, long positive."""
+
+    queryset = Position.objects.all()
+    serializer_class = serializers.PositionSerializer
+    filterset_class = filtersets.PositionFilters
+
+
+class EquitySampleViewSet(ReadOnlyEntityViewSet):
+    """Equity over time."""
+
+    queryset = EquitySample.objects.all()
+    serializer_class = serializers.EquitySampleSerializer
+    filterset_class = filtersets.EquitySampleFilters

@@ -1,0 +1,85 @@
+"""Filters in wire names, made from the columns they look at."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import django_filters
+from django import forms
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from controlplane.base.api.fields import key_of
+from controlplane.base.api.wire import wire_name
+
+PAGE_PARAMETERS: Final = frozenset({"limit", "cursor"})
+
+
+class EntityFilterSet(django_filters.FilterSet):
+    """Filters named in `Meta.fields` (model fields); anything else in the query is refused.
+
+    A time gives a range, `createdAtAfter` (from, inclusive) and `createdAtBefore` (to, exclusive);
+    every other column is matched exactly.
+    """
+
+    @classmethod
+    def get_filters(cls) -> dict[str, django_filters.Filter]:
+        declared = dict(cls.declared_filters)
+        model = cls._meta.model
+        if model is None:
+            return declared
+        made: dict[str, django_filters.Filter] = {}
+        for name in cls._meta.fields or ():
+            made |= filters_for(model._meta.get_field(name))
+        return made | declared
+
+    def is_valid(self) -> bool:
+        return super().is_valid() and not self.unknown()
+
+    @property
+    def errors(self) -> Any:
+        problems = super().errors
+        for name in self.unknown():
+            if name not in problems:
+                problems[name] = self.form.error_class(
+                    [forms.ValidationError(_("There is no such filter."), code="unknown_filter")]
+                )
+        return problems
+
+    def unknown(self) -> list[str]:
+        """Return the names in the query that are no filters of this list."""
+        return sorted(set(self.data or ()) - set(self.filters) - PAGE_PARAMETERS)
+
+
+def filters_for(field: Any) -> Mapping[str, django_filters.Filter]:
+    """Return wire name -> filter for one column."""
+    wire = wire_name(field)
+    if isinstance(field, models.DateTimeField):
+        return {
+            f"{wire}After": django_filters.IsoDateTimeFilter(field.name, "gte"),
+            f"{wire}Before": django_filters.IsoDateTimeFilter(field.name, "lt"),
+        }
+    if field.is_relation:
+        kind = models.UUIDField if _is_uuid(field.related_model) else models.CharField
+        path = field.name if field.many_to_many else field.attname
+        return {wire: _exact(kind, path, 64)}
+    if field.choices:
+        return {wire: django_filters.ChoiceFilter(field.name, choices=field.choices)}
+    if isinstance(field, models.BooleanField):
+        return {
+            wire: django_filters.TypedChoiceFilter(
+                field.name,
+                choices=(("true", "true"), ("false", "false")),
+                coerce=lambda text: text == "true",
+            )
+        }
+    return {wire: _exact(type(field), field.name, field.max_length or 200)}
+
+
+def _exact(kind: type[models.Field], path: str, length: int) -> django_filters.Filter:
+    if issubclass(kind, models.UUIDField):
+        return django_filters.UUIDFilter(path)
+    return django_filters.CharFilter(path, max_length=length)
+
+
+def _is_uuid(model: Any) -> bool:
+    return isinstance(key_of(model), models.UUIDField)

@@ -1,0 +1,123 @@
+"""Market data on the wire."""
+
+from controlplane.base.api.serializers import EntitySerializer
+from markets.models import (
+    FundingRate,
+    Instrument,
+    MarketDataFeed,
+    Quote,
+    SynthPriceSnapshot,
+    Venue,
+)
+
+
+class VenueSerializer(EntitySerializer):
+    class Meta:
+        model = Venue
+        fields = (
+            "venue_id",
+            "name",
+            "dialect",
+            "environment",
+            "rest_endpoint",
+            "ws_endpoint",
+            "is_enabled",
+            "created_at",
+            "updated_at",
+        )
+
+
+class InstrumentSerializer(EntitySerializer):
+    class Meta:
+        model = Instrument
+        fields = (
+            "instrument_id",
+            "venue",
+            "venue_symbol",
+            "symbol",
+            "quote_asset",
+            "contract_size",
+            "tick",
+            "lot",
+            "min_qty",
+            "max_qty",
+            "max_market_qty",
+            "min_notional",
+            "max_leverage",
+            "maker_fee",
+            "taker_fee",
+            "is_active",
+            "created_at",
+            "updated_at",
+        )
+        read_only_fields = fields
+
+
+class FeedSerializer(EntitySerializer):
+    class Meta:
+        model = MarketDataFeed
+        fields = (
+            "feed_id",
+            "exchange",
+            "symbol",
+            "ws_endpoint",
+            "http_endpoint",
+            "ws_latency_p95",
+            "http_latency_p95",
+            "freshness_threshold",
+            "failover_deadline",
+            "last_heartbeat",
+            "status",
+            "is_enabled",
+            "created_at",
+            "updated_at",
+        )
+        read_only_fields = ("ws_latency_p95", "http_latency_p95", "last_heartbeat", "status")
+
+
+class QuoteSerializer(EntitySerializer):
+    class Meta:
+        model = Quote
+        fields = (
+            "feed",
+            "bid",
+            "ask",
+            "bid_size",
+            "ask_size",
+            "mark",
+            "venue_at",
+            "received_at",
+            "sequence",
+        )
+        read_only_fields = fields
+
+
+class SynthPriceSerializer(EntitySerializer):
+    class Meta:
+        model = SynthPriceSnapshot
+        fields = (
+            "snapshot_id",
+            "symbol",
+            "source_feeds",
+            "mid_price",
+            "bid",
+            "ask",
+            "timestamp",
+            "reason",
+        )
+        read_only_fields = fields
+
+
+class FundingRateSerializer(EntitySerializer):
+    class Meta:
+        model = FundingRate
+        fields = (
+            "funding_rate_id",
+            "instrument",
+            "rate",
+            "funding_time",
+            "interval_hours",
+            "mark_price",
+            "observed_at",
+        )
+        read_only_fields = fields

@@ -1,0 +1,60 @@
+"""Views of market data."""
+
+from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet
+from markets.api import filtersets, serializers
+from markets.models import (
+    FundingRate,
+    Instrument,
+    MarketDataFeed,
+    Quote,
+    SynthPriceSnapshot,
+    Venue,
+)
+
+
+class VenueViewSet(EntityViewSet):
+    """Places to trade; `venueId` is the `exchange` of accounts and feeds."""
+
+    queryset = Venue.objects.all()
+    serializer_class = serializers.VenueSerializer
+    filterset_class = filtersets.VenueFilters
+
+
+class InstrumentViewSet(ReadOnlyEntityViewSet):
+    """Contracts as the venues describe them."""
+
+    queryset = Instrument.objects.all()
+    serializer_class = serializers.InstrumentSerializer
+    filterset_class = filtersets.InstrumentFilters
+
+
+class FeedViewSet(EntityViewSet):
+    """Where prices come from, and how those sources have been lately."""
+
+    queryset = MarketDataFeed.objects.all()
+    serializer_class = serializers.FeedSerializer
+    filterset_class = filtersets.FeedFilters
+
+
+class QuoteViewSet(ReadOnlyEntityViewSet):
+    """The latest top of book of each feed."""
+
+    queryset = Quote.objects.all()
+    serializer_class = serializers.QuoteSerializer
+    filterset_class = filtersets.QuoteFilters
+
+
+class SynthPriceViewSet(ReadOnlyEntityViewSet):
+    """Prices made from other feeds, and why they were needed."""
+
+    queryset = SynthPriceSnapshot.objects.prefetch_related("source_feeds")
+    serializer_class = serializers.SynthPriceSerializer
+    filterset_class = filtersets.SynthPriceFilters
+
+
+class FundingRateViewSet(ReadOnlyEntityViewSet):
+    """Funding per instrument and settlement; positive means longs pay shorts."""
+
+    queryset = FundingRate.objects.all()
+    serializer_class = serializers.FundingRateSerializer
+    filterset_class = filtersets.FundingRateFilters

@@ -1,0 +1,12 @@
+"""API routes of strategies."""
+
+from rest_framework.routers import BaseRouter
+
+from strategies.api import viewsets
+
+
+def register(router: BaseRouter) -> None:
+    """Add this app's routes."""
+    router.register("strategy-modules", viewsets.ModuleViewSet)
+    router.register("allocations", viewsets.AllocationViewSet)
+    router.register("order-intents", viewsets.IntentViewSet)
