@@ -26,6 +26,7 @@ from controlplane.base.models import Entity, Timestamped
 from markets.choices import Dialect, FeedStatus, SynthReason, VenueEnvironment
 from markets.domain.endpoints import endpoint_problem
 from markets.querysets import FeedQuerySet, InstrumentQuerySet, QuoteQuerySet
+from markets.triggers import tell_feed_changed
 from markets.venues.types import Endpoint
 
 
@@ -140,6 +141,7 @@ class MarketDataFeed(Timestamped):
         verbose_name = _("market data feed")
         verbose_name_plural = _("market data feeds")
         ordering = ("feed_id",)
+        triggers = (tell_feed_changed(),)
         constraints = (
             models.UniqueConstraint(fields=("exchange", "symbol"), name="feed_unique_per_symbol"),
             one_of("feed", "status", FeedStatus),

@@ -4,12 +4,13 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db import models
+from django.db.models import OuterRef
 
 
 class InstrumentQuerySet(models.QuerySet):
     """Instruments."""
 
-    def tradable(self, *, venue_id: str, symbol: str) -> "InstrumentQuerySet":
+    def tradable(self, *, venue_id: str | OuterRef, symbol: str | OuterRef) -> "InstrumentQuerySet":
         """Active contracts of a base asset on a venue, the most usual quote asset first."""
         return self.filter(venue_id=venue_id, symbol=symbol, is_active=True).order_by(
             models.Case(

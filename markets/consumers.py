@@ -1,0 +1,191 @@
+"""Channels consumers that hold venue sockets, one for each row that asks for one.
+
+They are no websocket consumers for people: `run_feeds` starts them (see `feeds/supervisor.py`),
+and messages of the bus reach them through their group like any other Channels message.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+from channels.consumer import AsyncConsumer
+from channels.db import database_sync_to_async
+from channels.exceptions import StopConsumer
+from django.db import Error
+
+from controlplane.kernel.clock import SYSTEM_CLOCK, Clock
+from markets import groups
+from markets.feeds.board import FeedLine, QuoteBoard
+from markets.feeds.plans import FeedPlan, feed_plan
+from markets.feeds.runner import Opening, run_session
+from markets.venues.ports import MarketSession
+from markets.venues.registry import VenueRegistry
+from markets.venues.types import MarketEvent
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = 1.0
+BROKEN_SECONDS: Final = 30.0
+"""How long a stream rests after trouble that trying again at once does not mend."""
+
+Plan = TypeVar("Plan")
+Stream = Callable[[], Coroutine[Any, Any, None]]
+
+
+class StreamConsumer(AsyncConsumer, Generic[Plan]):
+    """Holds the sockets of one row, its key in the scope; follows changes of the row.
+
+    Subclasses say what the row asks for (`load`; None: nothing any more) and which streams that
+    makes (`streams`). A changed plan restarts the streams; an unchanged one leaves them alone.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self) -> None:
+        self.key = ""
+        self.plan: Plan | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def load(self) -> Plan | None:
+        """Return what the row asks for now, None when it is gone or switched off."""
+        raise NotImplementedError
+
+    def streams(self, plan: Plan) -> Sequence[Stream]:
+        """Return the streams of a plan; each is run until the plan changes."""
+        raise NotImplementedError
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        self.key = scope["key"]
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._stop()
+            await self.channel_layer.group_discard(groups.FEEDS, self.channel_name)
+
+    async def stream_open(self, message: dict[str, Any]) -> None:
+        """Begin: join the group first, so that no change falls between."""
+        await self.channel_layer.group_add(groups.FEEDS, self.channel_name)
+        await self._reload()
+
+    async def feed_changed(self, message: dict[str, Any]) -> None:
+        await self._changed("feed", message.get("feed_id"))
+
+    async def account_changed(self, message: dict[str, Any]) -> None:
+        await self._changed("account", message.get("account_id"))
+
+    async def _changed(self, kind: str, key: str | None) -> None:
+        if kind == self.kind and key == self.key:
+            await self._reload()
+
+    async def _reload(self) -> None:
+        plan = await _until_answered(self.load)
+        if plan is not None and plan == self.plan:
+            return
+        await self._stop()
+        self.plan = plan
+        if plan is None:
+            raise StopConsumer
+        self._tasks = [asyncio.create_task(self._keep(stream)) for stream in self.streams(plan)]
+
+    async def _keep(self, stream: Stream) -> None:
+        while True:
+            try:
+                await stream()
+            except Exception:
+                logger.exception("The stream of %s %s broke.", self.kind, self.key)
+            await asyncio.sleep(BROKEN_SECONDS)
+
+    async def _stop(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _until_answered(load: Callable[[], Awaitable[Plan | None]]) -> Plan | None:
+    """Read the row; while the database is away, what runs keeps running."""
+    while True:
+        try:
+            return await load()
+        except Error as error:
+            logger.warning("A row could not be read (%s); trying again.", type(error).__name__)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+class FeedConsumer(StreamConsumer[FeedPlan]):
+    """Puts the quotes of one market data feed on the board."""
+
+    kind = "feed"
+
+    def __init__(
+        self, *, board: QuoteBoard, registry: VenueRegistry, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        super().__init__()
+        self._board = board
+        self._registry = registry
+        self._clock = clock
+        self._line: FeedLine | None = None
+
+    async def load(self) -> FeedPlan | None:
+        found = await database_sync_to_async(feed_plan)(self.key)
+        if found is None:
+            self._clear()
+            return None
+        plan, last_heartbeat = found
+        if plan != self.plan:
+            self._clear()
+            self._line = line = FeedLine(
+                plan.feed_id, plan.symbol, fresh_ms=plan.fresh_ms, failover_ms=plan.failover_ms
+            )
+            if last_heartbeat is not None:
+                line.remember(last_heartbeat, self._clock)
+            self._board.open(line)
+        return plan
+
+    def streams(self, plan: FeedPlan) -> Sequence[Stream]:
+        line, symbol = self._line, plan.venue_symbol
+        assert line is not None
+        if symbol is None:
+            line.link = "no instrument"
+            return ()
+        registry, silence = self._registry, plan.failover_ms / 1000
+
+        def quotes() -> MarketSession:
+            return registry.market_session(plan.dialect, plan.endpoint, (symbol,))
+
+        def marks() -> MarketSession:
+            return registry.mark_session(plan.dialect, plan.endpoint, (symbol,))
+
+        return (
+            lambda: run_session(
+                _opener(quotes),
+                line.take,
+                clock=self._clock,
+                name=plan.feed_id,
+                on_link=line.connected,
+                silence_seconds=silence,
+            ),
+            lambda: run_session(
+                _opener(marks), line.take, clock=self._clock, name=f"{plan.feed_id} marks"
+            ),
+        )
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._clear()
+
+    def _clear(self) -> None:
+        if self._line is not None:
+            self._board.close(self._line)
+            self._line = None
+
+
+def _opener(session: Callable[[], MarketSession]) -> Callable[[], Awaitable[Opening[MarketEvent]]]:
+    async def open_stream() -> Opening[MarketEvent]:
+        made = session()
+        return Opening(made.url(), made, made.opening_frames())
+
+    return open_stream

@@ -1,0 +1,147 @@
+"""Carries the board into the database: quotes, health, and word to the console.
+
+The sockets never wait for the database. While it is away the newest quotes stay on the board and
+are written when it is back.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from django.db import Error, close_old_connections, connection
+
+from controlplane.kernel.clock import Clock
+from markets import services
+from markets.choices import FeedStatus
+from markets.domain.quotes import venue_time
+from markets.feeds.board import FeedLine, Latest, QuoteBoard
+from markets.feeds.ticks import TickRelay
+from markets.models import Quote
+from markets.services import FeedObservation
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS: Final = 0.15
+HEALTH_SECONDS: Final = 1.0
+CONSOLE_SECONDS: Final = 0.25
+LAST_SECONDS: Final = 3.0
+"""How long the last flush may take: a hanging database does not keep a process from stopping."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one pass writes."""
+
+    quotes: Sequence[Quote]
+    health: Sequence[FeedObservation]
+    console: bool
+
+
+class Publisher:
+    """Writes the board down every FLUSH_SECONDS, in a thread of its own."""
+
+    def __init__(self, board: QuoteBoard, *, clock: Clock) -> None:
+        self._board = board
+        self._clock = clock
+        self._relay = TickRelay(clock)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="quotes")
+        self._statuses: dict[str, FeedStatus] = {}
+        self._health_at = float("-inf")
+        self._console_at = float("-inf")
+        self._is_away = False
+        self.stored = 0
+
+    async def run(self) -> None:
+        """Run until cancelled; what is on the board then is written once more."""
+        try:
+            while True:
+                await self.flush()
+                await asyncio.sleep(FLUSH_SECONDS)
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_SECONDS):
+                    await self.flush()
+                    await self._relay.close()
+            self._thread.submit(connection.close)
+            self._thread.shutdown(wait=False)
+
+    async def flush(self) -> None:
+        """Write what is new; try again next time when the database is away."""
+        now = self._clock.monotonic()
+        latest = self._board.unstored()
+        statuses = {line.feed_id: line.status(now) for line in self._board}
+        is_second = now - self._health_at >= HEALTH_SECONDS
+        if is_second:
+            self._health_at = now
+            for line in self._board:
+                line.roll()
+        health_due = is_second or statuses != self._statuses
+        console_due = bool(latest or health_due) and now - self._console_at >= CONSOLE_SECONDS
+        if console_due:
+            self._console_at = now
+        batch = _Batch(
+            [self._row(item) for item in latest],
+            [self._observation(line, now) for line in self._board] if health_due else (),
+            console_due,
+        )
+        if not (batch.quotes or batch.health):
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            refused = await loop.run_in_executor(self._thread, _write, batch)
+        except Error as error:
+            self._lost(error)
+            return
+        self._is_away = False
+        self._board.were_stored(latest)
+        self.stored += len(latest) - len(refused)
+        if health_due:
+            self._statuses = statuses
+        if latest:
+            self._relay.offer(self._board.references())
+
+    def _row(self, latest: Latest) -> Quote:
+        top = latest.top
+        return Quote(
+            feed_id=latest.feed_id,
+            bid=top.bid,
+            ask=top.ask,
+            bid_size=top.bid_size,
+            ask_size=top.ask_size,
+            mark=latest.mark,
+            venue_at=venue_time(top.venue_ms),
+            received_at=self._board.wall_time(latest.received),
+            sequence=top.sequence,
+        )
+
+    def _observation(self, line: FeedLine, now: float) -> FeedObservation:
+        heard = None if line.received is None else self._board.wall_time(line.received)
+        return FeedObservation(line.feed_id, line.status(now), heard, line.latency_p95)
+
+    def _lost(self, error: Error) -> None:
+        if not self._is_away:
+            logger.warning(
+                "Quotes cannot be written (%s); the newest are kept until they can.",
+                type(error).__name__,
+            )
+        self._is_away = True
+
+
+def _write(batch: _Batch) -> list[str]:
+    close_old_connections()
+    try:
+        refused = services.quotes_store(quotes=batch.quotes) if batch.quotes else []
+        if batch.health:
+            services.feeds_observe(observations=batch.health)
+        if batch.console:
+            services.feeds_changed_tell()
+    except Error:
+        connection.close()
+        raise
+    for feed_id in refused:
+        logger.warning("The database refused a quote of feed %s.", feed_id)
+    return refused
