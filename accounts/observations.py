@@ -14,10 +14,11 @@ from markets.venues.types import FillReport, OrderReport
 
 @dataclass(frozen=True, slots=True)
 class FillsSeen:
-    """Trades of an account, new or seen before."""
+    """Trades of an account, new or seen before, at its venue or in its sandbox."""
 
     account_id: str
     fills: Sequence[FillReport]
+    sandbox: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 from django.utils.module_loading import autodiscover_modules
 
+from accounts import observations
 from controlplane.base import events, jobs
 from monitoring import services as monitoring
+from strategies import observing
 
 
 def connect() -> None:
@@ -11,3 +13,4 @@ def connect() -> None:
     autodiscover_modules("jobs")
     events.subscribe(monitoring.event_record)
     jobs.record_with(monitoring.JobRuns())
+    observations.subscribe(observing.orders_seen)

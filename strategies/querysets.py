@@ -23,6 +23,10 @@ class IntentQuerySet(models.QuerySet):
         """Intents for real venues."""
         return self.filter(sandbox=False)
 
+    def sending(self) -> "IntentQuerySet":
+        """Intents claimed by a worker that has not yet told what came of the send."""
+        return self.filter(submission="sending")
+
     def unknown(self) -> "IntentQuerySet":
         """Intents whose send may or may not have happened."""
         return self.filter(submission="unknown")

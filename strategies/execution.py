@@ -1,0 +1,235 @@
+"""An order's way to its venue: claimed once, sent at most once, and then evidence decides."""
+
+import logging
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import egress
+from controlplane.base.audit import Actor
+from controlplane.kernel.errors import ControlPlaneError, Denied
+from controlplane.kernel.events import Severity
+from controlplane.kernel.secrets import redact
+from controlplane.kernel.units import BaseAmount, Price
+from markets import selectors as markets
+from markets.venues.errors import (
+    AuthenticationFailed,
+    MissingCredential,
+    NotSent,
+    OrderNotFound,
+    OutcomeUnknown,
+    RateLimited,
+    VenueError,
+    VenueRejected,
+)
+from markets.venues.ports import ExecutionClient
+from markets.venues.registry import dialect_facts
+from markets.venues.types import OrderReport, OrderType, Side, SubmitOrder
+from strategies import sandbox, selectors, services, workers
+from strategies.domain import gate
+from strategies.domain.intent import LOST, PENDING, RESTING, SENDING, IntentEvent
+from strategies.models import OrderIntent
+
+logger = logging.getLogger(__name__)
+
+CLOCK_MARGIN: Final = timedelta(seconds=5)
+"""How far our clock and a venue's may be apart, and the time to sign."""
+
+
+def client_for(intent: OrderIntent) -> ExecutionClient:
+    """Return the client of the intent's own environment: in-process or the account's venue."""
+    if intent.sandbox:
+        return sandbox.SandboxClient(intent.account)
+    return egress.execution_client(intent.account)
+
+
+def intent_submit(*, intent_id: UUID | str, actor: Actor) -> OrderIntent:
+    """Send a pending intent, at most once ever, and bring it where the evidence says.
+
+    Whoever finds it claimed already does nothing. Refusals of ours and of the venue end in the
+    intent's state and reason, not in an exception.
+    """
+    intent = selectors.intent_to_send(intent_id)
+    if services.place_of(intent) != PENDING:
+        return intent
+    try:
+        client = client_for(intent)
+    except ControlPlaneError as error:
+        return _deny(intent, error, actor=actor)
+    if not _claim(intent, now=timezone.now(), actor=actor):
+        intent.refresh_from_db()
+        return intent
+    sent = _send(intent, client, actor=actor)
+    if sent.sandbox:
+        sandbox.book(sent)
+    return sent
+
+
+@transaction.atomic
+def claims_recover(*, now: datetime, actor: Actor) -> list[OrderIntent]:
+    """Call unknown every send whose worker is dead or whose time is over; nothing is sent again.
+
+    Returns the intents that became unknown.
+    """
+    recovered = []
+    for pk, owner, expires_at in OrderIntent.objects.sending().values_list(
+        "pk", "claimed_by", "expires_at"
+    ):
+        expired = expires_at is None or now > expires_at
+        if not expired and not workers.is_dead(owner):
+            continue
+        intent = services.intent_locked(pk)
+        if services.place_of(intent) == SENDING:
+            why = "the send's time is over" if expired else "its worker died"
+            reason = f"no answer was recorded and {why}"
+            recovered.append(
+                services.intent_move(intent, IntentEvent.LOSE, actor=actor, reason=reason)
+            )
+    return recovered
+
+
+def unknown_resolve(*, intent: OrderIntent, actor: Actor) -> OrderIntent:
+    """Ask the venue for an order whose fate we do not know and apply what it says.
+
+    Not found, and any failed query, prove nothing: the intent stays as it is. Only in the
+    sandbox, whose book is our own rows, does "not found" mean never placed.
+    """
+    if services.place_of(intent) not in (LOST, RESTING):
+        return intent
+    try:
+        report = egress.run(
+            client_for(intent).order(intent.instrument.venue_symbol, intent.client_order_id)
+        )
+        return services.order_report_apply(intent=intent, report=report, actor=actor)
+    except OrderNotFound:
+        if intent.sandbox:
+            return _settle(intent, IntentEvent.PROVE_ABSENT, "not in the sandbox", actor=actor)
+    except ControlPlaneError as error:
+        logger.warning("Intent %s stays unresolved: %s", intent.pk, redact(error.message))
+    return intent
+
+
+@transaction.atomic
+def _deny(intent: OrderIntent, error: ControlPlaneError, *, actor: Actor) -> OrderIntent:
+    locked = services.intent_locked(intent.pk)
+    if services.place_of(locked) != PENDING:
+        return locked
+    return services.intent_move(locked, IntentEvent.DENY, actor=actor, reason=error.message)
+
+
+@transaction.atomic
+def _claim(intent: OrderIntent, *, now: datetime, actor: Actor) -> bool:
+    """Win the right to send, or return False; when the gate refuses, the intent fails with it.
+
+    The account's row is locked first: claims of one account come one after the other, each
+    sees what the others reserved, and a stop committed before is seen.
+    """
+    account = selectors.account_for_claim(intent.account_id)
+    locked = services.intent_locked(intent.pk)
+    if services.place_of(locked) != PENDING:
+        return False
+    locked.account = intent.account = account
+    refusal = _refusal(locked, now=now)
+    if refusal is not None:
+        services.intent_move(locked, IntentEvent.DENY, actor=actor, reason=refusal.message)
+        return False
+    services.intent_move(
+        locked,
+        IntentEvent.CLAIM,
+        actor=actor,
+        claim_fence=locked.claim_fence + 1,
+        claimed_by=workers.worker_name(),
+        signed_at=now,
+        expires_at=now + dialect_facts(account.exchange.dialect).receive_window + CLOCK_MARGIN,
+        proxy_session_id=account.proxy_session_id,
+    )
+    return True
+
+
+def _refusal(intent: OrderIntent, *, now: datetime) -> Denied | None:
+    return services.sandbox_problem(
+        module=intent.module, account=intent.account, sandbox=intent.sandbox
+    ) or gate.denial(
+        services.order_terms(intent),
+        markets.instrument_spec(intent.instrument),
+        selectors.holding(intent, now=now),
+        selectors.circumstances(intent, now=now),
+    )
+
+
+def _send(intent: OrderIntent, client: ExecutionClient, *, actor: Actor) -> OrderIntent:
+    """Send a claimed intent and record the evidence; the claim is committed by now."""
+    try:
+        report = _answer(intent, client)
+        return services.order_report_apply(intent=intent, report=report, actor=actor)
+    except (RateLimited, NotSent, MissingCredential, Denied) as error:
+        return _settle(intent, IntentEvent.PROVE_UNSENT, _reason(error), actor=actor)
+    except AuthenticationFailed as error:
+        return _settle(
+            intent, IntentEvent.REJECT, _reason(error), actor=actor, severity=Severity.CRITICAL
+        )
+    except VenueRejected as error:
+        return _settle(intent, IntentEvent.REJECT, _reason(error), actor=actor)
+    except BaseException as error:
+        lost = _settle(intent, IntentEvent.LOSE, _reason(error), actor=actor)
+        if not isinstance(error, Exception):
+            raise
+        if not isinstance(error, OutcomeUnknown):
+            logger.exception("Sending intent %s broke; its outcome is unknown.", intent.pk)
+        return lost
+
+
+def _answer(intent: OrderIntent, client: ExecutionClient) -> OrderReport:
+    if isinstance(client, sandbox.SandboxClient) is not intent.sandbox:
+        raise Denied(
+            "ENVIRONMENT_MISMATCH",
+            f"ENVIRONMENT_MISMATCH: sandbox={intent.sandbox}, client={type(client).__name__}",
+        )
+    command = SubmitOrder(
+        venue_symbol=intent.instrument.venue_symbol,
+        side=Side(intent.side),
+        type=OrderType(intent.type),
+        amount=BaseAmount(intent.amount),
+        client_order_id=intent.client_order_id,
+        price=None if intent.price is None else Price(intent.price),
+        reduce_only=intent.reduce_only,
+    )
+    return egress.run(client.submit(command))
+
+
+@transaction.atomic
+def _settle(
+    intent: OrderIntent,
+    event: IntentEvent,
+    reason: str,
+    *,
+    actor: Actor,
+    severity: Severity | None = None,
+) -> OrderIntent:
+    """Move a sent intent by what its send's end proves.
+
+    The private stream, or the sweep, may have moved it meanwhile: an order seen at the venue is
+    stronger than any error, and a proof settles an unknown.
+    """
+    locked = services.intent_locked(intent.pk)
+    place = services.place_of(locked)
+    if place == LOST and event is IntentEvent.PROVE_UNSENT:
+        event = IntentEvent.PROVE_ABSENT
+    if place not in (SENDING, LOST) or (place == LOST and event is IntentEvent.LOSE):
+        return locked
+    return services.intent_move(locked, event, actor=actor, reason=reason, severity=severity)
+
+
+def _reason(error: BaseException) -> str:
+    text = error.message if isinstance(error, ControlPlaneError) else repr(error)
+    match error:
+        case RateLimited():
+            text = f"rate-limited: {text}"
+        case VenueRejected():
+            text = f"{error.venue_code}: {text}"
+        case VenueError():
+            text = f"{error.code}: {text}"
+    return redact(text)
