@@ -133,3 +133,18 @@ class JobRun(Entity):
 
     def __str__(self) -> str:
         return f"{self.job} {self.status}"
+
+
+class ClusterPulse(Entity):
+    """When a worker cluster last ran its canary; it has no other trace."""
+
+    cluster = models.CharField(_("cluster"), max_length=20, primary_key=True)
+    asked_at = models.DateTimeField(_("asked at"))
+    heard_at = models.DateTimeField(_("heard at"))
+
+    class Meta:
+        verbose_name = _("cluster pulse")
+        verbose_name_plural = _("cluster pulses")
+
+    def __str__(self) -> str:
+        return self.cluster

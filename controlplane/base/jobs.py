@@ -26,6 +26,7 @@ from controlplane.kernel.secrets import redact
 logger = logging.getLogger(__name__)
 
 ENTRY = "controlplane.base.jobs.execute"
+SCHEDULED_CLUSTER = "sync"
 
 
 class JobRunner:
@@ -34,6 +35,7 @@ class JobRunner:
     name: ClassVar[str]
     cluster: ClassVar[str]
     every: ClassVar[timedelta | None]
+    recorded: ClassVar[bool]
 
     def __init__(self) -> None:
         self.actor = Actor(name=self.name, surface=Surface.JOB)
@@ -74,14 +76,24 @@ _recorders: list[JobRecorder] = []
 
 
 def job(
-    *, name: str, cluster: str = "sync", every: timedelta | None = None
+    *,
+    name: str,
+    cluster: str = "sync",
+    every: timedelta | None = None,
+    recorded: bool = True,
 ) -> Callable[[JobT], JobT]:
-    """Register a job under `name`; `every` (whole minutes) also gives it a schedule."""
+    """Register a job under `name`; `every` (whole minutes) also gives it a schedule.
+
+    A job that is not `recorded` leaves no row per run, only a log line when it fails.
+    """
 
     def decorator(runner: JobT) -> JobT:
         if name in registry:
             raise ValueError(f"The job {name} is registered twice.")
+        if every is not None and cluster != SCHEDULED_CLUSTER:
+            raise ValueError(f"Only the {SCHEDULED_CLUSTER} cluster looks at schedules ({name}).")
         runner.name, runner.cluster, runner.every = name, cluster, every
+        runner.recorded = recorded
         registry[name] = runner
         return runner
 
@@ -93,31 +105,40 @@ def record_with(recorder: JobRecorder) -> None:
     _recorders[:] = [recorder]
 
 
-def enqueue(runner: type[JobRunner], **ids: str) -> None:
-    """Queue a run. Inside a transaction it is queued when, and only if, that commits."""
+def enqueue(runner: type[JobRunner], cluster: str | None = None, /, **ids: str) -> None:
+    """Queue a run, on the job's own cluster unless another is named.
+
+    Inside a transaction it is queued when, and only if, that commits.
+    """
     async_task(
         ENTRY,
         runner.name,
         ids,
         timezone.now().isoformat(),
         task_name=runner.name,
-        cluster=runner.cluster,
+        cluster=cluster or runner.cluster,
     )
 
 
 def execute(name: str, ids: dict[str, str], queued_at: str | None = None) -> None:
     """Run a registered job and record it: the only function the queue ever calls."""
     runner = registry[name]
-    started = time.monotonic()
-    worker = f"{socket.gethostname()}:{os.getpid()}"
+    if not runner.recorded:
+        _outcome(runner, ids)
+        return
     recorder = _recorders[0]
     run = recorder.started(
         job=name,
         cluster=runner.cluster,
-        worker=worker,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
         arguments=ids,
         queued_at=datetime.fromisoformat(queued_at) if queued_at else None,
     )
+    recorder.finished(run, _outcome(runner, ids))
+
+
+def _outcome(runner: type[JobRunner], ids: dict[str, str]) -> JobOutcome:
+    started = time.monotonic()
     status, error = "success", ""
     try:
         runner().run(**ids)
@@ -125,9 +146,8 @@ def execute(name: str, ids: dict[str, str], queued_at: str | None = None) -> Non
         status, error = "failed", redact(f"{trouble.code}: {trouble.message}")
     except Exception:
         status, error = "errored", redact(traceback.format_exc())
-        logger.exception("The job %s broke.", name)
-    duration = int((time.monotonic() - started) * 1000)
-    recorder.finished(run, JobOutcome(status, duration, error[-4000:]))
+        logger.exception("The job %s broke.", runner.name)
+    return JobOutcome(status, int((time.monotonic() - started) * 1000), error[-4000:])
 
 
 def schedules_upsert() -> None:

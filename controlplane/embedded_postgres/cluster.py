@@ -30,6 +30,10 @@ SETTINGS: Final = {
     "checkpoint_timeout": "10min",
     "random_page_cost": "1.1",
     "jit": "off",
+    "io_method": "sync",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
     "log_min_messages": "warning",
 }
 NOT_DURABLE: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

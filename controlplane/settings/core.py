@@ -137,6 +137,8 @@ LOGGING = {
         "ccxt": {"level": "INFO"},
         "aiohttp.access": {"level": "WARNING"},
         "axes": {"level": "WARNING"},
+        "django-q": {"level": "WARNING"},
+        "daphne": {"level": "WARNING"},
         "django.channels.server": {"level": "WARNING"},
     },
 }

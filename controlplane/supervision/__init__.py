@@ -1,0 +1,1 @@
+"""Run the product's processes together: forked from one parent, watched, restarted, ended."""

@@ -1,0 +1,129 @@
+"""The product's own programs, as `manage.py up` runs them."""
+
+import gc
+import importlib
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from daphne.endpoints import build_endpoint_description_strings
+from daphne.server import Server
+from django.core.management import CommandError, call_command
+from django.db import connections
+from django.urls import get_resolver
+
+from controlplane.supervision import clusters
+from controlplane.supervision.supervisor import Program, Supervisor
+
+CLUSTER_PREFIX: Final = "q-"
+# What more than one program needs; imported once, before the fork, and shared.
+SHARED_MODULES: Final = (
+    "controlplane.asgi",
+    "django.core.management.commands.migrate",
+    "markets.venues.binance.client",
+    "aiohttp",
+    "msgspec",
+    "uvloop",
+    "websockets",
+)
+
+
+def table(*, host: str, port: int) -> Sequence[Program]:
+    """Return web, feeds, sentinel and the worker clusters."""
+    return (
+        Program("web", partial(serve, host=host, port=port)),
+        Program("feeds", partial(command, "run_feeds")),
+        Program("sentinel", partial(command, "run_sentinel")),
+        *(Program(CLUSTER_PREFIX + name, partial(clusters.run, name)) for name in clusters.names()),
+    )
+
+
+def command(name: str, *arguments: str) -> None:
+    """Be a management command; what it refuses is said in one line."""
+    try:
+        call_command(name, *arguments)
+    except CommandError as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        raise SystemExit(refusal.returncode) from None
+
+
+def run(
+    *,
+    host: str,
+    port: int,
+    announce: Callable[[Supervisor], None],
+    more: Sequence[Program] = (),
+) -> int:
+    """Run the product, and `more`, until told to stop; return the exit code.
+
+    `announce` is called once, when the web program answers. Log lines go to stderr.
+    """
+    load_shared()
+
+    def restart(cluster: str, silence: timedelta) -> None:
+        supervisor.restart(
+            CLUSTER_PREFIX + cluster, f"no sign of life for {silence.total_seconds():.0f} s"
+        )
+
+    watch = clusters.Watch(restart)
+    pending = [announce]
+
+    def each_turn(supervisor: Supervisor) -> None:
+        if pending and _is_served(host, port):
+            pending.pop()(supervisor)
+        watch.turn()
+
+    supervisor = Supervisor((*more, *table(host=host, port=port)), say=_say, each_turn=each_turn)
+    return supervisor.run()
+
+
+def address(host: str, port: int) -> str:
+    """Return the address a browser opens."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def _say(program: str, line: str) -> None:
+    sys.stderr.write(f"{program:<10} {line}\n")
+
+
+def _is_served(host: str, port: int) -> bool:
+    with suppress(OSError), socket.create_connection((host, port), timeout=0.2):
+        return True
+    return False
+
+
+def serve(*, host: str, port: int) -> None:
+    """Serve HTTP and websockets until SIGTERM."""
+    from controlplane.asgi import application
+
+    Server(
+        application=application,
+        endpoints=build_endpoint_description_strings(host=host, port=port),
+        http_timeout=60,
+        application_close_timeout=2,
+    ).run()
+
+
+def free_port(host: str, port: int) -> int:
+    """Return `port`, or one the system chooses for 0; raises OSError when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+        number: int = probe.getsockname()[1]
+        return number
+
+
+def load_shared() -> None:
+    """Import what the programs share and leave nothing open that a fork must not inherit."""
+    for name in SHARED_MODULES:
+        importlib.import_module(name)
+    with suppress(AttributeError):
+        get_resolver().url_patterns  # noqa: B018 - loads every view and form
+    connections.close_all()
+    gc.collect()
+    gc.freeze()
