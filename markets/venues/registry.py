@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from markets.domain.endpoints import endpoint_problem
+from markets.venues.binance import wire
 from markets.venues.errors import VenueError
 from markets.venues.ports import ExecutionClient, MarketClient, MarketSession, PrivateSession
 from markets.venues.types import Credentials, Endpoint
@@ -41,7 +42,7 @@ class DialectFacts:
 
 
 DIALECTS: Final[Mapping[str, DialectFacts]] = {
-    "binance": DialectFacts(("api_key", "api_secret"), timedelta(seconds=5), "USDT"),
+    "binance": DialectFacts(("api_key", "api_secret"), wire.RECEIVE_WINDOW, wire.SETTLEMENT_ASSET),
 }
 
 

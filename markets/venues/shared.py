@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 import certifi
-from aiohttp_socks import ProxyConnector, ProxyError
+from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
 from yarl import URL
 
 from controlplane.kernel.secrets import redact
@@ -31,6 +31,12 @@ MAX_ANSWER: Final = 1024 * 1024
 MAX_LISTING: Final = 32 * 1024 * 1024
 """Bytes of a public listing (Binance's exchangeInfo has several MB)."""
 CONNECTIONS: Final = 200
+_NEVER_CONNECTED: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    ProxyConnectionError,
+    ProxyTimeoutError,
+)
 _SOCKS: Final = frozenset({"socks4", "socks5", "socks5h"})
 
 # ccxt logs request headers, so API keys, at DEBUG; our own logging set-up must not turn that on.
@@ -85,10 +91,9 @@ def session_pool() -> SessionPool:
 def _open_session(proxy_url: str | None) -> aiohttp.ClientSession:
     connector: aiohttp.BaseConnector
     if proxy_url is not None and urlsplit(proxy_url).scheme in _SOCKS:
-        remote_names = urlsplit(proxy_url).scheme == "socks5h"
         connector = ProxyConnector.from_url(
             proxy_url.replace("socks5h://", "socks5://", 1),
-            rdns=remote_names,
+            rdns=True,  # names are resolved beyond the proxy, so asking for one gives nothing away
             ssl=tls_context(),
             limit=CONNECTIONS,
         )
@@ -139,9 +144,9 @@ class Transport:
                 return HttpAnswer(response.status, response.headers.copy(), content)
         except (NotSent, OutcomeUnknown):
             raise
-        except aiohttp.ClientHttpProxyError as error:
-            raise ProxyRefused(f"The proxy refused the connection: {error.status}.") from None
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ProxyError) as error:
+        except (aiohttp.ClientHttpProxyError, ProxyError) as error:
+            raise ProxyRefused(_said("The proxy refused to connect", error)) from None
+        except _NEVER_CONNECTED as error:
             raise NotSent(_said("No connection", error)) from None
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise NotSent(_said("Not an address", error)) from None

@@ -1,37 +1,31 @@
 """Binance USDⓈ-M over HTTP: ccxt signs, we send our own strings and believe only evidence."""
 
-import copy
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import cache, partial
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Final
 
 from markets.venues.binance import parsing
-from markets.venues.binance.errors import CLOCK_CODES, failure
-from markets.venues.binance.wire import BadAnswer, Done, LeverageRow, ListenKey, decode
-from markets.venues.ccxt_classes import exchange_class
+from markets.venues.binance.api import Caller, Method, Result, make_api
+from markets.venues.binance.wire import (
+    SETTLEMENT_ASSET,
+    BadAnswer,
+    Done,
+    LeverageRow,
+    ListenKey,
+    decode,
+)
 from markets.venues.errors import (
-    AuthenticationFailed,
     MissingCredential,
     NotSent,
-    OrderNotFound,
     OutcomeUnknown,
-    RateLimited,
     VenueError,
-    VenueRejected,
     VenueUnavailable,
 )
 from markets.venues.shared import (
     MAX_ANSWER,
     MAX_LISTING,
-    HttpAnswer,
-    ServerClock,
-    Transport,
-    assert_sends_once,
-    assert_sent_as_given,
-    server_clock,
 )
 from markets.venues.types import (
     BalanceReport,
@@ -49,154 +43,24 @@ from markets.venues.types import (
     SubmitOrder,
 )
 
-RECEIVE_WINDOW: Final = timedelta(seconds=5)
-"""How long after its signed time the venue may still accept a request."""
-SETTLEMENT_ASSET: Final = "USDT"
 PAGE: Final = 1000
 TRADES_SPAN: Final = timedelta(days=7)
 """The longest span one userTrades query covers (vendor documentation)."""
 FEW_SYMBOLS: Final = 2
 """Up to here single bookTicker queries (weight 2) cost no more than the one for all (weight 5)."""
-_HOST: Final = "https://fapi.binance.com"
 _TIME_IN_FORCE: Final[Mapping[OrderType, str]] = {
     OrderType.LIMIT: "GTC",
     OrderType.POST_ONLY: "GTX",
     OrderType.IOC: "IOC",
 }
 
-Result = TypeVar("Result")
-Method = Callable[[Mapping[str, str]], Awaitable[HttpAnswer]]
-
-
-class _Api(exchange_class("binanceusdm")):  # type: ignore[misc]
-    """ccxt's names and signatures over our transport and the venue's own clock."""
-
-    transport: Transport
-    clock: ServerClock
-    max_bytes: int
-
-    def nonce(self) -> int:
-        return self.clock.now_ms()
-
-    def sign(
-        self,
-        path: Any,
-        api: Any = "public",
-        method: Any = "GET",
-        params: Any = None,
-        *args: Any,
-    ) -> Any:
-        signed = super().sign(path, api, method, params or {}, *args)
-        assert_sent_as_given(signed, params or {})
-        return signed
-
-    async def fetch(
-        self, url: Any, method: Any = "GET", headers: Any = None, body: Any = None
-    ) -> HttpAnswer:
-        return await self.transport.send(
-            method, url, headers=headers or {}, body=body, max_bytes=self.max_bytes
-        )
-
-
-@cache
-def _template() -> _Api:
-    """Return the instance all others are copied from: building one takes ccxt some 10 ms."""
-    api = _Api({"enableRateLimit": False, "number": str})
-    api.options.update(
-        fetchCurrencies=False,
-        recvWindow=int(RECEIVE_WINDOW.total_seconds() * 1000),
-    )
-    api.has["fetchCurrencies"] = False
-    assert_sends_once(api)
-    return api
-
-
-def _api(
-    endpoint: Endpoint, proxy_url: str | None, max_bytes: int, credentials: Credentials
-) -> _Api:
-    api = copy.copy(_template())
-    api.options = dict(api.options)
-    api.urls = {
-        **api.urls,
-        "api": {
-            name: url.replace(_HOST, endpoint.rest, 1)
-            for name, url in api.urls["api"].items()
-            if isinstance(url, str) and url.startswith(_HOST)
-        },
-    }
-    api.apiKey = credentials.api_key.reveal()
-    api.secret = credentials.api_secret.reveal()
-    api.transport = Transport(proxy_url)
-    api.clock = server_clock(endpoint.rest)
-    api.max_bytes = max_bytes
-    return api
-
-
-class _Caller:
-    """Makes calls and turns what comes back into a body worth reading, or an error that says
-    what is proven.
-    """
-
-    def __init__(self, api: _Api) -> None:
-        self._api = api
-        self._clock = api.clock
-
-    async def act(self, method: Method, params: Mapping[str, str], *, signed: bool = True) -> bytes:
-        """Call once; raises what the answer proves, NotSent or OutcomeUnknown."""
-        if signed and not self._clock.is_known:
-            await self._measure()
-        return await self._send(method, params)
-
-    async def read(
-        self,
-        method: Method,
-        params: Mapping[str, str],
-        parse: Callable[[bytes], Result],
-        *,
-        signed: bool = True,
-    ) -> Result:
-        """Query and parse; every failure but throttling and a bad key is VenueUnavailable."""
-        try:
-            if signed and self._clock.is_stale:
-                await self._measure()
-            return parse(await self._send(method, params))
-        except (RateLimited, AuthenticationFailed, OrderNotFound, VenueUnavailable):
-            raise
-        except (VenueError, BadAnswer) as error:
-            raise VenueUnavailable(str(error)) from None
-
-    async def close(self) -> None:
-        await self._api.transport.close()
-
-    async def _send(self, method: Method, params: Mapping[str, str]) -> bytes:
-        answer = await method(params)
-        now_ms = self._clock.now_ms() if self._clock.is_known else time.time_ns() // 1_000_000
-        error = failure(answer, now_ms=now_ms)
-        if error is None:
-            return answer.body
-        if isinstance(error, VenueRejected) and int(error.venue_code) in CLOCK_CODES:
-            self._clock.forget()
-        raise error
-
-    async def _measure(self) -> None:
-        """Learn the venue's clock; raises NotSent, because what needs it has not been sent."""
-        sent_ns = time.monotonic_ns()
-        try:
-            body = await self._send(self._api.fapiPublicGetTime, {})
-            server_ms = parsing.server_ms(body)
-        except RateLimited:
-            raise
-        except (VenueError, BadAnswer) as error:
-            raise NotSent(f"The venue's clock is not to be had: {error}") from None
-        self._clock.learn(server_ms, sent_ns=sent_ns, received_ns=time.monotonic_ns())
-
 
 class BinanceMarketClient:
     """Public data of one endpoint."""
 
     def __init__(self, endpoint: Endpoint, *, proxy_url: str | None = None) -> None:
-        self._api = _api(endpoint, proxy_url, MAX_LISTING, Credentials())
-        self._caller = _Caller(self._api)
+        self._api = make_api(endpoint, proxy_url, MAX_LISTING, Credentials())
+        self._caller = Caller(self._api)
 
     async def instruments(self) -> Sequence[InstrumentReport]:
         return await self._read(self._api.fapiPublicGetExchangeInfo, parsing.instruments)
@@ -240,8 +104,8 @@ class BinanceExecutionClient:
         if not credentials.api_key or not credentials.api_secret:
             raise MissingCredential("Binance needs an API key and its secret.")
         self._endpoint = endpoint
-        self._api = _api(endpoint, proxy_url, MAX_ANSWER, credentials)
-        self._caller = _Caller(self._api)
+        self._api = make_api(endpoint, proxy_url, MAX_ANSWER, credentials)
+        self._caller = Caller(self._api)
 
     # Reading
 

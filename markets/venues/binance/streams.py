@@ -212,7 +212,7 @@ class BinancePrivateSession:
     TRADE_LITE repeats what ORDER_TRADE_UPDATE says and is passed over, like every unknown event.
     """
 
-    def __init__(self, *, asset: str = "USDT") -> None:
+    def __init__(self, *, asset: str = wire.SETTLEMENT_ASSET) -> None:
         self._asset = asset
 
     def receive(self, frame: str | bytes) -> Sequence[PrivateEvent]:

@@ -4,7 +4,7 @@ Numbers stay the venue's own strings until `finite_decimal` has seen them. Every
 not fit raises BadAnswer, with a short text fit to log.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
@@ -14,6 +14,9 @@ from controlplane.kernel.errors import InvalidNumber
 from controlplane.kernel.units import finite_decimal
 from markets.venues.types import OrderStatus, Side
 
+RECEIVE_WINDOW: Final = timedelta(seconds=5)
+"""How long after its signed time the venue may still accept a request (its own default)."""
+SETTLEMENT_ASSET: Final = "USDT"
 MAX_MS: Final = 4_102_444_800_000
 """2100-01-01: a clock beyond it is no clock."""
 

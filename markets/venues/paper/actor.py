@@ -5,8 +5,8 @@ import random
 from decimal import Decimal
 
 from markets.venues.paper.config import ActorConfig
-from markets.venues.paper.engine import Refused
 from markets.venues.paper.model import floor_to
+from markets.venues.paper.rules import Refused
 from markets.venues.paper.venue import Venue
 
 

@@ -10,15 +10,18 @@ from aiohttp import web
 
 from controlplane.kernel.errors import InvalidNumber
 from controlplane.kernel.units import finite_decimal, positive_decimal
-from markets.venues.paper.engine import Refused
+from markets.venues.paper.faults import ANY, Fault, FaultKind, Faults
+from markets.venues.paper.rules import Refused
 from markets.venues.paper.venue import Venue
 
 PAGE: Final = 5_000
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def control_routes(venue: Venue, end_listen_key: Callable[[str], None]) -> list[web.RouteDef]:
-    control = _Control(venue, end_listen_key)
+def control_routes(
+    venue: Venue, end_listen_key: Callable[[str], None], faults: Faults
+) -> list[web.RouteDef]:
+    control = _Control(venue, end_listen_key, faults)
     return [
         web.get("/control/ledger", _guarded(control.ledger)),
         web.get("/control/accounts", _guarded(control.accounts)),
@@ -30,6 +33,7 @@ def control_routes(venue: Venue, end_listen_key: Callable[[str], None]) -> list[
         web.post("/control/resume", _guarded(control.resume)),
         web.post("/control/keys", _guarded(control.keys)),
         web.post("/control/listen-key/end", _guarded(control.end_listen_key)),
+        web.post("/control/fault", _guarded(control.fault)),
     ]
 
 
@@ -52,9 +56,10 @@ def _guarded(handler: Handler) -> Handler:
 
 
 class _Control:
-    def __init__(self, venue: Venue, end_listen_key: Callable[[str], None]) -> None:
+    def __init__(self, venue: Venue, end_listen_key: Callable[[str], None], faults: Faults) -> None:
         self._venue = venue
         self._end_listen_key = end_listen_key
+        self._faults = faults
 
     async def ledger(self, request: web.Request) -> web.StreamResponse:
         """Entries after `?since=`, at most PAGE; `?kind=` chooses one kind."""
@@ -164,6 +169,25 @@ class _Control:
         self._end_listen_key(self._known_account(await _body(request)))
         return _answer({})
 
+    async def fault(self, request: web.Request) -> web.StreamResponse:
+        """Have requests answered falsely: {kind, method, path, accepts, times, status, body}."""
+        body = await _body(request)
+        try:
+            kind = FaultKind(str(body.get("kind")))
+        except ValueError:
+            raise _BadRequest(f"kind must be one of {', '.join(FaultKind)}") from None
+        fault = Fault(
+            kind=kind,
+            method=str(body.get("method", ANY)),
+            path=str(body.get("path", ANY)),
+            accepts=body.get("accepts", True) is not False,
+            times=_whole(body, "times", 1),
+            status=_whole(body, "status", 200),
+            body=str(body.get("body", "")).encode(),
+        )
+        self._faults.add(fault)
+        return _answer({})
+
     def _known_account(self, body: dict[str, Any]) -> str:
         label = body.get("account")
         if not isinstance(label, str) or label not in self._venue.engine.accounts:
@@ -185,6 +209,13 @@ async def _body(request: web.Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise _BadRequest("the body must be a JSON object")
     return body
+
+
+def _whole(body: dict[str, Any], name: str, default: int) -> int:
+    value = body.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 10_000:
+        raise _BadRequest(f"{name} must be a whole number from 1 to 9999")
+    return value
 
 
 def _without_key(path: str) -> str:

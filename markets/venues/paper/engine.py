@@ -5,16 +5,13 @@ quote comes from the price source. Every change is told to one listener, in orde
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 from typing import Final
 
 from markets.venues.paper.model import (
     ZERO,
     Account,
     Income,
-    Instrument,
     MarginState,
     Market,
     Order,
@@ -23,92 +20,24 @@ from markets.venues.paper.model import (
     Quote,
     TimeInForce,
     Trade,
-    is_multiple,
     margin_state,
+)
+from markets.venues.paper.rules import (
+    AccountChanged,
+    EngineEvent,
+    Execution,
+    IncomeBooked,
+    NewOrder,
+    OrderChanged,
+    Reason,
+    Refused,
+    check_filters,
+    crosses,
+    crossing_amount,
 )
 from markets.venues.types import OrderStatus, Side
 
 LIQUIDATION_PREFIX: Final = "autoclose-"
-
-
-class Reason(StrEnum):
-    """Why the venue refuses; a dialect turns it into its own code and text."""
-
-    UNKNOWN_SYMBOL = "unknown-symbol"
-    DUPLICATE_CLIENT_ID = "duplicate-client-id"
-    PRICE_NOT_ON_TICK = "price-not-on-tick"
-    PRICE_TOO_HIGH = "price-too-high"
-    PRICE_TOO_LOW = "price-too-low"
-    AMOUNT_NOT_ON_LOT = "amount-not-on-lot"
-    AMOUNT_TOO_SMALL = "amount-too-small"
-    AMOUNT_TOO_LARGE = "amount-too-large"
-    NOTIONAL_TOO_SMALL = "notional-too-small"
-    TOO_MANY_ORDERS = "too-many-orders"
-    REDUCE_ONLY = "reduce-only"
-    INSUFFICIENT_MARGIN = "insufficient-margin"
-    POST_ONLY_CROSSES = "post-only-crosses"
-    FOK_UNFILLED = "fok-unfilled"
-    UNKNOWN_ORDER = "unknown-order"
-    LEVERAGE_OUT_OF_RANGE = "leverage-out-of-range"
-
-
-class Refused(Exception):
-    """The venue refuses an act; nothing has changed."""
-
-    def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(f"{reason} {detail}".strip())
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class NewOrder:
-    """An order as asked for. `price` is zero for a market order."""
-
-    symbol: str
-    side: Side
-    kind: OrderKind
-    tif: TimeInForce
-    amount: Decimal
-    price: Decimal
-    client_id: str
-    reduce_only: bool = False
-    external: bool = False
-
-
-class Execution(StrEnum):
-    """What made an order change."""
-
-    NEW = "NEW"
-    TRADE = "TRADE"
-    CANCELED = "CANCELED"
-    EXPIRED = "EXPIRED"
-
-
-@dataclass(frozen=True, slots=True)
-class OrderChanged:
-    order: Order
-    execution: Execution
-    trade: Trade | None
-    at_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class AccountChanged:
-    """Wallet or positions moved; `change` is what the wallet gained."""
-
-    account: Account
-    symbols: tuple[str, ...]
-    reason: str
-    change: Decimal
-    at_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class IncomeBooked:
-    income: Income
-
-
-EngineEvent = OrderChanged | AccountChanged | IncomeBooked
 
 
 class Engine:
@@ -162,7 +91,7 @@ class Engine:
         twin = account.newest_by_client_id.get(new.client_id)
         if twin is not None and not twin.status.is_final:
             raise Refused(Reason.DUPLICATE_CLIENT_ID)
-        _check_filters(market, new)
+        check_filters(market, new)
         if len(account.open_orders) >= market.instrument.max_open_orders:
             raise Refused(Reason.TOO_MANY_ORDERS)
         if new.reduce_only:
@@ -170,7 +99,7 @@ class Engine:
                 raise Refused(Reason.REDUCE_ONLY)
         else:
             self._check_margin(account, market, new)
-        crossing = _crossing_amount(market, new)
+        crossing = crossing_amount(market, new)
         if new.tif is TimeInForce.GTX and crossing:
             raise Refused(Reason.POST_ONLY_CROSSES)
         if new.tif is TimeInForce.FOK and crossing < new.amount:
@@ -305,7 +234,7 @@ class Engine:
 
     def _take(self, account: Account, market: Market, order: Order, now_ns: int) -> None:
         for price, size in market.quote.levels(order.side, market.instrument.tick):
-            if not _crosses(order.kind, order.side, order.price, price):
+            if not crosses(order.kind, order.side, order.price, price):
                 return
             amount = self._allowed(account, order, min(order.remaining, size))
             if amount <= 0:
@@ -423,45 +352,3 @@ class Engine:
     def _take_id(self) -> int:
         self._next_id += 1
         return self._next_id
-
-
-def _check_filters(market: Market, new: NewOrder) -> None:
-    instrument = market.instrument
-    _check_amount(instrument, new)
-    price = market.mark
-    if new.kind is OrderKind.LIMIT:
-        if new.price <= 0 or not is_multiple(new.price, instrument.tick):
-            raise Refused(Reason.PRICE_NOT_ON_TICK)
-        if new.side is Side.BUY and new.price > market.mark * (1 + instrument.price_band):
-            raise Refused(Reason.PRICE_TOO_HIGH)
-        if new.side is Side.SELL and new.price < market.mark * (1 - instrument.price_band):
-            raise Refused(Reason.PRICE_TOO_LOW)
-        price = new.price
-    if not new.reduce_only and new.amount * price < instrument.min_notional:
-        raise Refused(Reason.NOTIONAL_TOO_SMALL)
-
-
-def _check_amount(instrument: Instrument, new: NewOrder) -> None:
-    if not is_multiple(new.amount, instrument.lot):
-        raise Refused(Reason.AMOUNT_NOT_ON_LOT)
-    if new.amount < instrument.min_qty:
-        raise Refused(Reason.AMOUNT_TOO_SMALL)
-    is_market = new.kind is OrderKind.MARKET
-    if new.amount > (instrument.max_market_qty if is_market else instrument.max_qty):
-        raise Refused(Reason.AMOUNT_TOO_LARGE)
-
-
-def _crosses(kind: OrderKind, side: Side, limit: Decimal, price: Decimal) -> bool:
-    if kind is not OrderKind.LIMIT:
-        return True
-    return price <= limit if side is Side.BUY else price >= limit
-
-
-def _crossing_amount(market: Market, new: NewOrder) -> Decimal:
-    """Return how much of `new` would trade at once."""
-    found = ZERO
-    for price, size in market.quote.levels(new.side, market.instrument.tick):
-        if not _crosses(new.kind, new.side, new.price, price):
-            break
-        found += size
-    return min(found, new.amount)

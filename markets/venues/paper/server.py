@@ -15,6 +15,7 @@ from markets.venues.paper.config import PaperConfig, checked
 from markets.venues.paper.control import control_routes
 from markets.venues.paper.dialects.binance import BinanceDialect
 from markets.venues.paper.engine import Engine
+from markets.venues.paper.faults import Faults
 from markets.venues.paper.ledger import Ledger
 from markets.venues.paper.replay import Player
 from markets.venues.paper.venue import Reply, Request, Venue
@@ -34,6 +35,7 @@ class PaperVenue:
         self.core = Venue(checked(config))
         self.dialect = BinanceDialect(self.core)
         self.core.dialect = self.dialect
+        self.faults = Faults()
         self.player: Player | None = None
         self.port = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -79,7 +81,7 @@ class PaperVenue:
     def _application(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY)
         if self.core.config.control:
-            app.add_routes(control_routes(self.core, self.dialect.end_listen_key))
+            app.add_routes(control_routes(self.core, self.dialect.end_listen_key, self.faults))
         app.router.add_route("*", "/{path:.*}", self._serve)
         return app
 
@@ -132,12 +134,17 @@ class PaperVenue:
         pause = self.core.config.latency_ms / 2000
         if pause:
             await asyncio.sleep(pause)
+        fault = self.faults.take(request.method, path)
+        if fault is not None and not fault.accepts:
+            return await fault.commit(request)
         reply = self.dialect.handle(
             Request(request.method, path, query.encode("latin-1"), body, request.headers)
         )
         if pause:
             await asyncio.sleep(pause)
         self._record(request.method, path, reply, received_ns, received_monotonic_ns)
+        if fault is not None:
+            return await fault.commit(request)
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
 
     def _record(

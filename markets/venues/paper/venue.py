@@ -11,17 +11,17 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from markets.venues.paper.config import PaperConfig
-from markets.venues.paper.engine import (
-    AccountChanged,
-    Engine,
-    EngineEvent,
-    NewOrder,
-    OrderChanged,
-)
+from markets.venues.paper.engine import Engine
 from markets.venues.paper.hub import Client, Hub
 from markets.venues.paper.ledger import Ledger
 from markets.venues.paper.model import Account, Market, Order, OrderKind, Quote, TimeInForce
 from markets.venues.paper.prices import walks
+from markets.venues.paper.rules import (
+    AccountChanged,
+    EngineEvent,
+    NewOrder,
+    OrderChanged,
+)
 from markets.venues.types import Side
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import aiohttp
 import pytest
@@ -265,7 +266,7 @@ async def test_private_stream_tells_orders_fills_and_its_end(
         await client.submit(command("STREAM1"))
         await client.keep_private_stream()
         venue.dialect.end_listen_key("alpha")
-        events = []
+        events: list[Any] = []
         while not events or not isinstance(events[-1], StreamEnded):
             events += session.receive((await socket.receive(timeout=3)).data)
 
@@ -295,6 +296,7 @@ async def test_orders_of_somebody_else_reach_the_stream_and_are_marked_external(
         assert reply.status == 200
         [event] = session.receive((await socket.receive(timeout=3)).data)
 
+    assert isinstance(event, OrderUpdate)
     assert event.order.client_order_id.startswith("web_")
     assert [e["external"] for e in venue.ledger.since(kind="fill")] == [True]
     assert (await client.positions())[0].size == Decimal("0.3")

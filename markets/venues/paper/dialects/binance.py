@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from markets.venues.paper.dialects import binance_events as events
 from markets.venues.paper.dialects import binance_render as render
 from markets.venues.paper.dialects.binance_errors import BinanceError
 from markets.venues.paper.dialects.binance_rest import (
@@ -16,9 +17,9 @@ from markets.venues.paper.dialects.binance_rest import (
     Security,
 )
 from markets.venues.paper.dialects.binance_routes import ROUTES
-from markets.venues.paper.engine import AccountChanged, EngineEvent, IncomeBooked, OrderChanged
 from markets.venues.paper.hub import Client
 from markets.venues.paper.model import Market, OrderKind
+from markets.venues.paper.rules import AccountChanged, EngineEvent, IncomeBooked, OrderChanged
 from markets.venues.paper.venue import Reply, Request, Venue
 
 LISTEN_KEY_LIFE_MS: Final = 60 * 60_000
@@ -51,7 +52,7 @@ class BinanceDialect:
     # Market streams
 
     def quote_moved(self, market: Market) -> None:
-        self.publish_quote(market.instrument.symbol, render.book_ticker_event(market))
+        self.publish_quote(market.instrument.symbol, events.book_ticker_event(market))
 
     def publish_quote(self, symbol: str, payload: bytes) -> None:
         """Send a bookTicker message to its own stream and to the stream of all symbols."""
@@ -70,14 +71,14 @@ class BinanceDialect:
 
     def _publish_marks(self, suffix: str) -> None:
         now_ms = self._venue.now_ms()
-        events = [
-            render.mark_price_event(market, now_ms=now_ms)
+        marks = [
+            events.mark_price_event(market, now_ms=now_ms)
             for market in self._venue.engine.markets.values()
         ]
         hub = self._venue.hub
-        for event in events:
-            hub.publish(f"{event['s'].lower()}@markPrice{suffix}", ENCODER.encode(event))
-        hub.publish(f"!markPrice@arr{suffix}", ENCODER.encode(events))
+        for mark in marks:
+            hub.publish(f"{mark['s'].lower()}@markPrice{suffix}", ENCODER.encode(mark))
+        hub.publish(f"!markPrice@arr{suffix}", ENCODER.encode(marks))
 
     # Sockets
 
@@ -139,7 +140,7 @@ class BinanceDialect:
             return
         now_ms = event.at_ns // 1_000_000
         if isinstance(event, AccountChanged):
-            body = render.account_event(
+            body = events.account_event(
                 event.account,
                 event.symbols,
                 self._venue.engine.markets,
@@ -154,11 +155,11 @@ class BinanceDialect:
     def _tell_order(self, event: OrderChanged, now_ms: int) -> None:
         order, fill = event.order, event.trade
         if fill is not None:
-            self._tell(order.account, render.trade_lite_event(order, fill, now_ms=now_ms))
+            self._tell(order.account, events.trade_lite_event(order, fill, now_ms=now_ms))
         execution = event.execution.value
         if fill is not None and order.kind is OrderKind.LIQUIDATION:
             execution = "CALCULATED"
-        self._tell(order.account, render.order_event(order, execution, fill, now_ms=now_ms))
+        self._tell(order.account, events.order_event(order, execution, fill, now_ms=now_ms))
 
     def _tell(self, label: str, body: render.Json) -> None:
         stream = _user_stream(label)

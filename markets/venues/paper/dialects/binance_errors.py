@@ -6,7 +6,7 @@ Source: the vendor's "Error Code" page for USDⓈ-M futures.
 from collections.abc import Mapping
 from typing import Final
 
-from markets.venues.paper.engine import Reason
+from markets.venues.paper.rules import Reason
 
 
 class BinanceError(Exception):

@@ -12,8 +12,8 @@ from markets.venues.paper.dialects.binance_errors import (
     unknown_cancel,
 )
 from markets.venues.paper.dialects.binance_rest import Call, Route, Security
-from markets.venues.paper.engine import NewOrder, Refused
 from markets.venues.paper.model import Order, OrderKind, TimeInForce
+from markets.venues.paper.rules import NewOrder, Refused
 from markets.venues.types import Side
 
 _CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}", re.ASCII)

@@ -18,9 +18,9 @@ from markets.venues.paper.dialects.binance_errors import (
     malformed,
     mandatory,
 )
-from markets.venues.paper.engine import Refused
 from markets.venues.paper.ledger import safe_params
 from markets.venues.paper.model import Account, Market
+from markets.venues.paper.rules import Refused
 from markets.venues.paper.venue import Reply, Request, Venue
 
 ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
