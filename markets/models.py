@@ -163,11 +163,27 @@ class MarketDataFeed(Timestamped):
 
     def clean(self) -> None:
         super().clean()
+        if self.exchange_id:
+            self._check_symbol()
         if self.exchange_id and (self.ws_endpoint or self.http_endpoint):
             check_endpoints(
                 self.exchange.dialect,
                 http_endpoint=self.http_endpoint or self.exchange.rest_endpoint,
                 ws_endpoint=self.ws_endpoint or self.exchange.ws_endpoint,
+            )
+
+    def _check_symbol(self) -> None:
+        """Refuse a symbol the venue does not list, once its instruments are known."""
+        listed = Instrument.objects.filter(venue_id=self.exchange_id, is_active=True)
+        if listed.exists() and not listed.filter(symbol=self.symbol).exists():
+            raise ValidationError(
+                {
+                    "symbol": ValidationError(
+                        _("%(venue)s lists no active instrument of %(symbol)s."),
+                        code="unknown_symbol",
+                        params={"venue": self.exchange_id, "symbol": self.symbol},
+                    )
+                }
             )
 
     def endpoint(self) -> Endpoint:

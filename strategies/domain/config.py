@@ -36,7 +36,7 @@ ONE_SCHEMA: Final = frozenset(
 SCHEMA_LIST: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 SCHEMA_MAP: Final = frozenset({"properties", "$defs", "dependentSchemas"})
 PLAIN: Final = frozenset(
-    [
+    {
         "$schema",
         "$ref",
         "$comment",
@@ -67,7 +67,7 @@ PLAIN: Final = frozenset(
         "exclusiveMinimum",
         "exclusiveMaximum",
         "multipleOf",
-    ]
+    }
 )
 
 
@@ -93,11 +93,13 @@ def schema_problem(schema: Any) -> str | None:
 def config_problems(config: Any, schema: dict[str, Any]) -> list[str]:
     """Return what in `config` breaks `schema`, each with its place; empty when it fits.
 
-    `schema` must be one that `schema_problem` passed.
+    A configuration is a JSON object; `schema` must be one that `schema_problem` passed.
     """
+    if not isinstance(config, dict):
+        return ["The configuration must be a JSON object."]
     if (problem := _shape_problem(config, "configuration")) is not None:
         return [problem]
-    values = sum(1 for _value, _depth in _values(config))
+    values = _count(config)
     if values > MAX_VALUES:
         return [f"The configuration holds {values} values; at most {MAX_VALUES} are allowed."]
     if values * _work(schema, schema, {}) > MAX_WORK:
@@ -120,6 +122,10 @@ def _values(root: Any) -> Iterator[tuple[Any, int]]:
             waiting.extend((item, depth + 1) for item in value.values())
         elif isinstance(value, list):
             waiting.extend((item, depth + 1) for item in value)
+
+
+def _count(root: Any) -> int:
+    return sum(1 for _value in _values(root))
 
 
 def _shape_problem(root: Any, name: str) -> str | None:
@@ -204,7 +210,7 @@ def _work(schema: Any, root: Mapping[str, Any], known: dict[str, int]) -> int:
     if not isinstance(schema, dict):
         return 1
     plain = {key: value for key, value in schema.items() if key in PLAIN}
-    total = sum(1 for _value, _depth in _values(plain))
+    total = _count(plain)
     total += sum(_work(child, root, known) for child in _children(schema))
     if "$ref" in schema:
         name = schema["$ref"].removeprefix(REFERENCE)

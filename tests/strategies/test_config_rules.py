@@ -86,6 +86,7 @@ def test_dangerous_schema_is_refused_with_its_reason(schema, problem) -> None:
 @pytest.mark.parametrize(
     ("config", "problem"),
     [
+        ([], "must be a JSON object"),
         ({"a": [0] * 1000}, "at most 1000"),
         ({"a": 10**400}, "more than 30 digits"),
         ({"a": float("nan")}, "not finite"),
@@ -113,14 +114,15 @@ def test_schema_that_doubles_its_work_at_each_reference_costs_nothing() -> None:
 @pytest.mark.parametrize(
     "schema",
     [
-        {"items": {"uniqueItems": True}},
+        {"uniqueItems": True},
         {"items": {"multipleOf": 1e-300}},
         {"uniqueItems": True, "items": {"type": ["object", "number"]}},
     ],
 )
 def test_largest_configuration_is_checked_within_two_seconds(schema) -> None:
+    schema = {"properties": {"list": schema}}
     assert schema_problem(schema) is None
-    config = [{} if n % 2 else n for n in range(990)]
+    config = {"list": [{} if n % 2 else n for n in range(990)]}
     started = time.monotonic()
     config_problems(config, schema)
     assert time.monotonic() - started < 2
