@@ -106,7 +106,7 @@ class ProxyProfile(Timestamped):
             models.CheckConstraint(
                 name="proxyprofile_interval_has_minutes",
                 condition=~Q(rotation_policy=str(RotationPolicy.INTERVAL))
-                | Q(rotation_minutes__gt=0),
+                | Q(rotation_minutes__isnull=False, rotation_minutes__gt=0),
                 violation_error_code="rotation_minutes:missing",
                 violation_error_message=_("rotation_minutes must be above zero for this policy."),
             ),
@@ -196,7 +196,7 @@ class StopLossConfig(Timestamped):
                     | Q(max_peak_drawdown_percent__lte=100)
                 ),
                 violation_error_code="max_daily_drawdown_percent:range",
-                violation_error_message=_("A drawdown must be at most 100 %."),
+                violation_error_message=_("A drawdown must be at most 100 per cent."),
             ),
             models.CheckConstraint(
                 name="stoploss_has_a_rule",
@@ -389,7 +389,7 @@ class RiskEnvelope(Timestamped):
                 name="envelope_slippage_range",
                 condition=Q(slippage_tolerance__lte=20),
                 violation_error_code="slippage_tolerance:range",
-                violation_error_message=_("slippage_tolerance must be at most 20 %."),
+                violation_error_message=_("slippage_tolerance must be at most 20 per cent."),
             ),
             models.CheckConstraint(
                 name="envelope_leverage_range",

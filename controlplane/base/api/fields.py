@@ -39,6 +39,10 @@ class NumberField(serializers.DecimalField):
         kwargs.setdefault("decimal_places", DECIMAL_PLACES)
         super().__init__(**kwargs)
 
+    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
+        """Blank text is no number and no null either."""
+        return serializers.Field.validate_empty_values(self, data)
+
     def to_internal_value(self, data: Any) -> Decimal:
         try:
             number = finite_decimal(data)
@@ -179,6 +183,10 @@ class ReferenceField(serializers.PrimaryKeyRelatedField):
             if key in kwargs
         }
         return ReferenceListField(child_relation=cls(*args, **kwargs), **passed)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        """Blank text is no key and no null either."""
+        return serializers.Field.run_validation(self, data)
 
     def to_internal_value(self, data: Any) -> models.Model:
         if not isinstance(data, str):
