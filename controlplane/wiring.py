@@ -2,8 +2,12 @@
 
 from django.utils.module_loading import autodiscover_modules
 
+from accounts import lifecycle as accounts
 from accounts import observations
-from controlplane.base import events, jobs
+from accounts.models import ExchangeAccount, ProxyProfile, ProxySession
+from controlplane.base import edits, events, jobs
+from markets import announcements as markets
+from markets.models import MarketDataFeed, Venue
 from monitoring import services as monitoring
 from strategies import observing
 
@@ -14,3 +18,9 @@ def connect() -> None:
     events.subscribe(monitoring.event_record)
     jobs.record_with(monitoring.JobRuns())
     observations.subscribe(observing.orders_seen)
+    edits.follow(Venue, markets.venue_changed)
+    edits.follow(Venue, accounts.venue_changed)
+    edits.follow(MarketDataFeed, markets.feed_changed)
+    edits.follow(ExchangeAccount, accounts.account_changed)
+    edits.follow(ProxyProfile, accounts.profile_changed)
+    edits.follow(ProxySession, accounts.session_changed)

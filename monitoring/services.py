@@ -3,13 +3,20 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from controlplane import bus
+from controlplane.base import audit, events
 from controlplane.base.jobs import JobOutcome
-from controlplane.kernel.events import Occurrence
+from controlplane.kernel.errors import Conflict
+from controlplane.kernel.events import EventType, Occurrence
+from monitoring.choices import AlertState
 from monitoring.groups import CONSOLE
-from monitoring.models import JobRun, MonitoringEvent
+from monitoring.models import Alert, JobRun, MonitoringEvent
+
+ACKNOWLEDGED = audit.register("alert.acknowledged", label=_("Alert acknowledged"))
 
 
 def event_record(occurrence: Occurrence) -> None:
@@ -23,6 +30,28 @@ def event_record(occurrence: Occurrence) -> None:
         payload=dict(occurrence.payload),
     )
     bus.send(CONSOLE, "console.changed", topic="events")
+
+
+@transaction.atomic
+def alert_acknowledge(*, alert: Alert, actor: audit.Actor, reason: str) -> Alert:
+    """Say that a person has seen an open alert. Raises Conflict when it is not open."""
+    alert = Alert.objects.select_for_update(of=("self",)).get(pk=alert.pk)
+    if alert.state != AlertState.OPEN:
+        raise Conflict(f"The alert is {alert.state}, not open.", details={"state": alert.state})
+    alert.state = AlertState.ACKNOWLEDGED
+    alert.acknowledged_by_id = actor.user_id
+    alert.acknowledged_at = timezone.now()
+    alert.note = reason
+    with audit.context(ACKNOWLEDGED, actor=actor, reason=reason):
+        alert.save()
+    events.publish(
+        Occurrence(
+            type=EventType.SYSTEM,
+            message=f"Alert acknowledged by {actor.name}: {reason}",
+            payload={"alert": str(alert.pk), "event": str(alert.event_id), "actor": actor.name},
+        )
+    )
+    return alert
 
 
 class JobRuns:

@@ -9,3 +9,5 @@ os.environ.setdefault(
 os.environ.setdefault("EMBEDDED_POSTGRES_DURABLE", "0")
 
 from controlplane.settings import *  # noqa: F403 - after the environment is set
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick sign-ins

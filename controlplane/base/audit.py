@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import pghistory
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from controlplane.kernel.ids import uuid7
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise as StrOrPromise
 
 ModelT = TypeVar("ModelT", bound=type[models.Model])
 
@@ -46,13 +50,13 @@ class Action:
     """A registered kind of change, such as `account.paused`."""
 
     code: str
-    label: str
+    label: "StrOrPromise"
 
 
 _actions: dict[str, Action] = {}
 
 
-def register(code: str, *, label: str) -> Action:
+def register(code: str, *, label: "StrOrPromise") -> Action:
     """Register an action code; raises ValueError when it is taken."""
     if code in _actions:
         raise ValueError(f"The action {code} is registered twice.")
@@ -60,9 +64,14 @@ def register(code: str, *, label: str) -> Action:
     return _actions[code]
 
 
-CREATED = register("created", label="Created")
-CHANGED = register("changed", label="Changed")
-DELETED = register("deleted", label="Deleted")
+def action(code: str) -> Action | None:
+    """Return the registered action, or None for a code nobody registered."""
+    return _actions.get(code)
+
+
+CREATED = register("created", label=_("Created"))
+CHANGED = register("changed", label=_("Changed"))
+DELETED = register("deleted", label=_("Deleted"))
 
 
 def track(*, exclude: tuple[str, ...] = ()) -> Callable[[ModelT], ModelT]:

@@ -8,6 +8,10 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from controlplane.base.trail import AuditEvent
+
+__all__ = ["AuditEvent", "Entity", "Timestamped"]
+
 
 class Entity(models.Model):
     """A row whose constraint violations name the field they are about.

@@ -1,0 +1,287 @@
+"""Admin pages of accounts, their limits, their proxies and the last truth known of them."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import StackedInline
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+
+from accounts.choices import AccountStatus, ProxyStatus, SyncStatus
+from accounts.lifecycle import account_pause, account_resume
+from accounts.models import (
+    AccountState,
+    AccountSyncJob,
+    EquitySample,
+    ExchangeAccount,
+    Position,
+    ProxyProfile,
+    ProxySession,
+    RiskEnvelope,
+    StopLossConfig,
+)
+from controlplane.base.admin import (
+    AuditedModelAdmin,
+    FieldsMixin,
+    ReadOnlyModelAdmin,
+    badge,
+    confirm_with_reason,
+    duration,
+    number,
+    related,
+    rows_link,
+)
+
+ACCOUNT_COLOURS = {
+    AccountStatus.ACTIVE: "success",
+    AccountStatus.PAUSED: "warning",
+    AccountStatus.EMERGENCY: "danger",
+}
+PROXY_COLOURS = {
+    ProxyStatus.ACTIVE: "success",
+    ProxyStatus.ROTATING: "warning",
+    ProxyStatus.FAILED: "danger",
+}
+SYNC_COLOURS = {
+    SyncStatus.RUNNING: "info",
+    SyncStatus.SUCCESS: "success",
+    SyncStatus.PARTIAL: "warning",
+    SyncStatus.FAILED: "danger",
+}
+
+
+class RiskEnvelopeInline(FieldsMixin, StackedInline):
+    """The one envelope of an account, which is made with it."""
+
+    model = RiskEnvelope
+    can_delete = False
+    min_num = max_num = 1
+    extra = 0
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(ExchangeAccount)
+class ExchangeAccountAdmin(AuditedModelAdmin):
+    list_display = (
+        "account_id",
+        "account_name",
+        related("exchange", _("exchange")),
+        badge("status", _("status"), ACCOUNT_COLOURS),
+        number("state__equity", _("equity"), unit="USD", empty=_("unknown")),
+        number("utilization_target_min", _("utilization from")),
+        number("utilization_target_max", _("to")),
+        number("delta_threshold", _("delta threshold"), unit="BTC"),
+        "proxy_profile",
+        "state__balance_at",
+    )
+    list_filter = (("exchange", AutocompleteSelectFilter), ("status", ChoicesDropdownFilter))
+    list_select_related = ("exchange", "proxy_profile", "state")
+    search_fields = ("account_id", "account_name")
+    autocomplete_fields = ("exchange", "proxy_profile", "stop_loss_config")
+    inlines = (RiskEnvelopeInline,)
+    actions = ("pause", "resume")
+    verb_fields = ("status",)
+    owned = (RiskEnvelope, AccountState, AccountSyncJob, Position, EquitySample)
+    _positions = rows_link(
+        Position, "account__pk__exact", _("positions"), text=_("Show its positions")
+    )
+    _syncs = rows_link(AccountSyncJob, "account__pk__exact", _("syncs"), text=_("Show its syncs"))
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": [
+                    "account_id",
+                    "account_name",
+                    "exchange",
+                    "status",
+                    "sync_interval_seconds",
+                    "proxy_profile",
+                    "proxy_session",
+                ]
+            },
+        ),
+        (
+            _("Targets and limits"),
+            {
+                "fields": [
+                    "utilization_target_min",
+                    "utilization_target_max",
+                    "delta_threshold",
+                    "max_position_value",
+                    "stop_loss_config",
+                ]
+            },
+        ),
+        (
+            _("Credentials"),
+            {
+                "fields": ["api_key", "api_secret", "passphrase", "public_key", "agent_key"],
+                "description": _("Binance: API key and secret. Aster: public key and agent key."),
+            },
+        ),
+        (_("What is known of it"), {"fields": [_positions, _syncs]}),
+    )
+    readonly_fields = ("proxy_session", _positions, _syncs)
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return super().get_inlines(request, obj) if obj else ()
+
+    def has_pause_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.pause_exchangeaccount")
+
+    def has_resume_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.resume_exchangeaccount")
+
+    @admin.action(permissions=["pause"], description=_("Pause…"))
+    def pause(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=account_pause)
+
+    @admin.action(permissions=["resume"], description=_("Resume…"))
+    def resume(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=account_resume)
+
+
+@admin.register(RiskEnvelope)
+class RiskEnvelopeAdmin(AuditedModelAdmin):
+    list_display = (
+        "account_id",
+        number("max_drawdown_percent", _("largest drawdown"), unit="%"),
+        number("max_leverage", _("largest leverage"), unit="×"),
+        number("delta_threshold", _("delta threshold"), unit="BTC", empty=_("the account's")),
+        number("slippage_tolerance", _("slippage tolerance"), unit="%"),
+        number("emergency_stop_loss_seconds", _("emergency stop within"), unit="s"),
+    )
+    search_fields = ("account__account_id",)
+    autocomplete_fields = ("account",)
+    list_select_related = ("account",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        fixed = super().get_readonly_fields(request, obj)
+        return (*fixed, "account") if obj else fixed
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # An account always has one; it goes when the account goes.
+        return False
+
+
+@admin.register(ProxyProfile)
+class ProxyProfileAdmin(AuditedModelAdmin):
+    list_display = ("profile_id", "name", "pool", "scheme", "rotation_policy", "rotation_minutes")
+    list_filter = (("scheme", ChoicesDropdownFilter), ("rotation_policy", ChoicesDropdownFilter))
+    search_fields = ("profile_id", "name")
+    autocomplete_fields = ("venues",)
+    _sessions = rows_link(
+        ProxySession, "proxy_profile__pk__exact", _("sessions"), text=_("Show its sessions")
+    )
+    readonly_fields = (_sessions,)
+
+
+@admin.register(ProxySession)
+class ProxySessionAdmin(AuditedModelAdmin):
+    list_display = (
+        "session_id",
+        related("proxy_profile", _("proxy profile")),
+        "ip",
+        "port",
+        badge("status", _("status"), PROXY_COLOURS),
+        "last_rotation",
+    )
+    list_filter = (
+        ("proxy_profile", AutocompleteSelectFilter),
+        ("status", ChoicesDropdownFilter),
+    )
+    list_select_related = ("proxy_profile",)
+    search_fields = ("ip",)
+    autocomplete_fields = ("proxy_profile",)
+    readonly_fields = ("last_rotation",)
+
+
+@admin.register(StopLossConfig)
+class StopLossConfigAdmin(AuditedModelAdmin):
+    list_display = (
+        "stop_loss_config_id",
+        "name",
+        number("max_daily_drawdown_percent", _("day's drawdown"), unit="%"),
+        number("max_peak_drawdown_percent", _("from peak"), unit="%"),
+        number("max_position_loss", _("loss per position"), unit="USD"),
+        "confirmations",
+        "action",
+    )
+    list_filter = (("action", ChoicesDropdownFilter),)
+    search_fields = ("stop_loss_config_id", "name")
+
+
+@admin.register(AccountSyncJob)
+class AccountSyncJobAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "started_at",
+        related("account", _("account")),
+        badge("status", _("status"), SYNC_COLOURS),
+        duration("duration_ms", _("duration")),
+        "positions_seen",
+        "open_orders_seen",
+        "fills_added",
+        "error",
+    )
+    list_filter = (("account", AutocompleteSelectFilter), ("status", ChoicesDropdownFilter))
+    list_select_related = ("account",)
+    ordering = ("-sync_job_id",)
+
+
+@admin.register(AccountState)
+class AccountStateAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "account_id",
+        number("equity", _("equity"), unit="USD", empty=_("unknown")),
+        number("available", _("available"), unit="USD", empty=_("unknown")),
+        number("initial_margin", _("initial margin"), unit="USD", empty=_("unknown")),
+        number("maintenance_margin", _("maintenance margin"), unit="USD", empty=_("unknown")),
+        "balance_at",
+        "positions_at",
+        "stream_at",
+        "last_error",
+    )
+    search_fields = ("account__account_id",)
+    list_select_related = ("account",)
+    ordering = ("account_id",)
+
+
+@admin.register(Position)
+class PositionAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "position_id",
+        related("account", _("account")),
+        related("instrument", _("instrument")),
+        number("size", _("size")),
+        "instrument__symbol",
+        number("entry_price", _("entry price"), unit="USD"),
+        number("mark_price", _("mark price"), unit="USD"),
+        number("unrealized_pnl", _("unrealised result"), unit="USD"),
+        "sandbox",
+        "observed_at",
+    )
+    list_filter = (
+        ("account", AutocompleteSelectFilter),
+        ("instrument", AutocompleteSelectFilter),
+        "sandbox",
+    )
+    list_select_related = ("account", "instrument")
+    ordering = ("-position_id",)
+
+
+@admin.register(EquitySample)
+class EquitySampleAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "at",
+        related("account", _("account")),
+        number("equity", _("equity"), unit="USD"),
+        number("utilization", _("utilization"), empty=_("unknown")),
+    )
+    list_filter = (("account", AutocompleteSelectFilter),)
+    list_select_related = ("account",)
+    ordering = ("-sample_id",)

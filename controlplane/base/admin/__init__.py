@@ -1,0 +1,24 @@
+"""What every admin page shares: audited edits, read-only records, confirmed actions, columns."""
+
+from controlplane.base.admin.actions import actor_of, confirm_with_reason
+from controlplane.base.admin.columns import badge, duration, number, related, rows_link
+from controlplane.base.admin.options import (
+    AuditedModelAdmin,
+    ConsoleModelAdmin,
+    FieldsMixin,
+    ReadOnlyModelAdmin,
+)
+
+__all__ = [
+    "AuditedModelAdmin",
+    "ConsoleModelAdmin",
+    "FieldsMixin",
+    "ReadOnlyModelAdmin",
+    "actor_of",
+    "badge",
+    "confirm_with_reason",
+    "duration",
+    "number",
+    "related",
+    "rows_link",
+]

@@ -1,0 +1,161 @@
+"""Admin pages of hedges, fills and differences with a venue."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.decorators import display
+
+from controlplane.base.admin import (
+    ReadOnlyModelAdmin,
+    badge,
+    duration,
+    number,
+    related,
+)
+from controlplane.kernel.ids import uuid7_floor
+from hedging.choices import HedgeResult
+from hedging.models import Fill, HedgeExecution, ReconciliationBreak
+
+RESULT_COLOURS = {
+    HedgeResult.SUCCESS: "success",
+    HedgeResult.PARTIAL: "warning",
+    HedgeResult.FAIL: "danger",
+}
+SIDE_COLOURS = {"buy": "success", "sell": "danger"}
+AFTER_A_HEDGE = timedelta(seconds=30)
+
+
+@admin.register(HedgeExecution)
+class HedgeExecutionAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "execution_id",
+        "created_at",
+        "book",
+        "symbol",
+        number("delta_before", _("delta before"), unit="BTC"),
+        number("delta_after", _("delta after"), unit="BTC"),
+        number("threshold", _("threshold"), unit="BTC"),
+        "trigger_reason",
+        badge("result", _("result"), RESULT_COLOURS),
+        duration("duration_ms", _("duration")),
+        number("slippage_bp", _("slippage"), unit="bp"),
+    )
+    list_filter = (
+        ("result", ChoicesDropdownFilter),
+        ("trigger_reason", ChoicesDropdownFilter),
+        ("primary_account", AutocompleteSelectFilter),
+    )
+    list_select_related = ("primary_account", "hedge_account")
+    search_fields = ("book__exact",)
+    search_help_text = _("Book")
+    ordering = ("-execution_id",)
+    readonly_fields = ("orders_and_fills", "events")
+    fieldsets = (
+        (
+            _("Decision"),
+            {
+                "fields": [
+                    "book",
+                    "symbol",
+                    "trigger_reason",
+                    "reason",
+                    "delta_before",
+                    "threshold",
+                    "decision_mid",
+                    "decision_inputs",
+                    "orders",
+                    "created_at",
+                ]
+            },
+        ),
+        (_("Orders and fills"), {"fields": ["orders_and_fills"]}),
+        (
+            _("Outcome"),
+            {
+                "fields": [
+                    "result",
+                    "delta_after",
+                    "duration_ms",
+                    "slippage_bp",
+                    "seconds_out_of_band",
+                    "finished_at",
+                    "primary_account",
+                    "hedge_account",
+                    "events",
+                ]
+            },
+        ),
+    )
+
+    @display(description=_("orders and fills"))
+    def orders_and_fills(self, hedge: HedgeExecution) -> str:
+        """Every order of the hedge with the fills that came of it."""
+        intents = hedge.intents.select_related("account", "instrument").prefetch_related("fills")
+        return render_to_string(
+            "admin/hedging/orders_and_fills.html", {"intents": intents.order_by("intent_id")}
+        )
+
+    @display(description=_("events"))
+    def events(self, hedge: HedgeExecution) -> Any:
+        """The list of events between the decision and a while after the end."""
+        until = (hedge.finished_at or timezone.now()) + AFTER_A_HEDGE
+        return format_html(
+            '<a class="text-primary-600 dark:text-primary-500 underline" '
+            'href="{}?event_id__gte={}&event_id__lt={}">{}</a>',
+            reverse("admin:monitoring_monitoringevent_changelist"),
+            uuid7_floor(hedge.created_at),
+            uuid7_floor(until),
+            _("Show what happened then"),
+        )
+
+
+@admin.register(Fill)
+class FillAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "fill_id",
+        "venue_at",
+        related("account", _("account")),
+        related("instrument", _("instrument")),
+        badge("side", _("side"), SIDE_COLOURS),
+        number("amount", _("amount")),
+        number("price", _("price"), unit="USD"),
+        number("fee", _("fee")),
+        "fee_asset",
+        "is_maker",
+        related("intent", _("intent")),
+        "sandbox",
+    )
+    list_filter = (
+        ("account", AutocompleteSelectFilter),
+        ("instrument", AutocompleteSelectFilter),
+        "sandbox",
+    )
+    list_select_related = ("account", "instrument", "intent")
+    ordering = ("-fill_id",)
+
+
+@admin.register(ReconciliationBreak)
+class ReconciliationBreakAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "break_id",
+        "opened_at",
+        related("account", _("account")),
+        related("instrument", _("instrument")),
+        "kind",
+        badge("status", _("status"), {"open": "danger", "resolved": "success"}),
+        "closed_at",
+    )
+    list_filter = (
+        ("status", ChoicesDropdownFilter),
+        ("kind", ChoicesDropdownFilter),
+        ("account", AutocompleteSelectFilter),
+    )
+    list_select_related = ("account", "instrument")
+    ordering = ("-break_id",)

@@ -1,0 +1,148 @@
+"""Admin pages of market data."""
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+
+from controlplane.base.admin import (
+    AuditedModelAdmin,
+    ReadOnlyModelAdmin,
+    badge,
+    duration,
+    number,
+    related,
+    rows_link,
+)
+from markets.choices import FeedStatus
+from markets.models import (
+    FundingRate,
+    Instrument,
+    MarketDataFeed,
+    Quote,
+    SynthPriceSnapshot,
+    Venue,
+)
+
+FEED_COLOURS = {
+    FeedStatus.HEALTHY: "success",
+    FeedStatus.DEGRADED: "warning",
+    FeedStatus.FAILING: "danger",
+}
+ENVIRONMENT_COLOURS = {"live": "danger", "testnet": "warning", "paper": "info"}
+
+
+@admin.register(Venue)
+class VenueAdmin(AuditedModelAdmin):
+    list_display = (
+        "venue_id",
+        "name",
+        "dialect",
+        badge("environment", _("environment"), ENVIRONMENT_COLOURS),
+        "rest_endpoint",
+        "is_enabled",
+    )
+    list_filter = (
+        ("dialect", ChoicesDropdownFilter),
+        ("environment", ChoicesDropdownFilter),
+        "is_enabled",
+    )
+    search_fields = ("venue_id", "name")
+    _instruments = rows_link(
+        Instrument, "venue__pk__exact", _("instruments"), text=_("Show its instruments")
+    )
+    _feeds = rows_link(MarketDataFeed, "exchange__pk__exact", _("feeds"), text=_("Show its feeds"))
+    readonly_fields = (_instruments, _feeds)
+
+
+@admin.register(Instrument)
+class InstrumentAdmin(AuditedModelAdmin):
+    list_display = (
+        "venue_symbol",
+        related("venue", _("venue")),
+        "symbol",
+        "quote_asset",
+        number("tick", _("price tick")),
+        number("lot", _("size step")),
+        number("min_notional", _("smallest value")),
+        number("taker_fee", _("taker fee")),
+        "is_active",
+    )
+    list_filter = (("venue", AutocompleteSelectFilter), "is_active")
+    list_select_related = ("venue",)
+    search_fields = ("venue_symbol", "symbol")
+    ordering = ("venue_id", "venue_symbol")
+    autocomplete_fields = ("venue",)
+    owned = (FundingRate,)
+
+
+@admin.register(MarketDataFeed)
+class MarketDataFeedAdmin(AuditedModelAdmin):
+    list_display = (
+        "feed_id",
+        related("exchange", _("exchange")),
+        "symbol",
+        badge("status", _("status"), FEED_COLOURS),
+        "last_heartbeat",
+        duration("ws_latency_p95", _("websocket p95")),
+        duration("http_latency_p95", _("HTTP p95")),
+        duration("freshness_threshold", _("fresh within")),
+        "is_enabled",
+    )
+    list_filter = (
+        ("exchange", AutocompleteSelectFilter),
+        ("status", ChoicesDropdownFilter),
+        "is_enabled",
+    )
+    list_select_related = ("exchange",)
+    search_fields = ("feed_id", "symbol")
+    autocomplete_fields = ("exchange",)
+    readonly_fields = ("ws_latency_p95", "http_latency_p95", "last_heartbeat", "status")
+    owned = (Quote,)
+
+
+@admin.register(Quote)
+class QuoteAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        related("feed", _("feed")),
+        number("bid", _("bid")),
+        number("bid_size", _("bid size")),
+        number("ask", _("ask")),
+        number("ask_size", _("ask size")),
+        number("mark", _("mark")),
+        "received_at",
+        "venue_at",
+    )
+    list_display_links = None
+    list_select_related = ("feed",)
+    search_fields = ("feed_id__exact",)
+    ordering = ("feed_id",)
+
+
+@admin.register(SynthPriceSnapshot)
+class SynthPriceSnapshotAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "timestamp",
+        "symbol",
+        number("mid_price", _("mid price"), unit="USD"),
+        number("bid", _("bid"), unit="USD"),
+        number("ask", _("ask"), unit="USD"),
+        badge("reason", _("reason"), {"manual": "info"}),
+    )
+    list_filter = (("reason", ChoicesDropdownFilter),)
+    search_fields = ("symbol__exact",)
+    ordering = ("-snapshot_id",)
+
+
+@admin.register(FundingRate)
+class FundingRateAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "funding_time",
+        related("instrument", _("instrument")),
+        number("rate", _("rate")),
+        number("interval_hours", _("interval"), unit="h"),
+        number("mark_price", _("mark price")),
+        "observed_at",
+    )
+    list_filter = (("instrument", AutocompleteSelectFilter),)
+    list_select_related = ("instrument",)
+    ordering = ("-funding_rate_id",)

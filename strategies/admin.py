@@ -1,0 +1,118 @@
+"""Admin pages of modules, allocations and order intents."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+
+from controlplane.base.admin import (
+    AuditedModelAdmin,
+    ReadOnlyModelAdmin,
+    badge,
+    confirm_with_reason,
+    number,
+    related,
+    rows_link,
+)
+from strategies.lifecycle import module_disable, module_enable
+from strategies.models import AccountAllocation, OrderIntent, StrategyModule
+
+MODULE_COLOURS = {"enable": "success"}
+STATE_COLOURS = {
+    "pending": "info",
+    "submitted": "primary",
+    "filled": "success",
+    "cancelled": "warning",
+    "failed": "danger",
+}
+SUBMISSION_COLOURS = {"sending": "info", "acknowledged": "success", "unknown": "danger"}
+SIDE_COLOURS = {"buy": "success", "sell": "danger"}
+
+
+@admin.register(StrategyModule)
+class StrategyModuleAdmin(AuditedModelAdmin):
+    list_display = (
+        "module_id",
+        "name",
+        "type",
+        badge("status", _("status"), MODULE_COLOURS),
+        "dry_run_enabled",
+        "requires_sandbox",
+        "max_concurrent_signals",
+        number("profit_after_fee_target", _("profit target"), unit="%"),
+    )
+    list_filter = (("status", ChoicesDropdownFilter), "dry_run_enabled", "requires_sandbox")
+    search_fields = ("module_id", "name", "type")
+    actions = ("enable", "disable")
+    verb_fields = ("status",)
+    owned = (AccountAllocation,)
+    _allocations = rows_link(
+        AccountAllocation, "module__pk__exact", _("allocations"), text=_("Show its allocations")
+    )
+    _intents = rows_link(OrderIntent, "module__pk__exact", _("intents"), text=_("Show its intents"))
+    readonly_fields = (_allocations, _intents)
+
+    def has_enable_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("strategies.enable_strategymodule")
+
+    def has_disable_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("strategies.disable_strategymodule")
+
+    @admin.action(permissions=["enable"], description=_("Enable…"))
+    def enable(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=module_enable)
+
+    @admin.action(permissions=["disable"], description=_("Disable…"))
+    def disable(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=module_disable)
+
+
+@admin.register(AccountAllocation)
+class AccountAllocationAdmin(AuditedModelAdmin):
+    list_display = (
+        "allocation_id",
+        related("module", _("module")),
+        related("account", _("account")),
+        number("weight", _("weight")),
+        "max_concurrent_orders",
+        "sandbox_mode",
+    )
+    list_filter = (
+        ("module", AutocompleteSelectFilter),
+        ("account", AutocompleteSelectFilter),
+        "sandbox_mode",
+    )
+    list_select_related = ("module", "account")
+    search_fields = ("module__module_id", "account__account_id")
+    autocomplete_fields = ("module", "account")
+
+
+@admin.register(OrderIntent)
+class OrderIntentAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "intent_id",
+        "created_at",
+        related("account", _("account")),
+        related("instrument", _("instrument")),
+        badge("side", _("side"), SIDE_COLOURS),
+        "type",
+        number("amount", _("amount")),
+        number("filled_amount", _("filled")),
+        number("average_price", _("average price"), unit="USD"),
+        badge("state", _("state"), STATE_COLOURS),
+        badge("submission", _("submission"), SUBMISSION_COLOURS),
+        related("module", _("module")),
+        "sandbox",
+    )
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("submission", ChoicesDropdownFilter),
+        ("account", AutocompleteSelectFilter),
+        ("module", AutocompleteSelectFilter),
+        "sandbox",
+    )
+    list_select_related = ("account", "instrument", "module")
+    search_fields = ("client_order_id__exact",)
+    search_help_text = _("Client order id")
+    ordering = ("-intent_id",)
