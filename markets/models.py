@@ -25,7 +25,7 @@ from controlplane.base.fields import (
 from controlplane.base.models import Entity, Timestamped
 from markets.choices import Dialect, FeedStatus, SynthReason, VenueEnvironment
 from markets.domain.endpoints import endpoint_problem
-from markets.querysets import FeedQuerySet, InstrumentQuerySet, QuoteQuerySet
+from markets.querysets import FeedQuerySet, InstrumentQuerySet, QuoteQuerySet, VenueQuerySet
 from markets.triggers import tell_feed_changed
 from markets.venues.types import Endpoint
 
@@ -43,6 +43,8 @@ class Venue(Timestamped):
     rest_endpoint = TextLine(_("HTTP endpoint"), help_text=_("Base address, no trailing slash."))
     ws_endpoint = TextLine(_("websocket endpoint"))
     is_enabled = models.BooleanField(_("enabled"), default=True)
+
+    objects = VenueQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("venue")

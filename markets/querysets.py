@@ -7,6 +7,15 @@ from django.db import models
 from django.db.models import OuterRef
 
 
+class VenueQuerySet(models.QuerySet):
+    """Venues."""
+
+    def in_use(self) -> "VenueQuerySet":
+        """Venues that are switched on and have a running feed or an account."""
+        is_used = models.Q(feeds__is_enabled=True) | models.Q(accounts__isnull=False)
+        return self.filter(is_used, is_enabled=True).distinct()
+
+
 class InstrumentQuerySet(models.QuerySet):
     """Instruments."""
 

@@ -66,7 +66,7 @@ class Publisher:
                 async with asyncio.timeout(LAST_SECONDS):
                     await self.flush()
                     await self._relay.close()
-            self._thread.submit(connection.close)
+            self._thread.submit(lambda: connection.close())  # that thread's own
             self._thread.shutdown(wait=False)
 
     async def flush(self) -> None:

@@ -1,0 +1,168 @@
+"""What the board shows, without sockets and without a database."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from markets.choices import FeedStatus
+from markets.domain.health import feed_status
+from markets.feeds.board import FeedLine, LatencyWindow, QuoteBoard
+from markets.venues.binance.streams import BinanceMarketSession
+from markets.venues.types import BookTop, Endpoint, MarketEvent, MarkPrice, Quarantined
+from tests.markets.feeds.running import book_ticker
+
+ENDPOINT = Endpoint(rest="http://127.0.0.1:9", websocket="ws://127.0.0.1:9")
+
+
+class Clock:
+    """Both clocks, moved by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+        self.wall = datetime(2026, 1, 2, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+def line(feed_id: str = "a", symbol: str = "BTC") -> FeedLine:
+    return FeedLine(feed_id, symbol, fresh_ms=2000, failover_ms=10_000)
+
+
+def top(bid: str = "99", ask: str = "101", *, venue_ms: int = 1, sequence: int = 1) -> BookTop:
+    return BookTop(
+        "BTCUSDT", Decimal(bid), Decimal(1), Decimal(ask), Decimal(2), venue_ms, sequence
+    )
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "expected"),
+    [
+        (None, FeedStatus.FAILING),
+        (0, FeedStatus.HEALTHY),
+        (2000, FeedStatus.HEALTHY),
+        (2000.5, FeedStatus.DEGRADED),
+        (10_000, FeedStatus.DEGRADED),
+        (10_000.5, FeedStatus.FAILING),
+    ],
+)
+def test_status_follows_from_the_age_of_data(age_ms: float | None, expected: FeedStatus) -> None:
+    assert feed_status(age_ms, fresh_ms=2000, failover_ms=10_000) is expected
+
+
+@pytest.mark.parametrize("clock_offset_ms", [-1_270, 0, 86_400_000])
+def test_latency_ignores_the_offset_of_the_clocks(clock_offset_ms: int) -> None:
+    window = LatencyWindow()
+    for number in range(1000):
+        delay_ms = 5 + (40 if number % 10 == 0 else 0)
+        window.add((number * 10 + delay_ms) / 1000, number * 10 - clock_offset_ms)
+    assert window.roll() == 40
+
+
+def test_latency_is_unknown_after_a_minute_of_silence() -> None:
+    window = LatencyWindow()
+    window.add(1.0, 0)
+    assert [window.roll() for _ in range(61)] == [0] * 60 + [None]
+
+
+def test_only_a_quote_counts_as_data() -> None:
+    feed = line()
+    feed.take([MarkPrice("BTCUSDT", Decimal(100), None, None, None, 1)], 5.0)
+    feed.take([Quarantined("crossed", "x")], 6.0)
+    assert feed.received is None
+    feed.take([top()], 7.0)
+    assert (feed.received, feed.quotes, feed.mark, dict(feed.drops)) == (
+        7.0,
+        1,
+        100,
+        {"crossed": 1},
+    )
+
+
+def test_latest_quote_wins_and_is_stored_once() -> None:
+    board = QuoteBoard(Clock())
+    feed = line()
+    board.open(feed)
+    feed.take([top(sequence=1), top(sequence=2)], 1.0)
+    [latest] = board.unstored()
+    assert latest.top.sequence == 2
+    feed.take([top(sequence=3)], 2.0)
+    board.were_stored([latest])
+    [latest] = board.unstored()
+    assert latest.top.sequence == 3
+    board.were_stored([latest])
+    assert board.unstored() == []
+
+
+def test_reference_price_leaves_out_what_is_not_fresh() -> None:
+    clock = Clock()
+    board = QuoteBoard(clock)
+    for feed_id, bid, received in (("a", "99", 1000.0), ("b", "103", 999.0), ("c", "50", 997.9)):
+        feed = line(feed_id)
+        board.open(feed)
+        feed.take([top(bid, str(int(bid) + 2))], received)
+    assert board.references() == {"BTC": Decimal(102)}
+    clock.seconds += 2.5
+    assert board.references() == {}
+
+
+def test_receipt_is_told_by_the_wall_clock_of_the_moment() -> None:
+    clock = Clock()
+    board = QuoteBoard(clock)
+    assert board.wall_time(clock.seconds - 1.5) == clock.wall - timedelta(seconds=1.5)
+
+
+def test_closing_a_replaced_line_leaves_the_new_one() -> None:
+    board = QuoteBoard(Clock())
+    old, new = line(), line()
+    board.open(old)
+    board.open(new)
+    board.close(old)
+    assert list(board) == [new]
+
+
+def believable(event: MarketEvent) -> bool:
+    """Tell whether a price that got through may be used."""
+    if not isinstance(event, BookTop):
+        return True
+    numbers = (event.bid, event.ask, event.bid_size, event.ask_size)
+    return (
+        event.venue_symbol == "BTCUSDT"
+        and all(number.is_finite() and number > 0 for number in numbers)
+        and event.bid < event.ask
+        and 0 < event.venue_ms < 4_102_444_800_000
+    )
+
+
+GOOD = book_ticker(7).encode()
+POISON = [b"NaN", b"-1", b"1e999", b"null", b"{}", b'"', b"\x00", b"\xff", b"[[[[", b"0", b""]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 6))
+def test_mutated_frames_never_raise_and_never_give_a_false_price(seed: int, times: int) -> None:
+    chance = random.Random(seed)
+    frame = bytearray(GOOD)
+    for _ in range(times):
+        start = chance.randrange(len(frame) + 1)
+        end = min(len(frame), start + chance.choice((0, 1, 1, 2, 9)))
+        frame[start:end] = chance.choice([*POISON, bytes([chance.randrange(256)])])
+    feed = line()
+    events = BinanceMarketSession(ENDPOINT, ["BTCUSDT"]).receive(bytes(frame))
+    assert all(map(believable, events))
+    feed.take(events, 1.0)
+    assert feed.quotes + feed.drops.total() == len(events)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=200) | st.text(max_size=200))
+def test_noise_never_raises_and_never_gives_a_price(frame: bytes | str) -> None:
+    events = BinanceMarketSession(ENDPOINT, ["BTCUSDT"]).receive(frame)
+    assert not any(isinstance(event, BookTop) for event in events)
