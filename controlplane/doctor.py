@@ -1,0 +1,239 @@
+"""Look at every part the product needs and say what to do about what is wrong."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from controlplane.base import rotation
+from controlplane.health import pending_migrations
+from controlplane.kernel.errors import ControlPlaneError
+from controlplane.kernel.secrets import redact
+from controlplane.supervision import clusters
+from markets.choices import FeedStatus
+from markets.models import MarketDataFeed, Venue
+from markets.venues.registry import VenueRegistry
+from monitoring.models import ClusterPulse
+
+OLDEST_POSTGRES: Final = 150_000
+QUEUE_SECONDS: Final = 5.0
+VENUE_SECONDS: Final = 8.0
+CLOCK_WARNING: Final = timedelta(milliseconds=500)
+CLOCK_FAILURE: Final = timedelta(seconds=2)
+LEAST_FREE_BYTES: Final = 1 << 30
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at; `advice` says what to do when it is not ok."""
+
+    name: str
+    verdict: Verdict
+    message: str
+    advice: str = ""
+
+
+def examine(*, venues: QuerySet[Venue], offline: bool) -> Iterator[Finding]:
+    """Yield findings as they are made; without a database the rest cannot be asked."""
+    yield disk()
+    found = database()
+    yield found
+    if found.verdict is Verdict.FAIL:
+        return
+    found = migrations()
+    yield found
+    if found.verdict is Verdict.FAIL:
+        return
+    yield secrets()
+    yield from queue()
+    yield from feeds(venues)
+    if not offline:
+        yield from venue_clocks(venues)
+
+
+def disk() -> Finding:
+    """Look at the room left where our own data is kept."""
+    place = settings.VAR_DIR if settings.VAR_DIR.exists() else settings.BASE_DIR
+    free = shutil.disk_usage(place).free
+    message = _("%(free).1f GB free at %(place)s") % {"free": free / 1e9, "place": place}
+    if free < LEAST_FREE_BYTES:
+        return Finding("disk", Verdict.FAIL, message, _("Make room: a full disk stops PostgreSQL."))
+    return Finding("disk", Verdict.OK, message)
+
+
+def database() -> Finding:
+    """Look at the server: does it answer, is it new enough."""
+    where = _("the embedded server") if settings.EMBEDDED_POSTGRES else "DATABASE_URL"
+    try:
+        connection.ensure_connection()
+    except (DatabaseError, RuntimeError) as error:
+        advice = (
+            _("See the log under var/postgres.")
+            if settings.EMBEDDED_POSTGRES
+            else _("Check DATABASE_URL, the network and that the server runs.")
+        )
+        return Finding("database", Verdict.FAIL, redact(str(error)).strip(), advice)
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW server_version")
+        (version,) = cursor.fetchone()
+    message = _("PostgreSQL %(version)s, %(where)s") % {"version": version, "where": where}
+    if connection.pg_version < OLDEST_POSTGRES:  # type: ignore[attr-defined]
+        return Finding("database", Verdict.FAIL, message, _("Use PostgreSQL 15 or newer."))
+    return Finding("database", Verdict.OK, message)
+
+
+def migrations() -> Finding:
+    """Look at the schema."""
+    if missing := pending_migrations():
+        message = _("%(count)d migrations are missing: %(names)s") % {
+            "count": len(missing),
+            "names": ", ".join(missing[:5]),
+        }
+        return Finding("migrations", Verdict.FAIL, message, _("Run: manage.py migrate"))
+    return Finding("migrations", Verdict.OK, _("The schema is up to date."))
+
+
+def secrets() -> Finding:
+    """Look at whether the keys open every stored credential, and with which key."""
+    stored = rotation.rotate(apply=False)
+    if stored.unreadable:
+        return Finding(
+            "secrets",
+            Verdict.FAIL,
+            _("No key opens %(count)d stored credentials, such as %(first)s.")
+            % {"count": len(stored.unreadable), "first": stored.unreadable[0]},
+            _("Put the key they were stored with back into FERNET_KEYS, or enter them anew."),
+        )
+    if stored.rotated:
+        return Finding(
+            "secrets",
+            Verdict.WARN,
+            _("%(count)d of %(all)d credentials are stored with an older key.")
+            % {"count": stored.rotated, "all": stored.values},
+            _("Run: manage.py rotate_keys"),
+        )
+    message = _("%(keys)d keys; all %(all)d credentials open with the first.") % {
+        "keys": len(settings.FERNET_KEYS),
+        "all": stored.values,
+    }
+    return Finding("secrets", Verdict.OK, message)
+
+
+def queue(*, seconds: float = QUEUE_SECONDS) -> Iterator[Finding]:
+    """Send a canary to each cluster and wait for it."""
+    asked = {name: clusters.ask(name) for name in clusters.names()}
+    deadline = time.monotonic() + seconds
+    answers: dict[str, timedelta] = {}
+    while len(answers) < len(asked) and time.monotonic() < deadline:
+        for pulse in ClusterPulse.objects.filter(pk__in=asked):
+            if pulse.asked_at >= asked[pulse.cluster] and pulse.cluster not in answers:
+                answers[pulse.cluster] = pulse.heard_at - pulse.asked_at
+        time.sleep(0.05)
+    for name in asked:
+        if name in answers:
+            milliseconds = answers[name].total_seconds() * 1000
+            message = _("%(name)s answered in %(ms).0f ms") % {"name": name, "ms": milliseconds}
+            yield Finding(f"queue {name}", Verdict.OK, message)
+        else:
+            message = _("%(name)s did not answer within %(s).0f s") % {"name": name, "s": seconds}
+            advice = _("Run manage.py up, or Q_CLUSTER_NAME=%(name)s manage.py qcluster.") % {
+                "name": name
+            }
+            yield Finding(f"queue {name}", Verdict.FAIL, message, advice)
+
+
+def feeds(venues: QuerySet[Venue]) -> Iterator[Finding]:
+    """Look at every enabled feed's status and the age of its data."""
+    enabled = MarketDataFeed.objects.filter(is_enabled=True, exchange__in=venues)
+    if not enabled.exists():
+        yield Finding(
+            "feeds", Verdict.WARN, _("There is no enabled feed."), _("Add one in the console.")
+        )
+    now = timezone.now()
+    for feed in enabled:
+        age = None if feed.last_heartbeat is None else now - feed.last_heartbeat
+        fresh = age is not None and age <= timedelta(milliseconds=feed.failover_deadline)
+        heard = _("never") if age is None else f"{age.total_seconds():.1f} s"
+        message = _("%(status)s, last data %(age)s ago") % {"status": feed.status, "age": heard}
+        if fresh and feed.status == str(FeedStatus.HEALTHY):
+            yield Finding(f"feed {feed.pk}", Verdict.OK, message)
+        else:
+            yield Finding(
+                f"feed {feed.pk}",
+                Verdict.WARN if fresh else Verdict.FAIL,
+                message,
+                _("See that run_feeds runs (manage.py up) and that the venue is reachable."),
+            )
+
+
+def venue_clocks(venues: QuerySet[Venue]) -> Iterator[Finding]:
+    """Ask every enabled venue for its time: is it reachable, and is our clock right."""
+    asked = list(venues.filter(is_enabled=True))
+    yield from asyncio.run(_ask_clocks(asked))
+
+
+async def _ask_clocks(venues: Sequence[Venue]) -> list[Finding]:
+    return list(await asyncio.gather(*(_ask_clock(venue) for venue in venues)))
+
+
+async def _ask_clock(venue: Venue) -> Finding:
+    name = f"venue {venue.pk}"
+    try:
+        registry = VenueRegistry(allow_loopback=settings.ALLOW_LOOPBACK_VENUES)
+        client = registry.market_client(venue.dialect, venue.endpoint())
+        try:
+            async with asyncio.timeout(VENUE_SECONDS):
+                before = timezone.now()
+                theirs = await client.server_time()
+                after = timezone.now()
+        finally:
+            await client.close()
+    except (ControlPlaneError, TimeoutError, OSError) as error:
+        advice = _("Check the venue's addresses, the network and any firewall or proxy.")
+        text = redact(str(error)) or type(error).__name__
+        return Finding(name, Verdict.FAIL, text, advice)
+    return _clock_finding(name, theirs, before, after)
+
+
+def _clock_finding(name: str, theirs: datetime, before: datetime, after: datetime) -> Finding:
+    # Half the round trip is the best guess of when the venue read its clock.
+    offset = theirs - (before + (after - before) / 2)
+    message = _("answers in %(trip).0f ms, clock offset %(offset)+.0f ms") % {
+        "trip": (after - before).total_seconds() * 1000,
+        "offset": offset.total_seconds() * 1000,
+    }
+    advice = _("Synchronise this machine's clock (NTP): venues refuse requests signed off time.")
+    if abs(offset) > CLOCK_FAILURE:
+        return Finding(name, Verdict.FAIL, message, advice)
+    if abs(offset) > CLOCK_WARNING:
+        return Finding(name, Verdict.WARN, message, advice)
+    return Finding(name, Verdict.OK, message)
+
+
+def guarded(steps: Iterator[Finding], on_each: Callable[[Finding], None]) -> list[Finding]:
+    """Collect findings; an examination that breaks is a finding too."""
+    found = []
+    try:
+        for finding in steps:
+            on_each(finding)
+            found.append(finding)
+    except Exception as error:  # a doctor that dies tells nothing
+        found.append(Finding("doctor", Verdict.FAIL, redact(f"{type(error).__name__}: {error}")))
+        on_each(found[-1])
+    return found

@@ -1,0 +1,111 @@
+"""The doctor names what is wrong and what to do, and exits accordingly."""
+
+import io
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
+
+from controlplane import doctor
+from controlplane.doctor import Verdict
+from controlplane.supervision import clusters
+from markets.models import Venue
+from monitoring.models import ClusterPulse
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def findings(**options: Any) -> dict[str, dict[str, str]]:
+    output = io.StringIO()
+    with pytest.raises(CommandError) as unhealthy:
+        call_command("doctor", json=True, stdout=output, **options)
+    assert unhealthy.value.returncode == 1
+    return {one["name"]: one for one in json.loads(output.getvalue())["findings"]}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.queue, "__kwdefaults__", {"seconds": 0.05})
+    monkeypatch.setattr(doctor, "VENUE_SECONDS", 1.0)
+    Venue.objects.update(is_enabled=False)
+
+
+def test_silent_cluster_fails_with_the_command_that_starts_it() -> None:
+    found = findings(offline=True)
+    assert found["queue hedge"]["verdict"] == "fail"
+    assert "Q_CLUSTER_NAME=hedge" in found["queue hedge"]["advice"]
+    assert (found["database"]["verdict"], found["migrations"]["verdict"]) == ("ok", "ok")
+
+
+def test_cluster_that_answers_is_ok(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answered(cluster: str) -> Any:
+        now = timezone.now()
+        ClusterPulse.objects.create(cluster=cluster, asked_at=now, heard_at=now)
+        return now
+
+    monkeypatch.setattr(clusters, "ask", answered)
+    output = io.StringIO()
+    call_command("doctor", offline=True, json=True, stdout=output)
+    assert json.loads(output.getvalue())["healthy"] is True
+
+
+def test_missing_migration_fails_and_ends_the_examination() -> None:
+    MigrationRecorder(connection).record_unapplied("monitoring", "0003_cluster_pulse")
+    found = findings(offline=True)
+    assert found["migrations"]["advice"] == "Run: manage.py migrate"
+    assert "secrets" not in found
+
+
+def test_unreachable_database_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OperationalError("connection refused, password=hunter2hunter2")
+
+    monkeypatch.setattr(connection, "ensure_connection", refuse)
+    found = doctor.database()
+    assert found.verdict is Verdict.FAIL
+    assert "hunter2" not in found.message
+
+
+def test_stale_feed_fails_and_healthy_feed_is_ok() -> None:
+    now = timezone.now()
+    fresh = factories.feed(status="healthy", last_heartbeat=now)
+    stale = factories.feed(status="healthy", last_heartbeat=now - timedelta(seconds=11))
+    unheard = factories.feed()
+    found = findings(offline=True)
+    assert found[f"feed {fresh.pk}"]["verdict"] == "ok"
+    assert found[f"feed {stale.pk}"]["verdict"] == "fail"
+    assert "never" in found[f"feed {unheard.pk}"]["message"]
+
+
+def test_unreachable_venue_fails_and_another_venue_is_not_asked() -> None:
+    dead, other = factories.venue(), factories.venue()
+    found = findings(venue=dead.pk)
+    assert found[f"venue {dead.pk}"]["verdict"] == "fail"
+    assert f"venue {other.pk}" not in found
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "verdict"),
+    [(0, Verdict.OK), (-400, Verdict.OK), (900, Verdict.WARN), (-2500, Verdict.FAIL)],
+)
+def test_clock_offset_is_judged_from_the_middle_of_the_round_trip(
+    milliseconds: int, verdict: Verdict
+) -> None:
+    before = timezone.now()
+    after = before + timedelta(milliseconds=200)
+    theirs = before + timedelta(milliseconds=100 + milliseconds)
+    found = doctor._clock_finding("venue x", theirs, before, after)
+    assert found.verdict is verdict
+    assert f"{milliseconds:+d} ms" in found.message
+
+
+def test_unknown_venue_is_a_usage_error() -> None:
+    with pytest.raises(CommandError) as refused:
+        call_command("doctor", venue="nowhere", offline=True)
+    assert refused.value.returncode == 2
