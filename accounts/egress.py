@@ -72,7 +72,7 @@ def execution_client(account: ExchangeAccount) -> ExecutionClient:
 def new_client(account: ExchangeAccount) -> ExecutionClient:
     """Return a client for the running event loop; the caller closes it.
 
-    Load the account with `exchange` and `proxy_session__proxy_profile`: no query is made here.
+    Load the account with `for_sync()`: a loop may make no query for what is missing.
     Raises as `execution_client`.
     """
     return _client(route_of(account))

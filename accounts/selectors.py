@@ -1,11 +1,12 @@
 """Reads of accounts."""
 
+from collections.abc import Hashable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 from django.db.models import Q
 
-from accounts.models import AccountState, Position
+from accounts.models import AccountState, ExchangeAccount, Position
 
 FILLS_OVERLAP: Final = timedelta(minutes=1)
 """Fills are read again this far back: venue clocks are seconds off, histories lag."""
@@ -28,3 +29,11 @@ def fill_symbols(state: AccountState, *, thorough: bool) -> list[str]:
         recent = Q(observed_at__gte=state.fills_at - FILLS_OVERLAP)
         positions = positions.filter(~Q(size=0) | recent)
     return list(positions.values_list("instrument__venue_symbol", flat=True))
+
+
+def streamed_accounts() -> Mapping[str, Hashable]:
+    """Return the accounts whose private streams are to be held, each with its row's version."""
+    rows = ExchangeAccount.objects.syncable().values_list(
+        "pk", "updated_at", "exchange__updated_at", "proxy_session__updated_at"
+    )
+    return {row[0]: row[1:] for row in rows}

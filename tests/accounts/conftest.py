@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
+from django.db import connection
 
 from accounts import observations
 from accounts.observations import Observation
@@ -20,3 +21,14 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Observation]:
     published: list[Observation] = []
     monkeypatch.setattr(observations, "_handlers", [published.append])
     return published
+
+
+@pytest.fixture
+def live_paper(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paper]:
+    """The same venue, for tests in which several connections see each other's rows.
+
+    Threads of pools keep no connection between two tasks, so the database can be dropped.
+    """
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
+    with paper_venue(alpha={"BTC": "0.5", "ETH": "-2"}) as venue:
+        yield venue

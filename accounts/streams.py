@@ -1,0 +1,267 @@
+"""One account's private stream: held, prolonged, written down, and its gaps repaired."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final, TypeVar
+
+from django.conf import settings
+from django.db import Error, close_old_connections
+
+from accounts import egress, observations
+from accounts.choices import SyncStatus
+from accounts.models import ExchangeAccount
+from accounts.services import account_sync, stream_heard, stream_observe
+from controlplane.base.audit import Actor, Surface
+from controlplane.kernel.clock import SYSTEM_CLOCK, Clock
+from markets.feeds.runner import Opening, run_session
+from markets.venues.errors import VenueError, VenueRejected
+from markets.venues.ports import ExecutionClient
+from markets.venues.registry import VenueRegistry
+from markets.venues.types import (
+    AccountUpdate,
+    OrderUpdate,
+    PrivateEvent,
+    Quarantined,
+    StreamEnded,
+)
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+ACTOR: Final = Actor(name="private-stream", surface=Surface.FEED)
+HEARD_SECONDS: Final = 5.0
+GATHER_SECONDS: Final = 0.002
+"""A trade comes as two frames, the position first; waiting this little joins them."""
+FIRST_RETRY: Final = 1.0
+LONGEST_RETRY: Final = 30.0
+
+# Few threads for many accounts, so few database connections; order is kept per account. Looks
+# over HTTP take long, so they have threads of their own and never hold up what streams say.
+_writers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="account-stream")
+_readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="account-repair")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTerms:
+    """Timing of private streams. A Binance listen key lives 60 minutes, so half of that."""
+
+    keep_seconds: float = 1500.0
+    keep_retry_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """What a stream runs on; equal plans need no new stream. `route` is None without keys."""
+
+    route: egress.Route | None
+    account: ExchangeAccount = field(compare=False)
+
+
+def stream_plan(account_id: str) -> StreamPlan | None:
+    """Return the account's plan, None when it is gone or its venue is switched off."""
+    account = ExchangeAccount.objects.syncable().for_sync().filter(pk=account_id).first()
+    if account is None:
+        return None
+    try:
+        return StreamPlan(egress.route_of(account), account)
+    except VenueError as error:
+        logger.warning("The private stream of %s cannot be opened: %s", account_id, error.message)
+        return StreamPlan(None, account)
+
+
+class PrivateStream:
+    """Runs one account's stream on the running loop; the database is met on other threads."""
+
+    def __init__(
+        self, plan: StreamPlan, *, terms: StreamTerms, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        assert plan.route is not None
+        self._account = plan.account
+        self._route = plan.route
+        self._terms = terms
+        self._clock = clock
+        self._registry = VenueRegistry(allow_loopback=settings.ALLOW_LOOPBACK_VENUES)
+        self._connected = False
+        self._waiting: list[tuple[PrivateEvent, datetime]] = []
+        self._news = asyncio.Event()
+        self._gap = asyncio.Event()
+        self._disbelieved: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Run until cancelled. Raises what a person must mend, such as a refused key."""
+        client = egress.new_client(self._account)
+        helpers = [
+            asyncio.create_task(work) for work in (self._write(), self._repair(), self._note())
+        ]
+        try:
+            while True:
+                await self._hold(client)
+        finally:
+            for task in helpers:
+                task.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            await client.close()
+
+    async def _hold(self, client: ExecutionClient) -> None:
+        """Hold the stream until its listen key cannot be prolonged any more."""
+        proxy = self._route.proxy_url
+        session = asyncio.create_task(
+            run_session(
+                partial(self._open, client),
+                self._take,
+                clock=self._clock,
+                name=f"{self._account.pk} private",
+                on_link=self._link,
+                proxy_url=proxy.reveal() if proxy is not None else None,
+            )
+        )
+        keeper = asyncio.create_task(self._keep(client))
+        try:
+            await asyncio.wait({session, keeper}, return_when=asyncio.FIRST_COMPLETED)
+            if session.done():
+                session.result()
+        finally:
+            for task in (session, keeper):
+                task.cancel()
+            await asyncio.gather(session, keeper, return_exceptions=True)
+            self._connected = False
+
+    async def _open(self, client: ExecutionClient) -> Opening[PrivateEvent]:
+        url = await client.open_private_stream()
+        return Opening(url, self._registry.private_session(self._route.dialect))
+
+    async def _keep(self, client: ExecutionClient) -> None:
+        """Prolong the listen key well before its end; return when the venue has dropped it."""
+        pause = self._terms.keep_seconds
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                await client.keep_private_stream()
+                pause = self._terms.keep_seconds
+            except VenueRejected as error:
+                logger.info(
+                    "The stream key of %s is gone (%s).", self._account.pk, error.venue_code
+                )
+                return
+            except VenueError as error:
+                logger.warning("The stream key of %s: %s", self._account.pk, error.message)
+                pause = self._terms.keep_retry_seconds
+
+    # What comes in, on the loop: never waits
+
+    def _take(self, events: Sequence[PrivateEvent], _received: float) -> None:
+        at = self._clock.now()
+        for event in events:
+            if isinstance(event, Quarantined):
+                self._disbelieve(event)
+            elif not isinstance(event, StreamEnded):
+                self._waiting.append((event, at))
+        if self._waiting:
+            self._news.set()
+
+    def _disbelieve(self, event: Quarantined) -> None:
+        """Something happened that we could not read: look for ourselves."""
+        self._disbelieved[event.reason] += 1
+        if self._disbelieved[event.reason] == 1:
+            logger.warning(
+                "A frame of %s was not believed: %s %s",
+                self._account.pk,
+                event.reason,
+                event.detail,
+            )
+        self._gap.set()
+
+    def _link(self, connected: bool, reason: str) -> None:
+        self._connected = connected
+        if connected:
+            self._disbelieved.clear()
+            self._gap.set()
+
+    # What is done about it, on other threads
+
+    async def _write(self) -> None:
+        """Write what came in, in order; what could not be written is read again later."""
+        while True:
+            await self._news.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+            self._news.clear()
+            batch, self._waiting = self._waiting, []
+            try:
+                await _on(_writers, partial(write_events, self._account, batch))
+            except Exception:
+                logger.exception("What %s said could not be written.", self._account.pk)
+                self._gap.set()
+
+    async def _repair(self) -> None:
+        """After each (re)connection read what the stream may have missed, until that worked."""
+        pause = FIRST_RETRY
+        while True:
+            await self._gap.wait()
+            self._gap.clear()
+            try:
+                done = await _on(_readers, partial(_look, self._account.pk))
+            except Exception:
+                logger.exception("The gap of %s could not be repaired.", self._account.pk)
+                done = False
+            pause = FIRST_RETRY if done else min(pause * 2, LONGEST_RETRY)
+            if not done:
+                self._gap.set()
+            await asyncio.sleep(pause)
+
+    async def _note(self) -> None:
+        """Note that the stream stands, though its account may be quiet."""
+        while True:
+            if self._connected:
+                heard = partial(stream_heard, account_id=self._account.pk, at=datetime.now(UTC))
+                try:
+                    await _on(_writers, heard)
+                except Error as error:
+                    logger.warning("The database is away: %s", type(error).__name__)
+            await asyncio.sleep(HEARD_SECONDS)
+
+
+def write_events(account: ExchangeAccount, batch: Sequence[tuple[PrivateEvent, datetime]]) -> None:
+    """Write and publish what a private stream said, each with its time of receipt.
+
+    Trades and orders go first: AccountMoved comes when everything that explains it is known.
+    """
+    orders = [(event, at) for event, at in batch if isinstance(event, OrderUpdate)]
+    fills = [event.fill for event, _ in orders if event.fill is not None]
+    if fills:
+        observations.publish(observations.FillsSeen(account.pk, fills))
+    if orders:
+        reports = [event.order for event, _ in orders]
+        observations.publish(
+            observations.OrdersSeen(account.pk, reports, all_open=False, at=orders[-1][1])
+        )
+    for event, at in batch:
+        if isinstance(event, AccountUpdate):
+            stream_observe(account=account, update=event, at=at)
+
+
+def _look(account_id: str) -> bool:
+    """Sync the account thoroughly; return whether every query was answered."""
+    account = ExchangeAccount.objects.for_sync().filter(pk=account_id).first()
+    if account is None:
+        return True
+    job = account_sync(account=account, actor=ACTOR, thorough=True)
+    return job is not None and job.status == SyncStatus.SUCCESS
+
+
+async def _on(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    """Run `work` on a thread of `pool`, with a database connection that is known to live."""
+
+    def call() -> T:
+        close_old_connections()
+        try:
+            return work()
+        finally:
+            close_old_connections()
+
+    return await asyncio.get_running_loop().run_in_executor(pool, call)
