@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import pgtrigger
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
@@ -282,21 +281,6 @@ class ExchangeAccount(SecretHolder, Timestamped):
             ("sync_exchangeaccount", "Can sync an account now"),
             ("pause_exchangeaccount", "Can pause an account"),
             ("resume_exchangeaccount", "Can resume an account"),
-        )
-        # Every door, raw SQL too, tells the private streams: keys, status, proxy or deletion.
-        triggers = (
-            pgtrigger.Trigger(
-                name="account_changed_told",
-                when=pgtrigger.After,
-                operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
-                func="""
-                    PERFORM pg_notify('controlplane', json_build_object(
-                        'group', 'feeds', 'type', 'account.changed',
-                        'account_id', COALESCE(NEW.account_id, OLD.account_id)
-                    )::text);
-                    RETURN NULL;
-                """,
-            ),
         )
         constraints = (
             one_of("account", "status", AccountStatus),

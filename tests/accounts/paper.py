@@ -91,6 +91,12 @@ class Paper:
         return ExchangeAccount.objects.for_sync().get(pk=made.pk)
 
 
+def rekey(account: ExchangeAccount, **secrets: str) -> None:
+    for name, value in secrets.items():
+        setattr(account, name, value)
+    account.save()
+
+
 @contextmanager
 def paper_venue(
     *, labels: tuple[str, ...] = ("alpha",), **positions: dict[str, str]

@@ -25,7 +25,7 @@ from controlplane.base.audit import Actor, Surface
 from markets.models import Instrument
 from markets.venues.types import FillReport
 from monitoring.models import JobRun, MonitoringEvent
-from tests.accounts.paper import Paper
+from tests.accounts.paper import Paper, rekey
 
 ACTOR = Actor(name="test", surface=Surface.COMMAND)
 BALANCE = ("GET", "/fapi/v3/account")
@@ -157,8 +157,7 @@ def test_refused_key_is_one_critical_event_until_mended(
     events = MonitoringEvent.objects.filter(account_id="alpha", type="account")
     assert [(event.type, event.severity) for event in events] == [("account", "CRITICAL")]
     assert not Position.objects.exists()
-    account.api_key, account.api_secret = "key-alpha", "secret-alpha"
-    account.save()
+    rekey(account, api_key="key-alpha", api_secret="secret-alpha")
     assert sync(account).status == SyncStatus.SUCCESS
     assert list(events.order_by("created_at").values_list("severity", flat=True)) == [
         "CRITICAL",
@@ -176,8 +175,7 @@ def test_changed_credentials_take_effect_at_the_next_sync(
     core = paper.server.core
     paper.do(lambda: core.set_account_keys("alpha", "rotated-key", "rotated-secret"))
     assert sync(account).status == SyncStatus.FAILED
-    account.api_key, account.api_secret = "rotated-key", "rotated-secret"
-    account.save()
+    rekey(account, api_key="rotated-key", api_secret="rotated-secret")
     assert sync(account).status == SyncStatus.SUCCESS
     assert egress.execution_client(account) is not first
 

@@ -1,4 +1,4 @@
-"""Hold the venues' sockets: quotes to the board, the board to the database."""
+"""Hold the venues' sockets: quotes to the board and on to the database, accounts' own streams."""
 
 import asyncio
 import json
@@ -13,6 +13,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext_lazy as _
 
+from accounts.consumers import AccountStreamConsumer
+from accounts.selectors import streamed_accounts
 from controlplane import bus
 from controlplane.kernel.clock import SYSTEM_CLOCK
 from markets.consumers import FeedConsumer
@@ -29,14 +31,18 @@ REPORT_SECONDS: Final = 3.0
 class Command(BaseCommand):
     help = str(
         _(
-            "Hold the sockets of every enabled market data feed until stopped. Feeds that are "
-            "added, changed or switched off meanwhile are followed within a second."
+            "Hold the sockets of every enabled market data feed and the private stream of every "
+            "account until stopped. What is added, changed or switched off meanwhile is followed "
+            "within a second."
         )
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--feed", action="append", metavar="FEED", help="hold only this feed; may be repeated"
+            "--feed",
+            action="append",
+            metavar="FEED",
+            help="hold only this feed, and no account; may be repeated",
         )
         parser.add_argument(
             "--json", action="store_true", help="print a line of JSON every few seconds"
@@ -61,7 +67,10 @@ class Command(BaseCommand):
             loop.add_signal_handler(name, stop.set)
         board = QuoteBoard(SYSTEM_CLOCK)
         publisher = Publisher(board, clock=SYSTEM_CLOCK)
-        supervisor = Supervisor([_feeds(board, only)])
+        kinds = [_feeds(board, only)]
+        if only is None:
+            kinds.append(StreamKind("account", streamed_accounts, AccountStreamConsumer.as_asgi()))
+        supervisor = Supervisor(kinds)
         bus.ensure_listening()
         parts: list[asyncio.Task[None]] = [
             asyncio.create_task(publisher.run(), name="publisher"),
