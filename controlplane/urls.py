@@ -2,9 +2,12 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.utils.translation import gettext_lazy as _
 from django.views.generic import RedirectView
 
 from controlplane import health
+
+admin.site.index_title = _("Dashboard")
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

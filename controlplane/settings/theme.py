@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -100,6 +101,13 @@ UNFOLD = {
     "SITE_TITLE": _("Control plane"),
     "SITE_HEADER": _("Control plane"),
     "SITE_SYMBOL": "balance",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("console/favicon.svg"),
+        }
+    ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {
@@ -107,4 +115,5 @@ UNFOLD = {
         "show_all_applications": False,
         "navigation": NAVIGATION,
     },
+    "DASHBOARD_CALLBACK": "monitoring.console.dashboard_context",
 }

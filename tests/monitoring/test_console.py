@@ -1,0 +1,134 @@
+"""The console pushes what a person may see, and nothing to anybody else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.utils import timezone
+
+from controlplane import bus
+from controlplane.base import events
+from controlplane.kernel.events import EventType, Occurrence
+from controlplane.routing import websocket_application
+from monitoring import console
+from monitoring.consumers import FORBIDDEN, SIGNED_OUT
+from monitoring.dashboard import PANELS, delta_bar
+from tests import factories
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ORIGIN = (b"origin", b"http://localhost")
+
+
+@pytest.fixture(autouse=True)
+async def no_listener_left() -> AsyncIterator[None]:
+    yield
+    listener = bus.ensure_listening()
+    listener.cancel()
+    await asyncio.gather(listener, return_exceptions=True)
+
+
+def signed_in(*permissions: str, is_superuser: bool = False) -> Client:
+    user = User.objects.create_user(
+        "reader", password="a-long-password", is_staff=True, is_superuser=is_superuser
+    )
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def socket_of(client: Client, query: str = "") -> WebsocketCommunicator:
+    cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
+    return WebsocketCommunicator(
+        websocket_application(),
+        f"/ws/console/{query}",
+        headers=[ORIGIN, (b"cookie", cookies.encode()), (b"host", b"localhost")],
+    )
+
+
+async def message_with(socket: WebsocketCommunicator, text: str) -> dict[str, Any]:
+    for _attempt in range(20):
+        message: dict[str, Any] = await socket.receive_json_from(timeout=5)
+        if any(text in html for html in message["panels"].values()):
+            return message
+    raise AssertionError(f"{text} was not pushed")
+
+
+async def test_anonymous_and_unprivileged_people_see_nothing() -> None:
+    anonymous = socket_of(Client())
+    await anonymous.connect()
+    assert (await anonymous.receive_output())["code"] == SIGNED_OUT
+    bare = socket_of(await sync_to_async(signed_in)())
+    await bare.connect()
+    assert (await bare.receive_output())["code"] == FORBIDDEN
+
+
+async def test_only_permitted_panels_are_pushed() -> None:
+    socket = socket_of(await sync_to_async(signed_in)("view_marketdatafeed"))
+    await socket.connect()
+    message = await socket.receive_json_from(timeout=5)
+    assert (message["sequence"], set(message["panels"])) == (1, {"feeds"})
+    await socket.disconnect()
+
+
+async def test_an_event_reaches_the_browser_without_reload() -> None:
+    socket = socket_of(await sync_to_async(signed_in)(is_superuser=True))
+    await socket.connect()
+    first = await socket.receive_json_from(timeout=5)
+    assert set(first["panels"]) == set(PANELS)
+    await asyncio.sleep(0.3)  # the listener connects
+    await sync_to_async(events.publish)(Occurrence(EventType.SYSTEM, "Something <b>new</b>"))
+    second = await message_with(socket, "Something &lt;b&gt;new&lt;/b&gt;")
+    assert second["sequence"] > 1
+    await socket.disconnect()
+
+
+async def test_a_client_that_missed_a_number_gets_every_panel_again() -> None:
+    socket = socket_of(await sync_to_async(signed_in)(is_superuser=True))
+    await socket.connect()
+    await socket.receive_json_from(timeout=5)
+    await socket.send_to(text_data="{not json")
+    await socket.send_json_to({"refetch": True})
+    again = await socket.receive_json_from(timeout=5)
+    assert (again["sequence"], set(again["panels"])) == (2, set(PANELS))
+    await socket.disconnect()
+
+
+def test_dashboard_shows_utilization_in_its_band_and_unknown_as_unknown() -> None:
+    known, unread = factories.account(), factories.account()
+    state = known.state
+    state.equity, state.initial_margin = Decimal(1000), Decimal(650)
+    state.balance_at = timezone.now() - timedelta(seconds=3)
+    state.save()
+    page = signed_in(is_superuser=True).get("/admin/").content.decode()
+    rows = [row for row in page.split("<tr>") if known.pk in row or unread.pk in row]
+    accounts = {pk: next(r for r in rows if f"{pk}</a>" in r) for pk in (known.pk, unread.pk)}
+    assert "65.0 %" in accounts[known.pk]
+    assert "unknown" in accounts[unread.pk]
+    assert "0.0 %" not in accounts[unread.pk]
+
+
+@pytest.mark.parametrize(
+    ("delta", "left", "width"),
+    [("0", 50, 0), ("0.0005", 50, 25), ("-0.0005", 25, 25), ("9", 50, 50), ("-9", 0, 50)],
+)
+def test_delta_bar_grows_from_the_middle_and_ends_at_the_edge(
+    delta: str, left: int, width: int
+) -> None:
+    bar = delta_bar(Decimal(delta), Decimal("0.0005"))
+    assert (bar.left, bar.width) == (left, width)
+
+
+def test_every_panel_renders_in_every_language() -> None:
+    factories.account()
+    factories.feed()
+    for panel in PANELS.values():
+        for language in ("en", "zh-hans"):
+            assert "<table" in console.render_panel(panel, language)
