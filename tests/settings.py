@@ -11,3 +11,6 @@ os.environ.setdefault("EMBEDDED_POSTGRES_DURABLE", "0")
 from controlplane.settings import *  # noqa: F403 - after the environment is set
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick sign-ins
+
+# Threads of consumers end with their test; their connections must not outlive it.
+DATABASES["default"]["CONN_MAX_AGE"] = 0  # noqa: F405 - from the product's settings
