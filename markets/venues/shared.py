@@ -183,7 +183,15 @@ class ServerClock:
     def __init__(self) -> None:
         self._offset_ns: int | None = None
         self._measured_ns = 0
+        self._is_doubted = False
         self.round_trip_ns = 0
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+            WeakKeyDictionary()
+        )
+
+    def measuring(self) -> asyncio.Lock:
+        """Return the running loop's lock, so that many accounts starting at once measure once."""
+        return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
     def now_ms(self) -> int:
         """Return the venue's time; raises NotSent when it was never measured."""
@@ -193,7 +201,7 @@ class ServerClock:
 
     @property
     def is_known(self) -> bool:
-        return self._offset_ns is not None
+        return self._offset_ns is not None and not self._is_doubted
 
     @property
     def is_stale(self) -> bool:
@@ -203,11 +211,12 @@ class ServerClock:
         """Take a reading; the error is at most half the round trip. Stamps are monotonic."""
         self._offset_ns = server_ms * 1_000_000 - (sent_ns + received_ns) // 2
         self._measured_ns = received_ns
+        self._is_doubted = False
         self.round_trip_ns = received_ns - sent_ns
 
-    def forget(self) -> None:
-        """Have the clock measured again: the venue did not accept our time."""
-        self._offset_ns = None
+    def doubt(self) -> None:
+        """Have the clock measured again before it is next used: the venue refused our time."""
+        self._is_doubted = True
 
 
 @cache

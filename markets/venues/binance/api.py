@@ -3,10 +3,11 @@
 import copy
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, TypeVar
 
-from markets.venues.binance import parsing
+from markets.venues.binance import parsing, wire
 from markets.venues.binance.errors import CLOCK_CODES, failure
 from markets.venues.binance.wire import RECEIVE_WINDOW, BadAnswer
 from markets.venues.ccxt_classes import exchange_class
@@ -111,7 +112,7 @@ class Caller:
     async def act(self, method: Method, params: Mapping[str, str], *, signed: bool = True) -> bytes:
         """Call once; raises what the answer proves, NotSent or OutcomeUnknown."""
         if signed and not self._clock.is_known:
-            await self._measure()
+            await self._set_clock()
         return await self._send(method, params)
 
     async def read(
@@ -125,12 +126,21 @@ class Caller:
         """Query and parse; every failure but throttling and a bad key is VenueUnavailable."""
         try:
             if signed and self._clock.is_stale:
-                await self._measure()
+                await self._set_clock()
             return parse(await self._send(method, params))
         except (RateLimited, AuthenticationFailed, OrderNotFound, VenueUnavailable):
             raise
         except (VenueError, BadAnswer) as error:
             raise VenueUnavailable(str(error)) from None
+
+    async def venue_now(self) -> datetime:
+        """Return the venue's time; raises VenueUnavailable or RateLimited when it is unknown."""
+        if not self._clock.is_known:
+            try:
+                await self._set_clock()
+            except NotSent as error:
+                raise VenueUnavailable(str(error)) from None
+        return wire.EPOCH + timedelta(milliseconds=self._clock.now_ms())
 
     async def close(self) -> None:
         await self._api.transport.close()
@@ -142,8 +152,13 @@ class Caller:
         if error is None:
             return answer.body
         if isinstance(error, VenueRejected) and int(error.venue_code) in CLOCK_CODES:
-            self._clock.forget()
+            self._clock.doubt()
         raise error
+
+    async def _set_clock(self) -> None:
+        async with self._clock.measuring():
+            if self._clock.is_stale:
+                await self._measure()
 
     async def _measure(self) -> None:
         """Learn the venue's clock; raises NotSent, because what needs it has not been sent."""

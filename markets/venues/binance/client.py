@@ -1,7 +1,7 @@
 """Binance USDⓈ-M over HTTP: ccxt signs, we send our own strings and believe only evidence."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Final
@@ -9,6 +9,7 @@ from typing import Final
 from markets.venues.binance import parsing
 from markets.venues.binance.api import Caller, Method, Result, make_api
 from markets.venues.binance.wire import (
+    EPOCH,
     SETTLEMENT_ASSET,
     BadAnswer,
     Done,
@@ -84,7 +85,7 @@ class BinanceMarketClient:
 
     async def server_time(self) -> datetime:
         ms = await self._read(self._api.fapiPublicGetTime, parsing.server_ms)
-        return datetime.fromtimestamp(0, tz=UTC) + timedelta(milliseconds=ms)
+        return EPOCH + timedelta(milliseconds=ms)
 
     async def close(self) -> None:
         await self._caller.close()
@@ -110,15 +111,18 @@ class BinanceExecutionClient:
     # Reading
 
     async def balance(self) -> BalanceReport:
+        # Dated before it is asked: whatever is later may or may not be in it.
+        at = await self._caller.venue_now()
         return await self._read(
             self._api.fapiPrivateV3GetAccount,
-            lambda body: parsing.balance(body, asset=SETTLEMENT_ASSET, at=self._venue_now()),
+            lambda body: parsing.balance(body, asset=SETTLEMENT_ASSET, at=at),
         )
 
     async def positions(self) -> Sequence[PositionReport]:
+        at = await self._caller.venue_now()
         return await self._read(
             self._api.fapiPrivateV3GetPositionRisk,
-            lambda body: parsing.positions(body, at=self._venue_now()),
+            lambda body: parsing.positions(body, at=at),
         )
 
     async def open_orders(self) -> Sequence[OrderReport]:
@@ -141,8 +145,8 @@ class BinanceExecutionClient:
         two trades of one millisecond can confuse.
         """
         found: list[FillReport] = []
-        start = since
-        while not found and start <= self._venue_now():
+        start, now = since, await self._caller.venue_now()
+        while not found and start <= now:
             page = await self._trades(
                 venue_symbol,
                 startTime=_ms_text(start),
@@ -242,9 +246,6 @@ class BinanceExecutionClient:
     async def close(self) -> None:
         await self._caller.close()
 
-    def _venue_now(self) -> datetime:
-        return datetime.fromtimestamp(0, tz=UTC) + timedelta(milliseconds=self._api.clock.now_ms())
-
     async def _trades(self, venue_symbol: str, **params: str) -> Sequence[FillReport]:
         return await self._read(
             self._api.fapiPrivateGetUserTrades,
@@ -299,4 +300,4 @@ def plain(value: Decimal) -> str:
 
 
 def _ms_text(at: datetime) -> str:
-    return str((at - datetime.fromtimestamp(0, tz=UTC)) // timedelta(milliseconds=1))
+    return str((at - EPOCH) // timedelta(milliseconds=1))

@@ -17,6 +17,7 @@ from markets.venues.types import OrderStatus, Side
 RECEIVE_WINDOW: Final = timedelta(seconds=5)
 """How long after its signed time the venue may still accept a request (its own default)."""
 SETTLEMENT_ASSET: Final = "USDT"
+EPOCH: Final = datetime.fromtimestamp(0, tz=UTC)
 MAX_MS: Final = 4_102_444_800_000
 """2100-01-01: a clock beyond it is no clock."""
 
