@@ -112,6 +112,22 @@ def unknown_resolve(*, intent: OrderIntent, actor: Actor) -> OrderIntent:
     return intent
 
 
+def refusal(intent: OrderIntent, *, now: datetime) -> Denied | None:
+    """Return why the intent may not be sent right now, or None."""
+    return (
+        services.sandbox_problem(
+            module=intent.module, account=intent.account, sandbox=intent.sandbox
+        )
+        or selectors.pair_problem(intent)
+        or gate.denial(
+            services.order_terms(intent),
+            markets.instrument_spec(intent.instrument),
+            selectors.holding(intent, now=now),
+            selectors.circumstances(intent, now=now),
+        )
+    )
+
+
 @transaction.atomic
 def _deny(intent: OrderIntent, error: ControlPlaneError, *, actor: Actor) -> OrderIntent:
     locked = services.intent_locked(intent.pk)
@@ -132,9 +148,9 @@ def _claim(intent: OrderIntent, *, now: datetime, actor: Actor) -> bool:
     if services.place_of(locked) != PENDING:
         return False
     locked.account = intent.account = account
-    refusal = _refusal(locked, now=now)
-    if refusal is not None:
-        services.intent_move(locked, IntentEvent.DENY, actor=actor, reason=refusal.message)
+    problem = refusal(locked, now=now)
+    if problem is not None:
+        services.intent_move(locked, IntentEvent.DENY, actor=actor, reason=problem.message)
         return False
     services.intent_move(
         locked,
@@ -147,17 +163,6 @@ def _claim(intent: OrderIntent, *, now: datetime, actor: Actor) -> bool:
         proxy_session_id=account.proxy_session_id,
     )
     return True
-
-
-def _refusal(intent: OrderIntent, *, now: datetime) -> Denied | None:
-    return services.sandbox_problem(
-        module=intent.module, account=intent.account, sandbox=intent.sandbox
-    ) or gate.denial(
-        services.order_terms(intent),
-        markets.instrument_spec(intent.instrument),
-        selectors.holding(intent, now=now),
-        selectors.circumstances(intent, now=now),
-    )
 
 
 def _send(intent: OrderIntent, client: ExecutionClient, *, actor: Actor) -> OrderIntent:

@@ -1,5 +1,6 @@
-"""Reads of strategies: what an order's gate needs to know at this moment."""
+"""Reads of strategies: what an order's gate and a strategy need to know at this moment."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -9,14 +10,21 @@ from django.db.models import Case, Count, F, Q, Sum, When
 
 from accounts.choices import AccountStatus
 from accounts.models import AccountState, ExchangeAccount, Position
+from controlplane.kernel.errors import Denied
 from markets import selectors as markets
+from markets.domain.quotes import is_fresh
+from markets.models import FundingRate, Instrument, Quote
 from strategies.choices import ModuleStatus
+from strategies.domain.capacity import capacity
 from strategies.domain.gate import Circumstances, Holding
-from strategies.models import OrderIntent
+from strategies.models import AccountAllocation, OrderIntent, StrategyModule
+from strategies.plugins import port
 
 POSITIONS_VALID: Final = timedelta(seconds=60)
 """Positions read longer ago than this, and than four sync intervals, are unknown."""
 SYNCS_VALID: Final = 4
+FUNDING_VALID: Final = timedelta(hours=2)
+"""A funding rate read longer ago is unknown."""
 
 
 def intent_to_send(intent_id: UUID | str) -> OrderIntent:
@@ -38,6 +46,19 @@ def account_for_claim(account_id: str) -> ExchangeAccount:
         .get(pk=account_id)
     )
     return account
+
+
+def pair_problem(intent: OrderIntent) -> Denied | None:
+    """Return why the intent may not be sent without its other leg, or None."""
+    pair_id = intent.hedge_pair_intent_id
+    if pair_id is None or intent.reduce_only:
+        return None
+    never_sent = OrderIntent.objects.filter(
+        pk=pair_id, submission="none", state__in=["failed", "cancelled"]
+    )
+    if not never_sent.exists():
+        return None
+    return Denied("OTHER_LEG_NOT_SENT", f"OTHER_LEG_NOT_SENT: leg={pair_id}", leg=pair_id)
 
 
 def holding(intent: OrderIntent, *, now: datetime) -> Holding:
@@ -93,8 +114,12 @@ def positions_read_at(account: ExchangeAccount, *, now: datetime) -> datetime | 
     read_at: datetime | None = (
         AccountState.objects.filter(account=account).values_list("positions_at", flat=True).first()
     )
+    return read_at if _is_valid(read_at, account, now=now) else None
+
+
+def _is_valid(read_at: datetime | None, account: ExchangeAccount, *, now: datetime) -> bool:
     validity = max(POSITIONS_VALID, SYNCS_VALID * timedelta(seconds=account.sync_interval_seconds))
-    return read_at if read_at is not None and now - read_at <= validity else None
+    return read_at is not None and now - read_at <= validity
 
 
 def circumstances(intent: OrderIntent, *, now: datetime) -> Circumstances:
@@ -108,4 +133,111 @@ def circumstances(intent: OrderIntent, *, now: datetime) -> Circumstances:
         reference=markets.reference_price(intent.symbol, now=now),
         max_position_value=account.max_position_value,
         slippage_tolerance_percent=account.risk_envelope.slippage_tolerance,
+    )
+
+
+def modules_to_evaluate() -> list[StrategyModule]:
+    """Return the enabled modules, in a fixed order."""
+    return list(StrategyModule.objects.enabled().order_by("pk"))
+
+
+def market_view(venue_ids: Collection[str], *, now: datetime) -> port.MarketView:
+    """Return every instrument on these venues with a fresh quote, one per venue and symbol."""
+    quotes = Quote.objects.filter(
+        feed__exchange_id__in=venue_ids, feed__is_enabled=True, feed__exchange__is_enabled=True
+    ).select_related("feed")
+    fresh = {
+        (quote.feed.exchange_id, quote.feed.symbol): quote
+        for quote in quotes
+        if is_fresh(quote.received_at, now=now, threshold_ms=quote.feed.freshness_threshold)
+    }
+    instruments: dict[tuple[str, str], Instrument] = {}
+    for venue_id, symbol in fresh:
+        instrument = Instrument.objects.tradable(venue_id=venue_id, symbol=symbol).first()
+        if instrument is not None:
+            instruments[venue_id, symbol] = instrument
+    funding = _funding([instrument.pk for instrument in instruments.values()], now=now)
+    return {
+        key: port.MarketState(
+            instrument_id=instrument.pk,
+            spec=markets.instrument_spec(instrument),
+            bid=fresh[key].bid,
+            ask=fresh[key].ask,
+            maker_fee=instrument.maker_fee,
+            taker_fee=instrument.taker_fee,
+            funding=funding.get(instrument.pk),
+        )
+        for key, instrument in instruments.items()
+    }
+
+
+def _funding(instrument_ids: Collection[UUID], *, now: datetime) -> dict[UUID, port.Funding]:
+    """Return each instrument's next settlement, where one is known."""
+    rows = FundingRate.objects.filter(
+        instrument_id__in=instrument_ids,
+        funding_time__gt=now,
+        observed_at__gte=now - FUNDING_VALID,
+    )
+    return {
+        row.instrument_id: port.Funding(
+            rate=row.rate, next_at=row.funding_time, interval=timedelta(hours=row.interval_hours)
+        )
+        for row in rows.order_by("-funding_time")  # the next settlement is written last
+    }
+
+
+def account_view(module: StrategyModule, *, now: datetime) -> port.AccountView:
+    """Return the accounts the module may use now, each with its room and what it holds."""
+    allocations = AccountAllocation.objects.filter(
+        module=module, account__status=str(AccountStatus.ACTIVE), account__exchange__is_enabled=True
+    ).select_related("account__risk_envelope", "account__state")
+    return [_account(module, allocation, now=now) for allocation in allocations]
+
+
+def _account(
+    module: StrategyModule, allocation: AccountAllocation, *, now: datetime
+) -> port.AccountState:
+    account, state = allocation.account, allocation.account.state
+    sandbox = module.dry_run_enabled or module.requires_sandbox or allocation.sandbox_mode
+    in_flight = OrderIntent.objects.in_flight().filter(account=account, sandbox=sandbox)
+    held = Position.objects.filter(account=account, sandbox=sandbox).held()
+    known = positions_read_at(account, now=now) is not None
+    is_full = in_flight.filter(module=module).count() >= allocation.max_concurrent_orders
+    margin_known = _is_valid(state.balance_at, account, now=now)
+    return port.AccountState(
+        account_id=account.pk,
+        venue_id=account.exchange_id,
+        sandbox=sandbox,
+        capacity=Decimal(0)
+        if is_full
+        else capacity(
+            equity=state.equity if margin_known else None,
+            initial_margin=state.initial_margin if margin_known else None,
+            utilization_max=account.utilization_target_max,
+            max_leverage=account.risk_envelope.max_leverage,
+            max_position_value=account.max_position_value,
+            weight=allocation.weight,
+        ),
+        taken=frozenset(
+            {
+                *held.values_list("instrument__symbol", flat=True),
+                *in_flight.values_list("symbol", flat=True),
+            }
+        )
+        if known
+        else None,
+    )
+
+
+def signals_open(module: StrategyModule) -> int:
+    """Return how many symbols the module has orders in flight for, or a position left from."""
+    signed = Case(When(side="buy", then=F("filled_amount")), default=-F("filled_amount"))
+    return (
+        OrderIntent.objects.filter(module=module)
+        .values("symbol", "account", "sandbox")
+        .annotate(net=Sum(signed), open=Count("pk", filter=Q(state__in=["pending", "submitted"])))
+        .exclude(net=0, open=0)
+        .values("symbol")
+        .distinct()
+        .count()
     )

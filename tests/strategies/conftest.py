@@ -132,7 +132,7 @@ def paper() -> Iterator[VenueThread]:
 
 
 @pytest.fixture
-def live(transactional_db: None, paper: VenueThread) -> Stage:
+def live(db: None, paper: VenueThread) -> Stage:
     """A stage whose account is at the running paper venue."""
     return stage(paper.venue.rest_url)
 

@@ -132,6 +132,7 @@ def test_a_venue_reject_keeps_the_venues_words(live: Stage, paper: VenueThread) 
     assert paper.accepted() == []
 
 
+@pytest.mark.django_db(transaction=True)
 def test_many_workers_with_one_intent_send_one_order(live: Stage, paper: VenueThread) -> None:
     intent = live.wish()
     workers_count = 8
@@ -155,6 +156,7 @@ def test_many_workers_with_one_intent_send_one_order(live: Stage, paper: VenueTh
     assert len(paper.orders()) == 1
 
 
+@pytest.mark.django_db(transaction=True)
 def test_claims_of_one_account_reserve_one_after_the_other(live: Stage, paper: VenueThread) -> None:
     ExchangeAccount.objects.filter(pk=live.account.pk).update(max_position_value=D(1000))
     intents = [live.wish() for _ in range(4)]  # 600 USD each: there is room for one
@@ -180,7 +182,6 @@ def test_claims_of_one_account_reserve_one_after_the_other(live: Stage, paper: V
 # What the send's end proves
 
 
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("error", "expected", "reason", "severity"),
     [
@@ -231,7 +232,6 @@ def test_each_error_leads_to_its_place(
     assert len(line.sent) == 1
 
 
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])
 def test_a_worker_told_to_end_leaves_the_order_unknown(
     still: Stage, monkeypatch: pytest.MonkeyPatch, error: BaseException
@@ -253,7 +253,6 @@ def test_a_worker_told_to_end_leaves_the_order_unknown(
     assert len(calls) == 1
 
 
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "lie",
     [{"client_order_id": "x"}, {"filled": D("9.99")}, {"venue_order_id": ""}, {"amount": D(1)}],
@@ -313,7 +312,6 @@ def test_the_claim_is_committed_before_the_first_byte(
     assert claimed.claim_fence == 1
     assert claimed.signed_at is not None
     assert claimed.expires_at == claimed.signed_at + timedelta(seconds=10)
-    assert not connection.in_atomic_block
 
 
 # The gate, at the moment of the claim
@@ -354,7 +352,6 @@ def _dry(stage: Stage) -> None:
     stage.module.save()
 
 
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("change", "code"),
     [
@@ -381,7 +378,6 @@ def test_what_changed_since_the_wish_stops_the_send(
     assert MonitoringEvent.objects.latest("event_id").message.endswith(intent.reason)
 
 
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("change", [_paused, _module_off, _no_price, _no_positions, _small])
 def test_nothing_but_form_stops_a_reduce_only_order(
     still: Stage, on_the_line: Callable[..., Line], change: Callable[[Stage], None]
@@ -393,7 +389,6 @@ def test_nothing_but_form_stops_a_reduce_only_order(
     assert len(line.sent) == 1
 
 
-@pytest.mark.django_db(transaction=True)
 def test_an_unknown_order_blocks_new_exposure_there(
     still: Stage, on_the_line: Callable[..., Line]
 ) -> None:
@@ -424,7 +419,6 @@ def claimed(stage: Stage, **fields: Any) -> OrderIntent:
     )
 
 
-@pytest.mark.django_db
 def test_the_sweep_leaves_a_send_under_way_alone(still: Stage) -> None:
     intent = claimed(still)
     assert execution.claims_recover(now=datetime.now(UTC), actor=still.actor) == []
@@ -432,7 +426,6 @@ def test_the_sweep_leaves_a_send_under_way_alone(still: Stage) -> None:
     assert place(intent) == ("submitted", "sending")
 
 
-@pytest.mark.django_db
 def test_the_sweep_calls_an_expired_send_unknown(still: Stage) -> None:
     intent = claimed(still)
     later = datetime.now(UTC) + timedelta(seconds=11)
@@ -465,6 +458,7 @@ execution.intent_submit(intent_id=sys.argv[1], actor=Actor(name="child", surface
 """
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_worker_killed_round_the_send_leaves_one_question_and_no_second_order(
     live: Stage, paper: VenueThread, moment: str
@@ -494,7 +488,6 @@ def test_a_worker_killed_round_the_send_leaves_one_question_and_no_second_order(
     assert place(intent) == (("filled", "acknowledged") if reached else ("submitted", "unknown"))
 
 
-@pytest.mark.django_db(transaction=True)
 def test_not_found_proves_nothing_yet(still: Stage, on_the_line: Callable[..., Line]) -> None:
     on_the_line(raising(OutcomeUnknown("cut off")))
     intent = submit(still, still.wish())
@@ -503,7 +496,6 @@ def test_not_found_proves_nothing_yet(still: Stage, on_the_line: Callable[..., L
     assert OrderIntent.objects.values().get(pk=intent.pk) == before
 
 
-@pytest.mark.django_db(transaction=True)
 def test_an_order_no_longer_listed_is_asked_for(live: Stage, paper: VenueThread) -> None:
     intent = submit(live, live.wish(type="post-only", price=D("59900")))
     at = datetime.now(UTC)
@@ -525,7 +517,6 @@ def test_an_order_no_longer_listed_is_asked_for(live: Stage, paper: VenueThread)
 # Environments never mix
 
 
-@pytest.mark.django_db(transaction=True)
 def test_a_sandbox_intent_never_reaches_a_venue(
     live: Stage, paper: VenueThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -539,7 +530,6 @@ def test_a_sandbox_intent_never_reaches_a_venue(
     assert paper.orders() == []
 
 
-@pytest.mark.django_db(transaction=True)
 def test_a_live_intent_never_ends_in_the_sandbox(
     still: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
