@@ -6,7 +6,7 @@ are written when it is back.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from markets.feeds.board import FeedLine, Latest, QuoteBoard
 from markets.feeds.ticks import TickRelay
 from markets.models import Quote
 from markets.services import FeedObservation
+from markets.venues.types import Quarantined
 
 logger = logging.getLogger(__name__)
 
@@ -99,10 +100,16 @@ class Publisher:
         self._is_away = False
         self._board.were_stored(latest)
         self.stored += len(latest) - len(refused)
+        self._drop(refused, now)
         if health_due:
             self._statuses = statuses
         if latest:
             self._relay.offer(self._board.references())
+
+    def _drop(self, refused: Collection[str], now: float) -> None:
+        for line in self._board:
+            if line.feed_id in refused:
+                line.take((Quarantined("refused", "the database refused the quote"),), now)
 
     def _row(self, latest: Latest) -> Quote:
         top = latest.top
@@ -142,6 +149,4 @@ def _write(batch: _Batch) -> list[str]:
     except Error:
         connection.close()
         raise
-    for feed_id in refused:
-        logger.warning("The database refused a quote of feed %s.", feed_id)
     return refused

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controlplane.kernel.units import Price
 from markets.choices import FeedStatus
 from markets.domain.health import feed_status
 from markets.feeds.board import FeedLine, LatencyWindow, QuoteBoard
@@ -38,7 +39,13 @@ def line(feed_id: str = "a", symbol: str = "BTC") -> FeedLine:
 
 def top(bid: str = "99", ask: str = "101", *, venue_ms: int = 1, sequence: int = 1) -> BookTop:
     return BookTop(
-        "BTCUSDT", Decimal(bid), Decimal(1), Decimal(ask), Decimal(2), venue_ms, sequence
+        "BTCUSDT",
+        Price(Decimal(bid)),
+        Decimal(1),
+        Price(Decimal(ask)),
+        Decimal(2),
+        venue_ms,
+        sequence,
     )
 
 
@@ -74,7 +81,7 @@ def test_latency_is_unknown_after_a_minute_of_silence() -> None:
 
 def test_only_a_quote_counts_as_data() -> None:
     feed = line()
-    feed.take([MarkPrice("BTCUSDT", Decimal(100), None, None, None, 1)], 5.0)
+    feed.take([MarkPrice("BTCUSDT", Price(Decimal(100)), None, None, None, 1)], 5.0)
     feed.take([Quarantined("crossed", "x")], 6.0)
     assert feed.received is None
     feed.take([top()], 7.0)

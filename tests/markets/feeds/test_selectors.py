@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoAssertNumQueries
 
 from markets import selectors
 from markets.models import MarketDataFeed, Quote, SynthPriceSnapshot
@@ -76,7 +76,7 @@ def test_newest_valid_synthetic_price_stands_in_only_where_no_mid_is_fresh() -> 
 
 
 def test_many_symbols_cost_two_queries(
-    django_assert_num_queries: "type[CaptureQueriesContext]",
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     symbols = [f"S{number}" for number in range(30)]
     for symbol in symbols[:20]:

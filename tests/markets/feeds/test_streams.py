@@ -123,7 +123,7 @@ async def test_bad_frames_are_counted_logged_once_a_burst_and_dropped(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING, logger="markets.feeds.board")
-    bad = [
+    bad: list[str | bytes] = [
         book_ticker(2, "NaN"),
         book_ticker(3, "Infinity"),
         book_ticker(4, "-1"),
@@ -148,6 +148,18 @@ async def test_bad_frames_are_counted_logged_once_a_burst_and_dropped(
             assert line.quotes == 2
             assert len(venue.opened) == 2
     assert len([record for record in caplog.records if "not believed" in record.message]) == 1
+
+
+async def test_quote_the_database_refuses_is_dropped_and_the_next_one_kept() -> None:
+    async with scripted_venue() as venue:
+        feed = await sync_to_async(venue.feed)()
+        async with running_feeds() as feeds:
+            await until(venue.books)
+            await venue.say(book_ticker(1, "1e-19", "2e-19"))  # zero, as the database keeps it
+            await until(lambda: feeds.line(feed).drops["refused"])
+            await venue.say(book_ticker(2))
+            await row_until(lambda: stored(feed)[:2], ("100.1", "100.2"))
+            assert dict(feeds.line(feed).drops) == {"refused": 1}
 
 
 async def test_feed_comes_back_after_the_server_dropped_it() -> None:
