@@ -43,6 +43,15 @@ def running(data_dir: Path, name: str, *, durable: bool = True) -> Path:
     return socket_dir
 
 
+def drop_database(data_dir: Path, name: str, *, durable: bool = True) -> None:
+    """Drop the database `name`, throwing out whoever uses it."""
+    socket_dir = running(data_dir, name, durable=durable)
+    with _connected(socket_dir) as connection:
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+        connection.execute(statement.format(sql.Identifier(name)))
+    _created.discard((data_dir.absolute(), name))
+
+
 def _lock_path(data_dir: Path, purpose: str) -> Path:
     return data_dir.with_name(f"{data_dir.name}.{purpose}.lock")
 
@@ -100,12 +109,16 @@ def _ensure_keeper(data_dir: Path) -> None:
 
 
 def _create_database(socket_dir: Path, name: str) -> None:
-    with psycopg.connect(
-        host=str(socket_dir), user="postgres", dbname="postgres", autocommit=True
-    ) as connection:
+    with _connected(socket_dir) as connection:
         query = "SELECT 1 FROM pg_database WHERE datname = %s"
         if connection.execute(query, [name]).fetchone() is None:
             try:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
             except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateDatabase):
                 return  # another process made it in the same moment
+
+
+def _connected(socket_dir: Path) -> psycopg.Connection[tuple[object, ...]]:
+    return psycopg.connect(
+        host=str(socket_dir), user="postgres", dbname="postgres", autocommit=True
+    )

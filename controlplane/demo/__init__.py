@@ -1,0 +1,1 @@
+"""The demo: two paper venues, five accounts in two books, and somebody who moves positions."""

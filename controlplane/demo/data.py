@@ -1,0 +1,137 @@
+"""The demo's rows: venues, instruments, feeds, accounts, modules, allocations and a login."""
+
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from django.contrib.auth import get_user_model
+from django.db import transaction
+
+from accounts.models import ExchangeAccount
+from controlplane.base import audit
+from controlplane.base.audit import Actor, Surface
+from controlplane.demo.layout import SYMBOLS, DemoAccount, DemoVenue
+from controlplane.kernel.units import BaseAmount, QuoteAmount, Ratio
+from markets.models import MarketDataFeed, Venue
+from markets.services import instruments_upsert
+from markets.venues.paper.config import symbol_config
+from markets.venues.types import InstrumentReport
+from strategies.models import AccountAllocation, StrategyModule
+
+DEMO_LOADED: Final = audit.register("demo.loaded", label="Demo data loaded")
+USERNAME: Final = "demo"
+
+
+@transaction.atomic
+def demo_load(*, venues: Sequence[DemoVenue], password: str) -> None:
+    """Write the demo's rows into a database that has none of them."""
+    actor = Actor(name="demo", surface=Surface.COMMAND)
+    with audit.context(DEMO_LOADED, actor=actor):
+        Venue.objects.update(is_enabled=False)  # real venues stay out of a demo
+        modules = _modules({account.book for venue in venues for account in venue.accounts})
+        for venue in venues:
+            _venue(venue, actor)
+            for account in venue.accounts:
+                _allocate(_account(venue, account), account.book, modules)
+        get_user_model().objects.create_superuser(username=USERNAME, password=password)
+
+
+def password(path: Path) -> str:
+    """Return the demo's password, made at the first start and kept for its owner's eyes."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({"username": USERNAME, "password": secrets.token_urlsafe(12)}, file)
+    kept: str = json.loads(path.read_text())["password"]
+    return kept
+
+
+def _venue(demo: DemoVenue, actor: Actor) -> None:
+    venue = Venue(
+        venue_id=demo.venue_id,
+        name=demo.name,
+        dialect="binance",
+        environment="paper",
+        rest_endpoint=demo.rest,
+        ws_endpoint=demo.websocket,
+    )
+    venue.full_clean()
+    venue.save()
+    reports = [_instrument(symbol) for symbol in SYMBOLS]
+    instruments_upsert(venue=venue, reports=reports, actor=actor)
+    for symbol in SYMBOLS:
+        feed_id = f"{demo.venue_id}-{symbol.lower()}"
+        MarketDataFeed.objects.create(feed_id=feed_id, exchange=venue, symbol=symbol)
+
+
+def _instrument(symbol: str) -> InstrumentReport:
+    instrument = symbol_config(symbol).instrument
+    return InstrumentReport(
+        venue_symbol=instrument.symbol,
+        base=instrument.base,
+        quote=instrument.quote,
+        contract_size=Decimal(1),
+        tick=instrument.tick,
+        lot=BaseAmount(instrument.lot),
+        min_qty=BaseAmount(instrument.min_qty),
+        max_qty=BaseAmount(instrument.max_qty),
+        max_market_qty=BaseAmount(instrument.max_market_qty),
+        min_notional=QuoteAmount(instrument.min_notional),
+        max_leverage=Decimal(instrument.max_leverage),
+        maker_fee=Ratio(instrument.maker_fee),
+        taker_fee=Ratio(instrument.taker_fee),
+        is_active=True,
+    )
+
+
+def _account(venue: DemoVenue, demo: DemoAccount) -> ExchangeAccount:
+    account = ExchangeAccount(
+        account_id=demo.account_id,
+        exchange_id=venue.venue_id,
+        account_name=demo.name,
+        api_key=demo.api_key,
+        api_secret=demo.api_secret,
+        max_position_value=Decimal(100_000),
+        sync_interval_seconds=5,
+    )
+    account.full_clean()
+    account.save()
+    return account
+
+
+def _modules(books: set[str]) -> dict[str, StrategyModule]:
+    modules = {
+        book: StrategyModule.objects.create(
+            module_id=f"hedge-{book}",
+            name=f"Hedge {book.title()}",
+            type="hedge-only",
+            dry_run_enabled=False,
+            max_concurrent_signals=10,
+            status="enable",
+        )
+        for book in sorted(books)
+    }
+    modules["funding"] = StrategyModule.objects.create(
+        module_id="funding-alpha",
+        name="Funding Alpha",
+        type="funding-arbitrage",
+        dry_run_enabled=True,
+        max_concurrent_signals=2,
+        status="enable",
+    )
+    return modules
+
+
+def _allocate(account: ExchangeAccount, book: str, modules: dict[str, StrategyModule]) -> None:
+    AccountAllocation.objects.create(
+        module=modules[book], account=account, weight=Decimal("0.6"), sandbox_mode=False
+    )
+    if book == "alpha":
+        AccountAllocation.objects.create(
+            module=modules["funding"], account=account, weight=Decimal("0.3"), sandbox_mode=True
+        )

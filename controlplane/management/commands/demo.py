@@ -1,0 +1,193 @@
+"""Run everything with two paper venues and sample data."""
+
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
+from django.utils.translation import gettext as _
+
+from accounts.models import ExchangeAccount
+from controlplane.base import jobs
+from controlplane.demo import check, data
+from controlplane.demo.layout import DemoVenue, demo_venues
+from controlplane.embedded_postgres import server
+from controlplane.supervision import programs
+from controlplane.supervision.supervisor import Program, Supervisor
+
+CHECK_SECONDS: Final = 120
+
+
+class Command(BaseCommand):
+    help = (
+        "Run web, feeds, sentinel and workers with two paper venues, five accounts and somebody "
+        "who moves their positions. Starts with fresh data each time, in a database of its own."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="Address to serve on.")
+        parser.add_argument("--port", type=int, default=8000, help="Port; 0 takes a free one.")
+        parser.add_argument(
+            "--check",
+            action="store_true",
+            help="End with code 0 once hedges were made and agree with the venues' ledgers.",
+        )
+        parser.add_argument(
+            "--seconds",
+            type=int,
+            help=f"End after this long; with --check the limit ({CHECK_SECONDS} when unset).",
+        )
+        parser.add_argument(
+            "--use-database-url",
+            action="store_true",
+            help="Load the demo into the empty database of DATABASE_URL.",
+        )
+        parser.add_argument("--json", action="store_true", help="Print JSON.")
+
+    def handle(self, **options: Any) -> None:
+        started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
+        directory = settings.VAR_DIR / "demo"
+        directory.mkdir(parents=True, exist_ok=True)
+        with only_one(directory / "demo.lock"):
+            self._run(directory, started, options)
+
+    def _run(self, directory: Path, started: datetime, options: dict[str, Any]) -> None:
+        host = options["host"]
+        port = self._port(host, options["port"], strict=not options["check"])
+        prepare_database(directory, allow_url=options["use_database_url"])
+        venues = demo_venues(
+            east_port=programs.free_port("127.0.0.1", 0),
+            west_port=programs.free_port("127.0.0.1", 0),
+        )
+        password = data.password(directory / "login.json")
+        data.demo_load(venues=venues, password=password)
+        jobs.schedules_upsert()
+        result = directory / "check.json"
+        result.unlink(missing_ok=True)
+        more = [*paper_programs(directory, venues)]
+        if options["check"]:
+            limit = options["seconds"] or CHECK_SECONDS
+            more.append(Program("check", partial(prove, venues, started, limit, result), True))
+        elif options["seconds"]:
+            more.append(Program("timer", partial(time.sleep, options["seconds"]), True))
+        announce = partial(self._announce, programs.address(host, port), password, options["json"])
+        code = programs.run(host=host, port=port, announce=announce, more=more)
+        if options["check"]:
+            self._conclude(result, as_json=options["json"])
+        elif code:
+            raise CommandError(_("A program failed."), returncode=code)
+
+    def _port(self, host: str, port: int, *, strict: bool) -> int:
+        try:
+            return programs.free_port(host, port)
+        except OSError as error:
+            if not strict:  # a check looks at what happens, not at where
+                return programs.free_port(host, 0)
+            raise CommandError(
+                _("%(host)s:%(port)s cannot be served on: %(error)s. Choose another --port.")
+                % {"host": host, "port": port, "error": error}
+            ) from error
+
+    def _announce(self, address: str, password: str, as_json: bool, supervisor: Supervisor) -> None:
+        login = {"address": address, "username": data.USERNAME, "password": password}
+        if as_json:
+            self.stdout.write(json.dumps(login))
+        else:
+            self.stdout.write(
+                _("The demo runs at %(address)s — sign in as %(username)s, password %(password)s")
+                % login
+            )
+        self.stdout.flush()
+
+    def _conclude(self, result: Path, *, as_json: bool) -> None:
+        if not result.exists():
+            raise CommandError(_("The check was interrupted."))
+        outcome: dict[str, Any] = json.loads(result.read_text())
+        if as_json:
+            self.stdout.write(json.dumps(outcome))
+        if "problem" in outcome:
+            raise CommandError(_("Not shown in time: %(problem)s") % outcome)
+        if not as_json:
+            self.stdout.write(
+                _(
+                    "First hedge reconciled %(seconds_to_first_hedge).1f s after the start; "
+                    "%(hedges)d hedges, 95 %% within %(hedge_p95_ms)d ms; %(orders)d orders and "
+                    "%(fills)d fills agree with the venues' ledgers; %(pss_mb)d MB in use."
+                )
+                % outcome
+            )
+
+
+@contextmanager
+def only_one(path: Path) -> Any:
+    """Hold the demo's lock; raises CommandError while another demo runs on the same data."""
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandError(_("A demo runs already; end it first.")) from None
+        yield
+
+
+def prepare_database(directory: Path, *, allow_url: bool) -> None:
+    """Give the demo a fresh schema; raises CommandError rather than touch somebody's data."""
+    if settings.EMBEDDED_POSTGRES:
+        place = connection.settings_dict
+        place["DATA_DIR"] = str(directory / "postgres")
+        server.drop_database(Path(place["DATA_DIR"]), place["NAME"], durable=place["DURABLE"])
+    elif not allow_url:
+        raise CommandError(
+            _("DATABASE_URL is set. Unset it, or say --use-database-url for an empty database."),
+            returncode=2,
+        )
+    call_command("migrate", interactive=False, verbosity=0)
+    if ExchangeAccount.objects.exists():
+        raise CommandError(_("The database has accounts; the demo wants an empty one."))
+
+
+def paper_programs(directory: Path, venues: Sequence[DemoVenue]) -> Sequence[Program]:
+    """Return the paper venues as programs; their settings and ledgers are files of the demo."""
+    table = []
+    for venue in venues:
+        ledger = directory / f"{venue.venue_id}.ledger.jsonl"
+        ledger.unlink(missing_ok=True)
+        path = directory / f"{venue.venue_id}.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(venue.configuration(ledger=str(ledger))))
+        run = partial(programs.command, "run_paper_venue", "--config", str(path))
+        table.append(Program(venue.venue_id, run))
+    return table
+
+
+def prove(venues: Sequence[DemoVenue], started: datetime, seconds: float, result: Path) -> None:
+    """Run the check and leave its outcome in a file; exits with 1 when it fails."""
+    try:
+        summary = check.check(venues, started=started, seconds=seconds)
+    except check.NotShown as problem:
+        result.write_text(json.dumps({"problem": str(problem)}))
+        sys.exit(1)
+    family = psutil.Process(os.getppid())
+    summary.pss_mb = check.pss_megabytes([family, *family.children(recursive=True), *postgres()])
+    result.write_text(json.dumps(asdict(summary)))
+
+
+def postgres() -> list[psutil.Process]:
+    """Return the embedded server's processes."""
+    if not settings.EMBEDDED_POSTGRES:
+        return []
+    pid_file = Path(connection.settings_dict["DATA_DIR"]) / "postmaster.pid"
+    postmaster = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
+    return [postmaster, *postmaster.children(recursive=True)]
