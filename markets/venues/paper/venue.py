@@ -144,6 +144,8 @@ class Venue:
     def jump(self, symbol: str, price: Decimal) -> Quote:
         """Set a market's price at once; a replayed market comes back with its next frame."""
         quote = self.walks[symbol].jump(price, self.now_ns())
+        # A capture counts its updates from elsewhere than the walk does; ids only ever grow.
+        quote.update_id = max(quote.update_id, self.engine.markets[symbol].quote.update_id + 1)
         self.ledger.append("price", quote.at_ns, symbol=symbol, bid=f"{quote.bid:f}")
         self.set_quote(symbol, quote)
         return quote

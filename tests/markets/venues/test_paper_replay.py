@@ -108,6 +108,7 @@ async def test_clocks_are_moved_to_now_and_prices_drive_the_matching(
         await collect(venue, ["BTCUSDT"], raw)
         quote = venue.engine.markets["BTCUSDT"].quote
         after_ms = venue.core.now_ms()
+        assert venue.core.jump("BTCUSDT", Decimal(62000)).update_id == quote.update_id + 1
 
     clocks = [item["data"]["E"] for item in raw]
     assert before_ms <= clocks[0] <= clocks[-1] <= after_ms + 50
