@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from django import forms
+from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
@@ -42,6 +43,22 @@ class AuditedForm(forms.ModelForm):
         widget=UnfoldAdminTextInputWidget,
         help_text=_("Kept in the history."),
     )
+
+
+class _SaneKeys:
+    """Looks up no key that PostgreSQL cannot hold; the field itself then says it is unknown."""
+
+    def optgroups(self, name: str, value: list[Any], attr: Any = None) -> Any:
+        sane = [key for key in value if "\x00" not in str(key)]
+        return super().optgroups(name, sane, attr)  # type: ignore[misc]
+
+
+class RelatedSelect(_SaneKeys, AutocompleteSelect):  # type: ignore[misc]
+    """Chooses one related row by search."""
+
+
+class RelatedSelectMultiple(_SaneKeys, AutocompleteSelectMultiple):  # type: ignore[misc]
+    """Chooses related rows by search."""
 
 
 class SecretInput(UnfoldAdminPasswordWidget):

@@ -2,7 +2,8 @@
 
 from typing import Any, ClassVar, Final
 
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import models
 from django.forms import BaseModelForm, ModelForm
 from django.http import Http404, HttpRequest, HttpResponse
@@ -19,16 +20,22 @@ from controlplane.base.admin.forms import (
     DecimalInput,
     DocumentFormField,
     ReasonForm,
+    RelatedSelect,
+    RelatedSelectMultiple,
     SecretFormField,
 )
 from controlplane.base.fields import DocumentField, SecretField, SlugKey
 
+NUL: Final = "\x00"  # PostgreSQL holds no text with it
 MAX_KEY_LENGTH: Final = 200
 HISTORY_LIMIT: Final = 200
 
 
 class FieldsMixin:
     """Form fields for our column types; shared by admins and their inlines."""
+
+    admin_site: Any
+    get_autocomplete_fields: Any
 
     def formfield_for_dbfield(
         self, db_field: models.Field, request: HttpRequest, **kwargs: Any
@@ -45,6 +52,16 @@ class FieldsMixin:
         if isinstance(db_field, models.DecimalField):
             kwargs["widget"] = DecimalInput
         return super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs["widget"] = RelatedSelect(db_field, self.admin_site)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs["widget"] = RelatedSelectMultiple(db_field, self.admin_site)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
 
 
 class ConsoleModelAdmin(FieldsMixin, ModelAdmin):
@@ -74,9 +91,21 @@ class ConsoleModelAdmin(FieldsMixin, ModelAdmin):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Any:
-        if "\x00" in object_id or len(object_id) > MAX_KEY_LENGTH:
+        if NUL in object_id or len(object_id) > MAX_KEY_LENGTH:
             raise Http404
         return super().get_object(request, object_id, from_field)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet, search_term: str
+    ) -> tuple[models.QuerySet, bool]:
+        if NUL in search_term:
+            return queryset.none(), False
+        return super().get_search_results(request, queryset, search_term[:MAX_KEY_LENGTH])
+
+    def response_action(self, request: HttpRequest, queryset: models.QuerySet) -> Any:
+        if any(NUL in key for key in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            raise SuspiciousOperation
+        return super().response_action(request, queryset)
 
     def get_actions(self, request: HttpRequest) -> Any:
         actions = super().get_actions(request)
