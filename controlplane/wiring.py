@@ -6,10 +6,13 @@ from accounts import lifecycle as accounts
 from accounts import observations
 from accounts.models import ExchangeAccount, ProxyProfile, ProxySession
 from controlplane.base import edits, events, jobs
+from hedging import observing as hedging
+from hedging import trigger
 from markets import announcements as markets
+from markets.feeds import ticks
 from markets.models import MarketDataFeed, Venue
 from monitoring import services as monitoring
-from strategies import observing
+from strategies import observing as strategies
 
 
 def connect() -> None:
@@ -17,7 +20,10 @@ def connect() -> None:
     autodiscover_modules("jobs")
     events.subscribe(monitoring.event_record)
     jobs.record_with(monitoring.JobRuns())
-    observations.subscribe(observing.orders_seen)
+    # Intents first: what ends a hedge is read from them.
+    observations.subscribe(strategies.orders_seen)
+    observations.subscribe(hedging.observed)
+    ticks.subscribe(trigger.PriceWatch().price_moved)
     edits.follow(Venue, markets.venue_changed)
     edits.follow(Venue, accounts.venue_changed)
     edits.follow(MarketDataFeed, markets.feed_changed)

@@ -191,6 +191,7 @@ class _Reading:
                 "state",
                 "submission",
                 "sandbox",
+                "updated_at",
             )
         )
         settled = self._settled([row for row in rows if row["filled_amount"] > 0])
@@ -203,7 +204,7 @@ class _Reading:
                 )
         return found
 
-    def _settled(self, rows: Iterable[Mapping[str, Any]]) -> dict[UUID, Decimal]:
+    def _settled(self, rows: Sequence[Mapping[str, Any]]) -> dict[UUID, Decimal]:
         """Return, by intent, how much of what was filled the positions we know contain."""
         by_id = {row["intent_id"]: row for row in rows}
         if not by_id:
@@ -214,8 +215,13 @@ class _Reading:
             for item in items
         }
         settled: dict[UUID, Decimal] = defaultdict(lambda: ZERO)
+        for row in rows:
+            position = held.get((row["account_id"], row["instrument_id"], row["sandbox"]))
+            # A simulated position is made from its intents: it has what they had when written.
+            if row["sandbox"] and position and row["updated_at"] <= position.observed_at:
+                settled[row["intent_id"]] = row["filled_amount"]
         for intent_id, amount, venue_at, recorded_at in Fill.objects.filter(
-            intent_id__in=by_id
+            intent_id__in=by_id, sandbox=False
         ).values_list("intent_id", "amount", "venue_at", "recorded_at"):
             row = by_id[intent_id]
             position = held.get((row["account_id"], row["instrument_id"], row["sandbox"]))

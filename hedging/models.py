@@ -156,7 +156,22 @@ class Fill(Entity):
             *finite("fill", "fee"),
         )
         triggers = (
-            pgtrigger.Protect(name="fill_kept", operation=pgtrigger.Delete | pgtrigger.Update),
+            pgtrigger.Protect(name="fill_kept", operation=pgtrigger.Delete),
+            pgtrigger.Trigger(
+                name="fill_fixed",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Update,
+                # Not every venue names our id in its trades: whose order it was may come later.
+                func="""
+                    IF OLD.intent_id IS NOT NULL
+                       OR to_jsonb(NEW) - 'intent_id' IS DISTINCT FROM to_jsonb(OLD) - 'intent_id'
+                    THEN
+                        RAISE EXCEPTION 'fill %: a trade does not change', OLD.fill_id
+                            USING ERRCODE = 'check_violation';
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
         )
 
     def __str__(self) -> str:

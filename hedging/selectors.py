@@ -6,8 +6,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from controlplane.kernel.units import ZERO, BaseAmount, BtcEquivalent
+from hedging.candidates import candidates_of
 from hedging.domain.books import Book
 from hedging.domain.decision import Decision, Reason, Verdict
+from hedging.domain.planning import Plan, plan_hedge
 from hedging.facts import BookFacts, book_facts, topology
 from hedging.models import HedgeExecution
 
@@ -62,9 +64,32 @@ def find_book(key: str) -> Book | None:
     return next((item for item in topology() if item.key == key), None)
 
 
-def books_of_account(account_id: str) -> tuple[Book, ...]:
-    """Return the books an account is part of: its live one and perhaps a sandbox one."""
-    return tuple(item for item in topology() if account_id in item.account_ids)
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What would be done about one asset of a book now; `plan` only when something would."""
+
+    decision: Decision
+    plan: Plan | None
+
+
+def proposals(key: str, *, now: datetime) -> tuple[Proposal, ...]:
+    """Return the decision on every asset of a book, with the plan it would lead to.
+
+    Raises KeyError when there is no such book.
+    """
+    found = find_book(key)
+    if found is None:
+        raise KeyError(key)
+    (facts,) = book_facts([found], now=now)
+    return tuple(
+        Proposal(
+            decision,
+            plan_hedge(decision, candidates_of(facts, decision.exposure.symbol, now=now))
+            if decision.is_trading
+            else None,
+        )
+        for decision in facts.decisions(now=now)
+    )
 
 
 def _views(found: Sequence[Book], *, now: datetime) -> list[BookView]:

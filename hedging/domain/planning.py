@@ -4,12 +4,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from controlplane.kernel.units import ZERO, BaseAmount, Price, QuoteAmount, Ratio
 from hedging.domain.decision import Decision, Verdict
 from markets.domain.instrument import InstrumentSpec
 from markets.venues.types import Side
+
+COLLAR_USED: Final = Decimal("0.8")
+"""The share of the tolerance a limit uses: the gate looks again, at a reference moved since."""
 
 
 class Skip(StrEnum):
@@ -21,6 +25,7 @@ class Skip(StrEnum):
     STOPPED = "STOPPED"
     BELOW_MINIMUM = "BELOW_MINIMUM"
     POSITION_VALUE = "POSITION_VALUE"
+    OUTSIDE_COLLAR = "OUTSIDE_COLLAR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Candidate:
     """One account's contract that could carry the hedge.
 
     `position` is signed base; `open_buy` and `open_sell` are unsigned base still on their way.
-    `slippage` is the share the limit may be worse than the best price.
+    `slippage` is the share a fill may be worse than the best or the reference price.
     """
 
     account_id: str
@@ -97,14 +102,16 @@ def plan_hedge(decision: Decision, candidates: Iterable[Candidate]) -> Plan:
     or is below a contract's minimum, is left alone.
     """
     side = Side.BUY if decision.trade_base > 0 else Side.SELL
-    rest = abs(decision.trade_base)
+    rest, reference = abs(decision.trade_base), decision.exposure.reference
+    if reference is None:
+        raise ValueError("A trade is decided only on a reference price.")
     usable, skipped = _usable(candidates, side)
     orders: list[PlannedOrder] = []
     for reduce_only in (True, False) if decision.verdict is Verdict.HEDGE else (True,):
         for candidate, top in usable:
             if rest <= 0:
                 break
-            order = _order(candidate, top, side, rest, reduce_only=reduce_only)
+            order = _order(candidate, top, side, rest, reference, reduce_only=reduce_only)
             if isinstance(order, Skip):
                 skipped.append((candidate.account_id, order))
             else:
@@ -113,10 +120,16 @@ def plan_hedge(decision: Decision, candidates: Iterable[Candidate]) -> Plan:
     return Plan(tuple(orders), BaseAmount(rest), tuple(dict.fromkeys(skipped)))
 
 
-def collar_price(spec: InstrumentSpec, top: Top, side: Side, slippage: Ratio) -> Price:
-    """Return the worst price accepted: the best one plus the tolerance, rounded inside it."""
+def collar_price(candidate: Candidate, top: Top, side: Side, reference: Decimal) -> Price | None:
+    """Return the worst price accepted, on tick; None when the best one is already worse.
+
+    No farther than the tolerance from the best price, nor from the reference price.
+    """
     best = top.ask if side is Side.BUY else top.bid
-    return spec.price_toward_passive(side, best * (1 + side.sign * slippage))
+    width = 1 + side.sign * candidate.slippage * COLLAR_USED
+    nearer = min if side is Side.BUY else max
+    price = candidate.spec.price_toward_passive(side, nearer(best, reference) * width)
+    return price if side.sign * (price - best) >= 0 and price > 0 else None
 
 
 def _usable(
@@ -142,11 +155,19 @@ def _rank(candidate: Candidate, top: Top) -> tuple[Decimal, str]:
 
 
 def _order(
-    candidate: Candidate, top: Top, side: Side, rest: Decimal, *, reduce_only: bool
+    candidate: Candidate,
+    top: Top,
+    side: Side,
+    rest: Decimal,
+    reference: Decimal,
+    *,
+    reduce_only: bool,
 ) -> PlannedOrder | Skip:
     if not reduce_only and not candidate.may_increase:
         return Skip.REDUCE_ONLY
-    price = collar_price(candidate.spec, top, side, candidate.slippage)
+    price = collar_price(candidate, top, side, reference)
+    if price is None:
+        return Skip.OUTSIDE_COLLAR
     limit = candidate.reducible(side) if reduce_only else candidate.room(side, top.mid)
     if limit <= 0:
         return Skip.REDUCE_ONLY if reduce_only else Skip.POSITION_VALUE

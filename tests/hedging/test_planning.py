@@ -152,11 +152,23 @@ def test_the_largest_position_value_and_the_largest_order_split_a_hedge() -> Non
 
 
 @pytest.mark.parametrize(
-    ("side", "price"), [(Side.BUY, "50250.5"), (Side.SELL, "49749.5")], ids=str
+    ("side", "reference", "price"),
+    [
+        (Side.BUY, "50010", "50200.5"),  # 50000.9 x 1.004, rounded down
+        (Side.BUY, "49900", "50099.5"),  # the reference is nearer
+        (Side.SELL, "49990", "49799.5"),
+        (Side.SELL, "50100", "49900"),
+        (Side.BUY, "49000", None),
+        (Side.SELL, "51000", None),
+    ],
+    ids=str,
 )
-def test_the_limit_is_the_best_price_plus_tolerance_rounded_inside(side: Side, price: str) -> None:
-    top = Top(Price(Decimal("49999.0")), Price(Decimal("50000.9")))
-    assert collar_price(SPEC, top, side, Ratio(Decimal("0.005"))) == Decimal(price)
+def test_the_limit_stays_inside_the_tolerance_of_best_and_reference(
+    side: Side, reference: str, price: str | None
+) -> None:
+    top = Top(Price(Decimal("49999.1")), Price(Decimal("50000.9")))
+    found = collar_price(candidate("a"), top, side, Decimal(reference))
+    assert found == (None if price is None else Decimal(price))
 
 
 positions = st.decimals("-2", "2", places=3)

@@ -1,0 +1,303 @@
+"""A book is looked at, and hedged when it is out of its threshold."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts.models import ExchangeAccount
+from controlplane.base import jobs
+from controlplane.base.audit import Actor
+from controlplane.kernel.errors import Denied
+from controlplane.kernel.units import ZERO
+from hedging import selectors
+from hedging.candidates import candidates_of
+from hedging.choices import HedgeResult, TriggerReason
+from hedging.domain.books import Book
+from hedging.domain.decision import Decision
+from hedging.domain.planning import Candidate, Plan, PlannedOrder, plan_hedge
+from hedging.facts import BookFacts, book_facts
+from hedging.models import HedgeExecution
+from hedging.services import telling
+from hedging.services.finishing import execution_finish
+from markets.models import Instrument
+from markets.venues.types import OrderType
+from strategies import services as strategies
+from strategies.jobs import SubmitIntent
+from strategies.models import SYSTEM_HEDGE, OrderIntent, StrategyModule
+
+FAILURES_REMEMBERED: Final = timedelta(minutes=10)
+LONGEST_WAIT: Final = timedelta(seconds=60)
+
+
+def book_evaluate(
+    *, key: str, trigger_reason: TriggerReason, actor: Actor, reason: str = ""
+) -> HedgeExecution | None:
+    """Look at a book now and hedge every asset that is out of its threshold.
+
+    Returns the hedge of the largest delta, or None when nothing was to be done or could be done
+    (`selectors.book` says why). Nothing is sent here: each order is a job of its own. Safe to
+    call from anywhere at any time; evaluations of one book come one after the other.
+    """
+    book = selectors.find_book(key)
+    if book is None:
+        return None
+    started = books_evaluate(
+        books=[book], trigger_reason=trigger_reason, actor=actor, reason=reason
+    )
+    return started[0] if started else None
+
+
+def books_evaluate(
+    *, books: Sequence[Book], trigger_reason: TriggerReason, actor: Actor, reason: str = ""
+) -> list[HedgeExecution]:
+    """Look at many books in a few queries, and hedge those out of their threshold."""
+    now = timezone.now()
+    return facts_evaluate(
+        book_facts(books, now=now),
+        trigger_reason=trigger_reason,
+        actor=actor,
+        reason=reason,
+        now=now,
+    )
+
+
+def facts_evaluate(
+    looks: Sequence[BookFacts],
+    *,
+    trigger_reason: TriggerReason,
+    actor: Actor,
+    reason: str = "",
+    now: datetime,
+) -> list[HedgeExecution]:
+    """Hedge the books that these looks find out of their threshold.
+
+    Most looks find nothing, so they take no lock; a book found in breach is read again under its
+    own.
+    """
+    started: list[HedgeExecution] = []
+    for facts in looks:
+        if any(decision.is_trading for decision in facts.decisions(now=now)):
+            started += _hedge(facts.book.key, trigger_reason, actor, reason)
+    return started
+
+
+@transaction.atomic
+def _hedge(
+    key: str, trigger_reason: TriggerReason, actor: Actor, reason: str
+) -> list[HedgeExecution]:
+    _lock_book(key)
+    book = selectors.find_book(key)
+    if book is None:
+        return []
+    now = timezone.now()
+    (facts,) = book_facts([book], now=now)
+    waits = retry_times(key, now=now)
+    active = HedgeExecution.objects.running().filter(book=key)
+    busy = set(active.values_list("symbol", flat=True))
+    decisions = [
+        decision
+        for decision in facts.decisions(now=now, retry_at=waits)
+        if decision.is_trading and decision.exposure.symbol not in busy
+    ]
+    decisions.sort(key=lambda decision: abs(decision.exposure.delta_btc or ZERO), reverse=True)
+    started = (
+        _start(facts, decision, trigger_reason, actor, reason, now=now) for decision in decisions
+    )
+    return [execution for execution in started if execution is not None]
+
+
+def _lock_book(key: str) -> None:
+    """Wait until nobody else evaluates this book; held to the end of the transaction."""
+    digest = hashlib.blake2b(f"hedging.book:{key}".encode(), digest_size=8).digest()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(digest, signed=True)])
+
+
+def retry_times(key: str, *, now: datetime) -> dict[str, datetime]:
+    """Return, by symbol, when to try again after hedges that failed in a row: 1 s, 2 s, 4 s…"""
+    rows = (
+        HedgeExecution.objects.filter(book=key, finished_at__gte=now - FAILURES_REMEMBERED)
+        .order_by("symbol", "-execution_id")
+        .values_list("symbol", "result", "finished_at")
+    )
+    last: dict[str, datetime] = {}
+    failures: dict[str, int] = {}
+    ended: set[str] = set()
+    for symbol, result, finished_at in rows:
+        if symbol in ended or finished_at is None:
+            continue
+        if result != HedgeResult.FAIL:
+            ended.add(symbol)
+            continue
+        last.setdefault(symbol, finished_at)
+        failures[symbol] = failures.get(symbol, 0) + 1
+    return {
+        symbol: last[symbol] + min(LONGEST_WAIT, timedelta(seconds=2 ** min(count - 1, 6)))
+        for symbol, count in failures.items()
+    }
+
+
+def _start(
+    facts: BookFacts,
+    decision: Decision,
+    trigger_reason: TriggerReason,
+    actor: Actor,
+    reason: str,
+    *,
+    now: datetime,
+) -> HedgeExecution | None:
+    """Write the hedge, then its orders; None when no account can carry any of it."""
+    symbol, delta = decision.exposure.symbol, decision.exposure.delta_btc
+    assert delta is not None, "a trade is decided only on a known delta"
+    candidates = candidates_of(facts, symbol, now=now)
+    plan = plan_hedge(decision, candidates)
+    if not plan.orders:
+        return None
+    execution = HedgeExecution.objects.create(
+        book=facts.book.key,
+        symbol=symbol,
+        primary_account_id=_primary(facts, decision),
+        hedge_account_id=plan.orders[0].account_id,
+        delta_before=delta,
+        threshold=facts.book.delta_threshold,
+        orders=[_order_record(order) for order in plan.orders],
+        decision_inputs=_inputs(facts, decision, plan, candidates, actor=actor, now=now),
+        trigger_reason=trigger_reason,
+        decision_mid=decision.exposure.reference,
+        reason=reason,
+    )
+    intents = _intents(facts, execution, plan, actor=actor)
+    execution.intents.set(intents)
+    telling.breach_told(execution, decision)
+    telling.begun_told(execution)
+    if not intents:
+        execution_finish(execution=execution)
+    return execution
+
+
+def _intents(
+    facts: BookFacts, execution: HedgeExecution, plan: Plan, *, actor: Actor
+) -> list[OrderIntent]:
+    accounts = ExchangeAccount.objects.in_bulk([order.account_id for order in plan.orders])
+    instruments = Instrument.objects.in_bulk([order.instrument_id for order in plan.orders])
+    made = []
+    for order in plan.orders:
+        account = accounts[order.account_id]
+        try:
+            intent = strategies.intent_create(
+                module=_module(facts, account),
+                account=account,
+                instrument=instruments[order.instrument_id],
+                side=order.side,
+                type=OrderType.IOC,
+                amount=order.amount,
+                price=order.price,
+                reduce_only=order.reduce_only,
+                expected_profit_after_fee=None,
+                sandbox=facts.book.sandbox,
+                reason=f"hedge {execution.pk}",
+                actor=actor,
+            )
+        except Denied as denied:
+            execution.reason = f"{execution.reason}\n{account.pk}: {denied.message}".strip()
+            execution.save(update_fields=["reason"])
+            continue
+        jobs.enqueue(SubmitIntent, intent_id=str(intent.pk))
+        made.append(intent)
+    return made
+
+
+def _module(facts: BookFacts, account: ExchangeAccount) -> StrategyModule:
+    """Return the book's hedge-only module, or the built-in one where it may not be used."""
+    modules = StrategyModule.objects.enabled().filter(
+        pk__in=facts.book.module_ids, type="hedge-only"
+    )
+    for module in modules.order_by("pk"):
+        if not strategies.sandbox_problem(
+            module=module, account=account, sandbox=facts.book.sandbox
+        ):
+            return module
+    return StrategyModule.objects.get(pk=SYSTEM_HEDGE)
+
+
+def _primary(facts: BookFacts, decision: Decision) -> str:
+    """Return the account that leans most towards the delta."""
+    sign = 1 if decision.exposure.delta_base > 0 else -1
+    leaning = dict.fromkeys(facts.book.account_ids, ZERO)
+    for item in facts.positions:
+        if item.symbol == decision.exposure.symbol:
+            leaning[item.account_id] += sign * item.size
+    return max(leaning, key=lambda name: leaning[name])
+
+
+def _inputs(
+    facts: BookFacts,
+    decision: Decision,
+    plan: Plan,
+    candidates: Sequence[Candidate],
+    *,
+    actor: Actor,
+    now: datetime,
+) -> dict[str, Any]:
+    """Return everything the decision was made from, so it can be judged later."""
+    symbol = decision.exposure.symbol
+    positions = [item for item in facts.positions if item.symbol == symbol]
+    return {
+        **decision.numbers(),
+        "verdict": decision.verdict.value,
+        "reason": decision.reason.value,
+        "decidedAt": now.isoformat(),
+        "actor": actor.name,
+        "surface": actor.surface.value,
+        "accountIds": list(facts.book.account_ids),
+        "breachAt": max((item.observed_at for item in positions), default=now).isoformat(),
+        "positions": [
+            {
+                "accountId": item.account_id,
+                "size": f"{item.size:f}",
+                "ageMs": _milliseconds(now - item.observed_at),
+            }
+            for item in positions
+        ],
+        "inFlight": [
+            {
+                "intentId": str(item.intent_id),
+                "side": item.flight.side.value,
+                "open": f"{item.flight.open_base:f}",
+                "unknown": item.flight.unknown,
+            }
+            for item in facts.intents
+            if item.flight.symbol == symbol
+        ],
+        "quotes": [
+            {
+                "accountId": item.account_id,
+                "bid": f"{item.top.bid:f}",
+                "ask": f"{item.top.ask:f}",
+            }
+            for item in candidates
+            if item.top is not None
+        ],
+        "skipped": [[account_id, skip.value] for account_id, skip in plan.skipped],
+        "residual": f"{plan.residual:f}",
+    }
+
+
+def _milliseconds(span: timedelta) -> int:
+    return int(span / timedelta(milliseconds=1))
+
+
+def _order_record(order: PlannedOrder) -> dict[str, Any]:
+    return {
+        "accountId": order.account_id,
+        "instrumentId": str(order.instrument_id),
+        "side": order.side.value,
+        "type": OrderType.IOC.value,
+        "amount": f"{order.amount:f}",
+        "price": f"{order.price:f}",
+        "reduceOnly": order.reduce_only,
+    }

@@ -1,0 +1,193 @@
+"""The record of trades: each once, linked to the order of ours that made it."""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import OuterRef, Q, Subquery
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.models import ExchangeAccount
+from controlplane import bus
+from controlplane.base import events
+from controlplane.base.audit import Actor
+from controlplane.kernel.events import EventType, Occurrence, Severity
+from controlplane.kernel.ids import intent_id_of
+from hedging.models import Fill
+from markets.models import Instrument
+from markets.venues.types import FillReport
+from strategies import services as strategies
+from strategies.models import OrderIntent
+
+logger = logging.getLogger(__name__)
+
+
+ATTACHED_WITHIN: Final = timedelta(hours=1)
+"""How long after a trade its order may turn out to be ours."""
+
+
+@transaction.atomic
+def fills_record(
+    *, account: ExchangeAccount, reports: Sequence[FillReport], actor: Actor, sandbox: bool = False
+) -> list[Fill]:
+    """Write the trades not seen before and bring their intents in line; return the new ones.
+
+    A trade is known by (account, instrument, trade id), however often and from wherever it is
+    told. One that names no order of ours is external: recorded, not attached. Trades of an
+    instrument we do not know are left out and logged; the sync treats such an account as unknown.
+    """
+    instruments = _instruments(account, reports)
+    owners = _Owners(account, reports, sandbox=sandbox)
+    rows = [
+        _row(account, instruments[report.venue_symbol], report, owners, sandbox=sandbox)
+        for report in reports
+        if report.venue_symbol in instruments
+    ]
+    Fill.objects.bulk_create(rows, ignore_conflicts=True)
+    added = list(Fill.objects.filter(pk__in=[row.pk for row in rows]).select_related("instrument"))
+    _apply({fill.intent_id for fill in added if fill.intent_id is not None}, actor)
+    _tell_external(account, [fill for fill in added if fill.intent_id is None])
+    if added:
+        bus.send("console", "console.changed", topic="events")
+    return added
+
+
+@transaction.atomic
+def fills_attach(*, actor: Actor, account_id: str | None = None) -> list[Fill]:
+    """Attach trades to the orders of ours that turned out to have made them."""
+    owner = OrderIntent.objects.filter(
+        account=OuterRef("account"),
+        instrument=OuterRef("instrument"),
+        venue_order_id=OuterRef("venue_order_id"),
+        side=OuterRef("side"),
+        sandbox=OuterRef("sandbox"),
+    )
+    waiting = Fill.objects.external().filter(recorded_at__gte=timezone.now() - ATTACHED_WITHIN)
+    if account_id is not None:
+        waiting = waiting.filter(account=account_id)
+    found = list(
+        waiting.exclude(venue_order_id="")
+        .annotate(owner=Subquery(owner.values("intent_id")[:1]))
+        .filter(owner__isnull=False)
+        .order_by("pk")
+        .select_for_update(of=("self",))
+    )
+    for fill in found:
+        fill.intent_id = fill.owner
+        fill.save(update_fields=["intent"])
+    _apply({fill.intent_id for fill in found if fill.intent_id is not None}, actor)
+    return found
+
+
+def _apply(intent_ids: Collection[UUID], actor: Actor) -> None:
+    # Key order: whoever else locks several intents does it in the same one.
+    for intent in OrderIntent.objects.filter(pk__in=intent_ids).order_by("pk"):
+        fills = list(Fill.objects.filter(intent=intent))
+        strategies.intent_fill_apply(
+            intent=intent,
+            fills=fills,
+            venue_order_id=next((f.venue_order_id for f in fills if f.venue_order_id), ""),
+            actor=actor,
+        )
+
+
+def _instruments(
+    account: ExchangeAccount, reports: Iterable[FillReport]
+) -> Mapping[str, Instrument]:
+    symbols = {report.venue_symbol for report in reports}
+    known = {
+        instrument.venue_symbol: instrument
+        for instrument in Instrument.objects.filter(
+            venue=account.exchange_id, venue_symbol__in=symbols
+        )
+    }
+    if missing := sorted(symbols - known.keys()):
+        logger.warning("%s traded unknown instruments: %s", account.pk, ", ".join(missing))
+    return known
+
+
+class _Owners:
+    """Which of an account's intents a trade belongs to, by our id or by the venue's."""
+
+    def __init__(
+        self, account: ExchangeAccount, reports: Iterable[FillReport], *, sandbox: bool
+    ) -> None:
+        named = (intent_id_of(report.client_order_id or "") for report in reports)
+        found = OrderIntent.objects.filter(account=account, sandbox=sandbox).filter(
+            Q(pk__in=[intent_id for intent_id in named if intent_id is not None])
+            | Q(venue_order_id__in=[r.venue_order_id for r in reports if r.venue_order_id])
+        )
+        self._by_id = {intent.pk: intent for intent in found}
+        self._by_venue = {i.venue_order_id: i for i in self._by_id.values() if i.venue_order_id}
+
+    def of(self, report: FillReport, instrument: Instrument) -> OrderIntent | None:
+        """Return the intent; None when there is none, or it asked for something else."""
+        named = intent_id_of(report.client_order_id or "")
+        intent = (self._by_id.get(named) if named is not None else None) or self._by_venue.get(
+            report.venue_order_id
+        )
+        if intent is None or (intent.instrument_id, intent.side) != (instrument.pk, report.side):
+            return None
+        return intent
+
+
+def _row(
+    account: ExchangeAccount,
+    instrument: Instrument,
+    report: FillReport,
+    owners: _Owners,
+    *,
+    sandbox: bool,
+) -> Fill:
+    return Fill(
+        account=account,
+        instrument=instrument,
+        intent=owners.of(report, instrument),
+        sandbox=sandbox,
+        trade_id=report.trade_id,
+        venue_order_id=report.venue_order_id,
+        client_order_id=report.client_order_id or "",
+        side=report.side,
+        amount=report.amount,
+        price=report.price,
+        fee=report.fee,
+        fee_asset=report.fee_asset,
+        is_maker=report.is_maker,
+        venue_at=report.at,
+    )
+
+
+def _tell_external(account: ExchangeAccount, fills: Sequence[Fill]) -> None:
+    """Tell of trades made elsewhere; not of those an order of ours may still explain."""
+    if not fills:
+        return
+    open_ones = set(
+        OrderIntent.objects.filter(
+            account=account, state="submitted", submission__in=["sending", "unknown"]
+        ).values_list("instrument_id", "side")
+    )
+    for fill in fills:
+        if (fill.instrument_id, fill.side) in open_ones:
+            continue
+        events.publish(
+            Occurrence(
+                type=EventType.ORDER,
+                severity=Severity.WARN,
+                account_id=account.pk,
+                message=_("%(account)s traded outside the control plane: %(side)s %(amount)s.")
+                % {"account": account.pk, "side": fill.side, "amount": f"{fill.amount:f}"},
+                payload={
+                    "code": "external_fill",
+                    "fillId": str(fill.pk),
+                    "tradeId": fill.trade_id,
+                    "instrument": str(fill.instrument),
+                    "side": fill.side,
+                    "amount": f"{fill.amount:f}",
+                    "price": f"{fill.price:f}",
+                },
+            )
+        )

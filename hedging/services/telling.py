@@ -1,0 +1,130 @@
+"""What hedging tells: events for the record, and the console's call to look again."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from controlplane import bus
+from controlplane.base import events
+from controlplane.kernel.events import EventType, Occurrence, Severity
+from hedging.choices import HedgeResult
+from hedging.domain.decision import Decision
+from hedging.models import HedgeExecution
+
+
+def breach_told(execution: HedgeExecution, decision: Decision) -> None:
+    """Tell that a book is out of its threshold."""
+    events.publish(
+        Occurrence(
+            type=EventType.DELTA_ALERT,
+            severity=Severity.WARN,
+            account_id=execution.primary_account_id,
+            message=_("%(book)s is out of its threshold in %(symbol)s: %(delta)s BTC.")
+            % {
+                "book": execution.book,
+                "symbol": execution.symbol,
+                "delta": plain(execution.delta_before),
+            },
+            payload={
+                "book": execution.book,
+                "symbol": execution.symbol,
+                "executionId": str(execution.pk),
+                **decision.numbers(),
+            },
+        )
+    )
+
+
+def hold_told(book: str, decision: Decision, *, severity: Severity) -> None:
+    """Tell that a book stays as it is although something is wrong with it."""
+    events.publish(
+        Occurrence(
+            type=EventType.DELTA_ALERT,
+            severity=severity,
+            message=_("%(book)s is not hedged in %(symbol)s: %(reason)s.")
+            % {
+                "book": book,
+                "symbol": decision.exposure.symbol,
+                "reason": decision.reason.value,
+            },
+            payload={
+                "book": book,
+                "symbol": decision.exposure.symbol,
+                "verdict": decision.verdict.value,
+                "reason": decision.reason.value,
+                **decision.numbers(),
+            },
+        )
+    )
+
+
+def begun_told(execution: HedgeExecution) -> None:
+    """Tell that a hedge was decided and its orders were written."""
+    _hedge_told(
+        execution,
+        _("Hedge of %(book)s in %(symbol)s begun: %(count)d orders.")
+        % {
+            "book": execution.book,
+            "symbol": execution.symbol,
+            "count": len(execution.orders),
+        },
+        Severity.INFO,
+        {"orders": execution.orders, "trigger": str(execution.trigger_reason)},
+    )
+
+
+def finished_told(execution: HedgeExecution) -> None:
+    """Tell how a hedge ended."""
+    severity = {HedgeResult.SUCCESS: Severity.INFO, HedgeResult.PARTIAL: Severity.WARN}.get(
+        HedgeResult(str(execution.result)), Severity.CRITICAL
+    )
+    _hedge_told(
+        execution,
+        _("Hedge of %(book)s in %(symbol)s ended: %(result)s.")
+        % {
+            "book": execution.book,
+            "symbol": execution.symbol,
+            "result": str(execution.result),
+        },
+        severity,
+        {
+            "result": str(execution.result),
+            "deltaAfter": plain(execution.delta_after),
+            "durationMs": execution.duration_ms,
+            "slippageBp": plain(execution.slippage_bp),
+            "secondsOutOfBand": plain(execution.seconds_out_of_band),
+        },
+    )
+
+
+def plain(number: Decimal | None) -> str | None:
+    """Return a number as text without exponent and needless zeros."""
+    if number is None:
+        return None
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _hedge_told(
+    execution: HedgeExecution, message: str, severity: Severity, payload: Mapping[str, Any]
+) -> None:
+    events.publish(
+        Occurrence(
+            type=EventType.HEDGE,
+            severity=severity,
+            account_id=execution.primary_account_id,
+            message=message,
+            payload={
+                "book": execution.book,
+                "symbol": execution.symbol,
+                "executionId": str(execution.pk),
+                "deltaBefore": plain(execution.delta_before),
+                "threshold": plain(execution.threshold),
+                **payload,
+            },
+        )
+    )
+    bus.send("console", "console.changed", topic="hedges")
+    bus.send("console", "console.changed", topic="books")

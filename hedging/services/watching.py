@@ -1,0 +1,45 @@
+"""Books that stay out of their threshold, or unknown, are told of: once, and when it is over."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from controlplane.kernel.events import Severity
+from hedging.domain.decision import Decision, Reason
+from hedging.facts import BookFacts
+from hedging.services import telling
+
+PATIENCE: Final = timedelta(seconds=3)
+"""What passes sooner is the ordinary course of things and is not told."""
+_QUIET: Final = frozenset({Reason.WITHIN_THRESHOLD, Reason.IN_FLIGHT})
+
+
+class BookWatch:
+    """Remembers, per book and asset, since when a reason holds. One per process."""
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[str, str], tuple[Reason, datetime]] = {}
+        self._told: dict[tuple[str, str], Reason] = {}
+
+    def look(self, looks: Iterable[BookFacts], *, now: datetime) -> None:
+        """Tell what has lasted, from the decisions these looks give."""
+        seen = set()
+        for facts in looks:
+            for decision in facts.decisions(now=now):
+                place = (facts.book.key, decision.exposure.symbol)
+                seen.add(place)
+                self._note(place, decision, now)
+        for gone in self._since.keys() - seen:
+            del self._since[gone]
+            self._told.pop(gone, None)
+
+    def _note(self, place: tuple[str, str], decision: Decision, now: datetime) -> None:
+        reason, since = self._since.get(place, (None, now))
+        if reason is not decision.reason:
+            reason, since = decision.reason, now
+            self._since[place] = (reason, since)
+        if reason in _QUIET:
+            self._told.pop(place, None)
+        elif now - since >= PATIENCE and self._told.get(place) is not reason:
+            self._told[place] = decision.reason
+            telling.hold_told(place[0], decision, severity=Severity.CRITICAL)
