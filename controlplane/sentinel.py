@@ -1,0 +1,184 @@
+"""The sentinel: once a second, what must happen even when every faster path has failed.
+
+It depends on nothing but the database: not on feeds, not on workers. Each step stands alone, so
+one that breaks does not keep the others from running.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import close_old_connections
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.jobs import syncs_enqueue_due
+from controlplane.base import events
+from controlplane.base.audit import Actor, Surface
+from controlplane.base.jobs import enqueue
+from controlplane.kernel.errors import Conflict
+from controlplane.kernel.events import EventType, Occurrence, Severity
+from hedging import services as hedging
+from hedging.choices import TriggerReason
+from hedging.facts import book_facts, topology
+from hedging.services.watching import BookWatch
+from strategies import services as strategies
+from strategies.execution import claims_recover
+from strategies.jobs import EvaluateModules, ResolveIntent
+from strategies.models import OrderIntent
+
+logger = logging.getLogger(__name__)
+
+ROUND_SECONDS: Final = 1.0
+RESOLVE_EVERY: Final = timedelta(seconds=5)
+EVALUATE_EVERY: Final = timedelta(seconds=10)
+STALE_HEDGE: Final = timedelta(seconds=10)
+"""A hedge's order not claimed by then is withdrawn: its book is decided anew."""
+UNKNOWN_PAGES: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """How one step went. `done` counts what it did; `error` is empty when it did not break."""
+
+    name: str
+    milliseconds: int
+    done: int
+    error: str
+
+
+@dataclass(slots=True)
+class Sentinel:
+    """Runs the steps; keeps in memory only what keeps it from telling the same twice."""
+
+    actor: Actor = field(default_factory=lambda: Actor(name="sentinel", surface=Surface.SENTINEL))
+    _watch: BookWatch = field(default_factory=BookWatch)
+    _resolved_at: datetime | None = None
+    _evaluated_at: datetime | None = None
+    _paged: set[object] = field(default_factory=set)
+    _broken: set[str] = field(default_factory=set)
+
+    def round(self) -> list[StepReport]:
+        """Do every step once."""
+        close_old_connections()
+        return [self._step(step) for step in self._steps()]
+
+    def run(self, stop: threading.Event, *, told: Callable[[list[StepReport]], None]) -> None:
+        """Do a round each second until `stop`; a late round is not made up for."""
+        while not stop.is_set():
+            began = time.monotonic()
+            told(self.round())
+            stop.wait(max(0.0, ROUND_SECONDS - (time.monotonic() - began)))
+
+    def _steps(self) -> tuple[Callable[[], int], ...]:
+        return (
+            self.claims,
+            self.unknown,
+            self.fills,
+            self.stale,
+            self.executions,
+            self.books,
+            self.syncs,
+            self.modules,
+        )
+
+    def _step(self, step: Callable[[], int]) -> StepReport:
+        name, began, done, error = step.__name__, time.monotonic(), 0, ""
+        try:
+            done = step()
+        except Exception as trouble:
+            error = type(trouble).__name__
+            # A step that breaks each second would fill the log.
+            if name not in self._broken:
+                logger.exception("The sentinel's step %s broke.", name)
+            self._broken.add(name)
+            close_old_connections()
+        else:
+            self._broken.discard(name)
+        return StepReport(name, int((time.monotonic() - began) * 1000), done, error)
+
+    def claims(self) -> int:
+        """Call unknown the sends whose worker is gone."""
+        return len(claims_recover(now=timezone.now(), actor=self.actor))
+
+    def unknown(self) -> int:
+        """Have the venue asked for orders of unknown fate, and tell of those that stay so."""
+        now = timezone.now()
+        lost = list(OrderIntent.objects.unknown().in_flight())
+        self._paged &= {intent.pk for intent in lost}
+        for intent in lost:
+            if intent.pk not in self._paged and now - intent.updated_at >= UNKNOWN_PAGES:
+                self._paged.add(intent.pk)
+                self._page(intent)
+        if not lost or (self._resolved_at and now - self._resolved_at < RESOLVE_EVERY):
+            return 0
+        self._resolved_at = now
+        for intent in lost:
+            enqueue(ResolveIntent, intent_id=str(intent.pk))
+        return len(lost)
+
+    def fills(self) -> int:
+        """Attach trades to orders that turned out to be ours."""
+        return len(hedging.fills_attach(actor=self.actor))
+
+    def stale(self) -> int:
+        """Withdraw hedge orders that no worker has claimed in time."""
+        waiting = OrderIntent.objects.filter(
+            state="pending",
+            hedge_executions__result=None,
+            hedge_executions__isnull=False,
+            created_at__lt=timezone.now() - STALE_HEDGE,
+        )
+        withdrawn = 0
+        for intent in waiting:
+            with suppress(Conflict):  # a worker has claimed it just now
+                strategies.intent_withdraw(
+                    intent=intent, reason=_("No worker claimed it in time."), actor=self.actor
+                )
+                withdrawn += 1
+        return withdrawn
+
+    def executions(self) -> int:
+        """End the hedges whose orders are decided."""
+        return len(hedging.executions_finish())
+
+    def books(self) -> int:
+        """Look at every book: the guarantee behind all faster triggers."""
+        now = timezone.now()
+        looks = book_facts(topology(), now=now)
+        started = hedging.facts_evaluate(
+            looks, trigger_reason=TriggerReason.DELTA, actor=self.actor, now=now
+        )
+        self._watch.look(looks, now=now)
+        return len(started)
+
+    def syncs(self) -> int:
+        """Queue the syncs that are due."""
+        return syncs_enqueue_due(now=timezone.now(), actor=self.actor)
+
+    def modules(self) -> int:
+        """Queue a look of the strategies at their markets."""
+        now = timezone.now()
+        if self._evaluated_at and now - self._evaluated_at < EVALUATE_EVERY:
+            return 0
+        self._evaluated_at = now
+        enqueue(EvaluateModules)
+        return 1
+
+    def _page(self, intent: OrderIntent) -> None:
+        events.publish(
+            Occurrence(
+                type=EventType.ORDER,
+                severity=Severity.CRITICAL,
+                account_id=intent.account_id,
+                module_id=intent.module_id,
+                message=_("Nobody knows whether %(intent)s was accepted, for a minute now.")
+                % {"intent": intent},
+                payload={"code": "outcome_unknown", "intentId": str(intent.pk)},
+            )
+        )
