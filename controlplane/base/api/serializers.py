@@ -83,8 +83,11 @@ class EntitySerializer(serializers.ModelSerializer):
         field_class, kwargs = super().build_relational_field(field_name, relation_info)
         kwargs.pop("validators", None)
         kwargs.pop("view_name", None)
-        if relation_info.model_field is not None:
-            kwargs["help_text"] = description(relation_info.model_field)
+        kwargs["help_text"] = (
+            description(relation_info.model_field)
+            if relation_info.model_field is not None
+            else relation_info.related_model._meta.verbose_name_plural
+        )
         return field_class, kwargs
 
     def to_internal_value(self, data: Any) -> Any:
