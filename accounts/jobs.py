@@ -3,14 +3,17 @@
 from datetime import datetime
 
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.choices import SyncStatus
 from accounts.models import AccountState, ExchangeAccount
 from accounts.services import account_sync
+from controlplane.base import events
 from controlplane.base.audit import Actor
 from controlplane.base.jobs import JobRunner, enqueue, job
 from controlplane.kernel.errors import ControlPlaneError
+from controlplane.kernel.events import EventType, Occurrence
 
 
 class SyncFailed(ControlPlaneError):
@@ -48,3 +51,19 @@ def syncs_enqueue_due(*, now: datetime, actor: Actor) -> int:
     for account_id in queued:
         enqueue(SyncAccount, account_id=account_id)
     return len(queued)
+
+
+@transaction.atomic
+def sync_request(*, account: ExchangeAccount, actor: Actor, reason: str) -> ExchangeAccount:
+    """Queue a sync of one account because somebody asks, due or not."""
+    AccountState.objects.filter(pk=account.pk).update(sync_queued_at=timezone.now())
+    enqueue(SyncAccount, account_id=account.pk)
+    events.publish(
+        Occurrence(
+            type=EventType.ACCOUNT,
+            message=f"{account.pk} sync asked for by {actor.name}: {reason}",
+            account_id=account.pk,
+            payload={"actor": actor.name, "surface": str(actor.surface), "reason": reason},
+        )
+    )
+    return account

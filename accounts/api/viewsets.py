@@ -1,6 +1,11 @@
 """Views of accounts and what belongs to them."""
 
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import lifecycle
 from accounts.api import filtersets, serializers
+from accounts.jobs import sync_request
 from accounts.models import (
     AccountState,
     AccountSyncJob,
@@ -12,7 +17,7 @@ from accounts.models import (
     RiskEnvelope,
     StopLossConfig,
 )
-from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet
+from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet, verb
 
 
 class ProxyProfileViewSet(EntityViewSet):
@@ -45,6 +50,21 @@ class AccountViewSet(EntityViewSet):
     queryset = ExchangeAccount.objects.all()
     serializer_class = serializers.AccountSerializer
     filterset_class = filtersets.AccountFilters
+
+    @verb("accounts.pause_exchangeaccount", serializers.AccountSerializer)
+    def pause(self, request: Request, pk: str) -> Response:
+        """Stop new orders of this account."""
+        return self.run_verb(lifecycle.account_pause, "account")
+
+    @verb("accounts.resume_exchangeaccount", serializers.AccountSerializer)
+    def resume(self, request: Request, pk: str) -> Response:
+        """Let this account trade again."""
+        return self.run_verb(lifecycle.account_resume, "account")
+
+    @verb("accounts.sync_exchangeaccount", serializers.AccountSerializer, status=202)
+    def sync(self, request: Request, pk: str) -> Response:
+        """Queue a sync of this account now."""
+        return self.run_verb(sync_request, "account", status=202)
 
 
 class RiskEnvelopeViewSet(EntityViewSet):

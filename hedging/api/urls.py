@@ -3,10 +3,12 @@
 from rest_framework.routers import BaseRouter
 
 from hedging.api import viewsets
+from hedging.api.books import BookViewSet
 
 
 def register(router: BaseRouter) -> None:
     """Add this app's routes."""
+    router.register("books", BookViewSet, "book")
     router.register("hedge-executions", viewsets.HedgeExecutionViewSet)
     router.register("fills", viewsets.FillViewSet)
     router.register("reconciliation-breaks", viewsets.BreakViewSet)

@@ -1,8 +1,12 @@
 """Views of events, alerts, job runs and the audit trail."""
 
-from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet, verb
 from monitoring.api import filtersets, serializers
 from monitoring.models import Alert, AlertRoute, JobRun, MonitoringEvent
+from monitoring.services import alert_acknowledge
 
 
 class EventViewSet(ReadOnlyEntityViewSet):
@@ -27,6 +31,11 @@ class AlertViewSet(ReadOnlyEntityViewSet):
     queryset = Alert.objects.all()
     serializer_class = serializers.AlertSerializer
     filterset_class = filtersets.AlertFilters
+
+    @verb("monitoring.acknowledge_alert", serializers.AlertSerializer)
+    def acknowledge(self, request: Request, pk: str) -> Response:
+        """Say that somebody has seen this alert."""
+        return self.run_verb(alert_acknowledge, "alert")
 
 
 class JobRunViewSet(ReadOnlyEntityViewSet):

@@ -1,6 +1,10 @@
 """Views of modules, allocations and intents."""
 
-from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet, verb
+from strategies import lifecycle
 from strategies.api import filtersets, serializers
 from strategies.models import AccountAllocation, OrderIntent, StrategyModule
 
@@ -11,6 +15,16 @@ class ModuleViewSet(EntityViewSet):
     queryset = StrategyModule.objects.all()
     serializer_class = serializers.ModuleSerializer
     filterset_class = filtersets.ModuleFilters
+
+    @verb("strategies.enable_strategymodule", serializers.ModuleSerializer)
+    def enable(self, request: Request, pk: str) -> Response:
+        """Let this module signal."""
+        return self.run_verb(lifecycle.module_enable, "module")
+
+    @verb("strategies.disable_strategymodule", serializers.ModuleSerializer)
+    def disable(self, request: Request, pk: str) -> Response:
+        """Stop this module."""
+        return self.run_verb(lifecycle.module_disable, "module")
 
 
 class AllocationViewSet(EntityViewSet):

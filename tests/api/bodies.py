@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.db import models
 from rest_framework.serializers import Field
 
 from accounts.models import ProxyProfile, StopLossConfig
@@ -116,14 +115,14 @@ def stop_loss_config() -> str:
     ).pk
 
 
-def viewsets() -> dict[str, type[EntityViewSet]]:
+def viewsets() -> dict[str, Any]:
     """Return route -> view of every entity that people write."""
     return {
         prefix: view for prefix, view, _name in router.registry if issubclass(view, EntityViewSet)
     }
 
 
-def model_of(prefix: str) -> type[models.Model]:
+def model_of(prefix: str) -> Any:
     return viewsets()[prefix].queryset.model
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 from rest_framework.test import APIClient
 
 from accounts.models import ExchangeAccount, RiskEnvelope
+from controlplane.base.models import AuditEvent
 from controlplane.kernel.secrets import Secret
 from tests import factories
 
@@ -100,8 +101,9 @@ def test_change_leaves_actor_surface_and_reason_in_the_audit(api: APIClient) -> 
         headers={"X-Reason": "wrong name"},
     )
     assert answer.status_code == 200
-    event = account.audit_trail.order_by("-pgh_id").first()
-    assert event.account_name == "Renamed"
+    event = AuditEvent.objects.tracks(account).order_by("-pgh_id").first()
+    assert event is not None
+    assert event.pgh_data["account_name"] == "Renamed"
     assert event.pgh_context["surface"] == "api"
     assert event.pgh_context["reason"] == "wrong name"
     assert event.pgh_context["action"] == "changed"

@@ -51,6 +51,7 @@ def test_unknown_filters_and_junk_values_are_refused(prefix: str, api: APIClient
     make_rows()
     path = f"/api/v1/{prefix}/"
     view = next(view for name, view, _base in router.registry if name == prefix)
+    filters = getattr(view, "filterset_class", None)
     for name in (
         "nothing",
         "format",
@@ -62,7 +63,7 @@ def test_unknown_filters_and_junk_values_are_refused(prefix: str, api: APIClient
     ):
         answer = api.get(path, {name: "1"})
         assert (answer.status_code, list(answer.json()["details"])) == (400, [name])
-    for name in view.filterset_class.base_filters:
+    for name in filters.base_filters if filters else ():
         for value in JUNK:
             answer = api.get(path, {name: value})
             assert_one_shape(answer, "get")

@@ -59,9 +59,9 @@ def names(**options: Any) -> Field:
 SECRET = Field("text", "write")
 FINGERPRINT = text(access="read", default="")
 STAMPS: Final = {"createdAt": time(), "updatedAt": time()}
-READ: Final = {"access": "read"}
-MAYBE: Final = {"null": True, "default": None}
-SEEN: Final = {"access": "read", "null": True, "default": None}
+READ: Final[dict[str, Any]] = {"access": "read"}
+MAYBE: Final[dict[str, Any]] = {"null": True, "default": None}
+SEEN: Final[dict[str, Any]] = {"access": "read", "null": True, "default": None}
 
 TABLE: Final[Mapping[str, Mapping[str, Field]]] = {
     "market-feeds": {

@@ -6,7 +6,10 @@ from typing import Any, Final
 import django_filters
 from django import forms
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.request import Request
 
 from controlplane.base.api.fields import key_of
 from controlplane.base.api.wire import wire_name
@@ -48,6 +51,13 @@ class EntityFilterSet(django_filters.FilterSet):
     def unknown(self) -> list[str]:
         """Return the names in the query that are no filters of this list."""
         return sorted(set(self.data or ()) - set(self.filters) - PAGE_PARAMETERS)
+
+
+def refuse_parameters(request: Request) -> None:
+    """Refuse every query parameter: for lists that have neither filters nor pages."""
+    if request.query_params:
+        problem = ErrorDetail(gettext("There is no such filter."), code="unknown_filter")
+        raise ValidationError({name: [problem] for name in request.query_params})
 
 
 def filters_for(field: Any) -> Mapping[str, django_filters.Filter]:

@@ -8,10 +8,13 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import models
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, viewsets
+from rest_framework.decorators import action
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 
 from controlplane.base import audit, edits, validators
 from controlplane.base.api.serializers import ReasonSerializer
@@ -41,6 +44,26 @@ def reason_of(request: Request) -> str:
     return reason
 
 
+def asked_reason(request: Request) -> str:
+    """Return the reason in a verb's body, which must hold nothing else."""
+    given = ReasonSerializer(data=request.data)
+    given.is_valid(raise_exception=True)
+    return str(given.validated_data["reason"])
+
+
+def verb(permission: str, serializer: type[Serializer], *, status: int = 200) -> Callable[..., Any]:
+    """Make a view method a POST verb of one row with a permission of its own."""
+
+    def decorator(method: Callable[..., Response]) -> Any:
+        documented = extend_schema(request=ReasonSerializer, responses={status: serializer})
+        as_action = action(
+            ["POST"], detail=True, required_permission=permission, filterset_class=None
+        )
+        return as_action(documented(method))
+
+    return decorator
+
+
 def _bad_reason(message: Any) -> ValidationError:
     return ValidationError({REASON_HEADER: [ErrorDetail(message, code="invalid")]})
 
@@ -54,16 +77,12 @@ class ReadOnlyEntityViewSet(
     lookup_value_regex = KEY
     required_permission: str | None = None
 
-    def run_verb(self, request: Request, verb: Callable[..., models.Model], name: str) -> Response:
+    def run_verb(self, verb: Callable[..., models.Model], name: str, status: int = 200) -> Response:
         """Call a service on this row with the actor and the reason asked for; show the row."""
-        given = ReasonSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        row = verb(
-            **{name: self.get_object()},
-            actor=actor_of(request),
-            reason=given.validated_data["reason"],
-        )
-        return Response(self.get_serializer(self.get_queryset().get(pk=row.pk)).data)
+        reason = asked_reason(self.request)
+        row = verb(**{name: self.get_object()}, actor=actor_of(self.request), reason=reason)
+        shown = self.get_serializer(self.get_queryset().get(pk=row.pk)).data
+        return Response(shown, status=status)
 
 
 class EntityViewSet(
