@@ -93,4 +93,4 @@ def test_check_names_what_is_missing() -> None:
     data.demo_load(venues=VENUES, password="a-long-demo-password")
     assert "paper-east-btc is failing" in check.feeds_problem()
     assert "west-beta" in check.accounts_problem(VENUES)
-    assert check.hedge_problem().startswith("no breach was hedged")
+    assert check.hedge_problem().startswith("0 breaches were hedged")
