@@ -29,7 +29,11 @@ class ModelPermissions(DjangoModelPermissions):
 
 
 class ViewPermission(BasePermission):
-    """Requires the one permission the view names: for lists that are no table of their own."""
+    """Requires the permission the view's class names, for lists that are no table of their own.
+
+    A verb's own permission is required besides.
+    """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        return request.user.is_authenticated and request.user.has_perm(view.required_permission)
+        required = {type(view).required_permission, view.required_permission}
+        return request.user.is_authenticated and request.user.has_perms(required)

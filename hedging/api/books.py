@@ -12,9 +12,13 @@ from rest_framework.response import Response
 
 from controlplane.base.api.fields import NumberField
 from controlplane.base.api.filtersets import refuse_parameters
+from controlplane.base.api.viewsets import actor_of, asked_reason, verb
 from controlplane.base.permissions import ViewPermission
 from hedging import selectors
+from hedging.api.serializers import HedgeExecutionSerializer
+from hedging.choices import TriggerReason
 from hedging.selectors import BookState
+from hedging.services import book_evaluate
 
 BOOK_KEY: Final = "(?:live|sandbox):[a-z0-9-]{1,64}"
 
@@ -56,6 +60,13 @@ class BookSerializer(serializers.Serializer):
     reason = serializers.CharField(help_text=_("Why the book is in this state."))
 
 
+class BookHedgeSerializer(serializers.Serializer):
+    """What came of asking for a hedge; `execution` is null when nothing was done."""
+
+    execution = HedgeExecutionSerializer(allow_null=True, help_text=_("The hedge begun."))
+    book = BookSerializer(help_text=_("The book afterwards; its reason says why not."))
+
+
 class BookPageSerializer(serializers.Serializer):
     """All books on one page."""
 
@@ -84,6 +95,17 @@ class BookViewSet(viewsets.ViewSet):
     def retrieve(self, request: Request, key: str) -> Response:
         """Return one book."""
         return Response(self.shown(key))
+
+    @verb("hedging.hedge_book", BookHedgeSerializer)
+    def hedge(self, request: Request, key: str) -> Response:
+        """Look at this book now and hedge it when it is out of its threshold."""
+        reason = asked_reason(request)
+        self.shown(key)
+        execution = book_evaluate(
+            key=key, trigger_reason=TriggerReason.MANUAL, actor=actor_of(request), reason=reason
+        )
+        begun = None if execution is None else HedgeExecutionSerializer(execution).data
+        return Response({"execution": begun, "book": self.shown(key)})
 
     def shown(self, key: str) -> Any:
         """Return a book as JSON; raises Http404 when no accounts make it any more."""

@@ -34,6 +34,19 @@ def test_enumerations_keep_their_names_and_values() -> None:
     assert [name for name in components if name.endswith("Enum")] == ["BookStateEnum"]
 
 
+def test_verbs_ask_for_a_reason() -> None:
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+    verbs = {
+        path.rpartition("/")[0].rpartition("/")[2]: operations["post"]["requestBody"]
+        for path, operations in schema["paths"].items()
+        if "}/" in path and "post" in operations
+    }
+    assert set(verbs) == {"pause", "resume", "sync", "enable", "disable", "acknowledge", "hedge"}
+    for body in verbs.values():
+        reference = body["content"]["application/json"]["schema"]["$ref"]
+        assert reference == "#/components/schemas/ReasonRequest"
+
+
 def test_every_field_of_every_entity_is_described() -> None:
     schema = SchemaGenerator().get_schema(request=None, public=True)
     for name, component in schema["components"]["schemas"].items():

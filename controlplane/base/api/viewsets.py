@@ -55,11 +55,8 @@ def verb(permission: str, serializer: type[Serializer], *, status: int = 200) ->
     """Make a view method a POST verb of one row with a permission of its own."""
 
     def decorator(method: Callable[..., Response]) -> Any:
-        documented = extend_schema(request=ReasonSerializer, responses={status: serializer})
-        as_action = action(
-            ["POST"], detail=True, required_permission=permission, filterset_class=None
-        )
-        return as_action(documented(method))
+        as_action = action(["POST"], detail=True, required_permission=permission)(method)
+        return extend_schema(request=ReasonSerializer, responses={status: serializer})(as_action)
 
     return decorator
 
