@@ -8,7 +8,6 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import ExchangeAccount
-from controlplane import bus
 from controlplane.base import events
 from controlplane.base.audit import Actor
 from controlplane.kernel.errors import Conflict, Denied, IllegalMove
@@ -343,4 +342,3 @@ def _announce(
             },
         )
     )
-    bus.send("console", "console.changed", topic="events")

@@ -174,6 +174,16 @@ def test_nothing_is_written_when(arbitrage: Arbitrage, change: Any) -> None:
     assert OrderIntent.objects.count() == before
 
 
+def test_no_more_signals_than_the_module_may_have_open(arbitrage: Arbitrage) -> None:
+    elsewhere = stage()
+    elsewhere.module = arbitrage.module
+    elsewhere.wish(sandbox=True)
+    assert arbitrage.evaluate() == []
+    assert OrderIntent.objects.count() == 1
+    arbitrage.change(max_concurrent_signals=2)
+    assert len(arbitrage.evaluate()) == 2
+
+
 def test_one_leg_the_gate_refuses_keeps_both_from_being_written(
     arbitrage: Arbitrage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -132,24 +133,25 @@ def test_a_venue_reject_keeps_the_venues_words(live: Stage, paper: VenueThread) 
     assert paper.accepted() == []
 
 
-@pytest.mark.django_db(transaction=True)
-def test_many_workers_with_one_intent_send_one_order(live: Stage, paper: VenueThread) -> None:
-    intent = live.wish()
-    workers_count = 8
-    start = threading.Barrier(workers_count)
+def at_once(stage: Stage, intents: list[OrderIntent]) -> None:
+    """Submit every intent in a thread of its own, all at the same moment."""
+    start = threading.Barrier(len(intents))
 
-    def work() -> None:
+    def work(intent: OrderIntent) -> None:
         try:
             start.wait()
-            execution.intent_submit(intent_id=intent.pk, actor=live.actor)
+            execution.intent_submit(intent_id=intent.pk, actor=stage.actor)
         finally:
             connections.close_all()
 
-    threads = [threading.Thread(target=work) for _ in range(workers_count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(intents)) as pool:
+        list(pool.map(work, intents))  # raises what a worker raised
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_workers_with_one_intent_send_one_order(live: Stage, paper: VenueThread) -> None:
+    intent = live.wish()
+    at_once(live, [intent] * 8)
     intent.refresh_from_db()
     assert place(intent) == ("filled", "acknowledged")
     assert intent.claim_fence == 1
@@ -159,21 +161,7 @@ def test_many_workers_with_one_intent_send_one_order(live: Stage, paper: VenueTh
 @pytest.mark.django_db(transaction=True)
 def test_claims_of_one_account_reserve_one_after_the_other(live: Stage, paper: VenueThread) -> None:
     ExchangeAccount.objects.filter(pk=live.account.pk).update(max_position_value=D(1000))
-    intents = [live.wish() for _ in range(4)]  # 600 USD each: there is room for one
-    start = threading.Barrier(len(intents))
-
-    def work(intent: OrderIntent) -> None:
-        try:
-            start.wait()
-            execution.intent_submit(intent_id=intent.pk, actor=live.actor)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=work, args=(intent,)) for intent in intents]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(live, [live.wish() for _ in range(4)])  # 600 USD each: there is room for one
     states = sorted(OrderIntent.objects.values_list("state", flat=True))
     assert states == ["failed", "failed", "failed", "filled"]
     assert len(paper.orders()) == 1
