@@ -18,6 +18,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts import observations
+from accounts.claims import commit_without_waiting
 from accounts.domain.utilization import BandPlace, has_crossed, place_in_band, utilization
 from accounts.models import AccountState, EquitySample, ExchangeAccount, Position
 from controlplane import bus
@@ -63,7 +64,11 @@ def balance_observe(*, account: ExchangeAccount, report: BalanceReport) -> None:
 
 @transaction.atomic
 def stream_observe(*, account: ExchangeAccount, update: AccountUpdate, at: datetime) -> None:
-    """Write what the private stream said in a frame received at `at`, and publish AccountMoved."""
+    """Write what the private stream said in a frame received at `at`, and publish AccountMoved.
+
+    Belongs at the top: the transaction commits without waiting for the disk.
+    """
+    commit_without_waiting()
     state = state_locked(account)
     write_positions(state, account, update.positions, at=at, complete=False)
     if update.wallet_balance is not None and not is_older(at, state.balance_at):
@@ -101,54 +106,47 @@ def write_positions(
     """Write rows and `state.positions_at`; return the venue symbols that were not believed."""
     if is_older(at, state.positions_at):
         return []
-    believed, unknown = _matched(account, reports)
-    held = {row.instrument_id: row for row in Position.objects.live().filter(account=account)}
-    changed = []
-    for instrument, report in believed:
-        row = held.pop(instrument.pk, None)
-        if row is None:
-            row = Position(account=account, instrument=instrument, size=Decimal(0), observed_at=at)
-        if is_older(at, row.observed_at) or (not complete and is_older(report.at, row.venue_at)):
-            continue
-        if not complete:
-            row.venue_at = report.at
-        changed.append(_merged(row, report, at))
+    times_told = Counter(report.venue_symbol for report in reports)
+    rows = _rows(account, times_told, at)
+    changed, unknown = [], set()
+    for report in reports:
+        row = rows.get(report.venue_symbol)
+        if row is None or times_told[report.venue_symbol] > 1:
+            unknown |= {report.venue_symbol} if report.size else set()
+        elif not _is_superseded(row, report, at, complete=complete):
+            row.venue_at = row.venue_at if complete else report.at
+            changed.append(_merged(row, report, at))
     if complete:
-        changed += [
-            _flattened(row, at)
-            for row in held.values()
-            if row.size and not is_older(at, row.observed_at)
-        ]
+        untold = [row for symbol, row in rows.items() if symbol not in times_told and row.size]
+        changed += [_flattened(row, at) for row in untold if not is_older(at, row.observed_at)]
         if not unknown:
             state.positions_at = at
     _save_positions(changed)
-    _quarantine(state, account, unknown)
-    return unknown
+    _quarantine(state, account, sorted(unknown))
+    return sorted(unknown)
 
 
-def _matched(
-    account: ExchangeAccount, reports: Sequence[PositionReport]
-) -> tuple[list[tuple[Instrument, PositionReport]], list[str]]:
-    """Pair reports with instruments; a symbol told twice (hedge mode) counts as unknown."""
-    times = Counter(report.venue_symbol for report in reports)
-    instruments = {
-        instrument.venue_symbol: instrument
-        for instrument in Instrument.objects.filter(
-            venue=account.exchange_id,
-            venue_symbol__in=[s for s, count in times.items() if count == 1],
-        )
-    }
-    believed = [
-        (instruments[report.venue_symbol], report)
-        for report in reports
-        if report.venue_symbol in instruments
-    ]
-    unknown = {
-        report.venue_symbol
-        for report in reports
-        if report.venue_symbol not in instruments and report.size
-    }
-    return believed, sorted(unknown)
+def _rows(
+    account: ExchangeAccount, venue_symbols: Iterable[str], at: datetime
+) -> dict[str, Position]:
+    """Return the account's rows by venue symbol, and unsaved flat ones for what it newly holds."""
+    known = Position.objects.live().filter(account=account).select_related("instrument")
+    rows = {row.instrument.venue_symbol: row for row in known}
+    if missing := [symbol for symbol in venue_symbols if symbol not in rows]:
+        rows |= {
+            instrument.venue_symbol: Position(
+                account=account, instrument=instrument, size=Decimal(0), observed_at=at
+            )
+            for instrument in Instrument.objects.filter(
+                venue=account.exchange_id, venue_symbol__in=missing
+            )
+        }
+    return rows
+
+
+def _is_superseded(row: Position, report: PositionReport, at: datetime, *, complete: bool) -> bool:
+    """Tell whether the row holds something newer; frames are compared by the venue's time too."""
+    return is_older(at, row.observed_at) or (not complete and is_older(report.at, row.venue_at))
 
 
 def _merged(row: Position, report: PositionReport, at: datetime) -> Position:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from accounts import egress, observations
 from accounts.choices import SyncStatus
-from accounts.claims import sync_claim
+from accounts.claims import commit_without_waiting, sync_claim
 from accounts.models import AccountState, AccountSyncJob, ExchangeAccount
 from accounts.reading import AccountReading, read_account
 from accounts.selectors import fill_symbols, fills_since
@@ -73,6 +73,7 @@ def _read(account: ExchangeAccount, *, thorough: bool) -> AccountReading:
 @transaction.atomic
 def _sync_begin(account: ExchangeAccount) -> AccountSyncJob:
     """Open the record. Whoever left one open is dead: the claim is ours."""
+    commit_without_waiting()
     now = timezone.now()
     AccountSyncJob.objects.filter(account=account, status=SyncStatus.RUNNING).update(
         status=SyncStatus.FAILED, finished_at=now, error=_("The sync was interrupted.")
@@ -87,6 +88,7 @@ def _sync_begin(account: ExchangeAccount) -> AccountSyncJob:
 def _sync_finish(
     job: AccountSyncJob, account: ExchangeAccount, reading: AccountReading, actor: Actor
 ) -> None:
+    commit_without_waiting()
     state = state_locked(account)
     known_fills_until = state.fills_at
     problems = {

@@ -133,6 +133,13 @@ def test_symbol_told_twice_is_not_believed(account: ExchangeAccount) -> None:
     assert MonitoringEvent.objects.get().payload["venueSymbol"] == "BTCUSDT"
 
 
+def test_held_symbol_told_twice_keeps_its_size(account: ExchangeAccount) -> None:
+    look(account, 1, report("BTC", "1"))
+    look(account, 2, report("BTC", "1"), report("BTC", "-1"))
+    assert sizes() == {"BTC": Decimal(1)}
+    assert AccountState.objects.get().positions_at == after(1)
+
+
 def test_flat_unknown_symbol_is_no_news(account: ExchangeAccount) -> None:
     look(account, 1, report("DOGE", "0"))
     assert AccountState.objects.get().positions_at == after(1)
