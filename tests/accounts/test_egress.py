@@ -33,7 +33,7 @@ class Proxy:
     port: int = 0
     carried: list[str] = field(default_factory=list)
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         if (
             request.headers.get("Proxy-Authorization")
             != aiohttp.BasicAuth("user", "CANARY-proxy").encode()

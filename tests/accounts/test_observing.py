@@ -117,7 +117,7 @@ def test_what_a_frame_does_not_tell_is_unknown_once_the_size_changed(
     account: ExchangeAccount,
 ) -> None:
     look(account, 1, report("BTC", "1"))
-    untold = dict.fromkeys(("mark_price", "liquidation_price", "initial_margin"))
+    untold: dict[str, Any] = dict.fromkeys(("mark_price", "liquidation_price", "initial_margin"))
     hear(account, 2, report("BTC", "1", **untold))
     row = Position.objects.get()
     assert (row.liquidation_price, row.initial_margin) == (50, 10)
