@@ -10,6 +10,7 @@ from unfold.admin import StackedInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
 from accounts.choices import AccountStatus, ProxyStatus, SyncStatus
+from accounts.jobs import sync_request
 from accounts.lifecycle import account_pause, account_resume
 from accounts.models import (
     AccountState,
@@ -29,6 +30,7 @@ from controlplane.base.admin import (
     badge,
     confirm_with_reason,
     duration,
+    field,
     number,
     related,
     rows_link,
@@ -76,14 +78,14 @@ class ExchangeAccountAdmin(AuditedModelAdmin):
         number("utilization_target_max", _("to")),
         number("delta_threshold", _("delta threshold"), unit="BTC"),
         "proxy_profile",
-        "state__balance_at",
+        field("state__balance_at", _("balance read at")),
     )
     list_filter = (("exchange", AutocompleteSelectFilter), ("status", ChoicesDropdownFilter))
     list_select_related = ("exchange", "proxy_profile", "state")
     search_fields = ("account_id", "account_name")
     autocomplete_fields = ("exchange", "proxy_profile", "stop_loss_config")
     inlines = (RiskEnvelopeInline,)
-    actions = ("pause", "resume")
+    actions = ("sync", "pause", "resume")
     verb_fields = ("status",)
     owned = (RiskEnvelope, AccountState, AccountSyncJob, Position, EquitySample)
     _positions = rows_link(
@@ -131,11 +133,18 @@ class ExchangeAccountAdmin(AuditedModelAdmin):
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return super().get_inlines(request, obj) if obj else ()
 
+    def has_sync_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.sync_exchangeaccount")
+
     def has_pause_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.pause_exchangeaccount")
 
     def has_resume_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.resume_exchangeaccount")
+
+    @admin.action(permissions=["sync"], description=_("Sync now…"))
+    def sync(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=sync_request)
 
     @admin.action(permissions=["pause"], description=_("Pause…"))
     def pause(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
@@ -258,7 +267,7 @@ class PositionAdmin(ReadOnlyModelAdmin):
         related("account", _("account")),
         related("instrument", _("instrument")),
         number("size", _("size")),
-        "instrument__symbol",
+        field("instrument__symbol", _("symbol")),
         number("entry_price", _("entry price"), unit="USD"),
         number("mark_price", _("mark price"), unit="USD"),
         number("unrealized_pnl", _("unrealised result"), unit="USD"),

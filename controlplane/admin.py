@@ -21,7 +21,7 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from controlplane.base import trail
-from controlplane.base.admin import ConsoleModelAdmin, ReadOnlyModelAdmin, badge
+from controlplane.base.admin import ConsoleModelAdmin, ReadOnlyModelAdmin, badge, field
 from controlplane.base.trail import AuditEvent
 
 # Schedule.func runs any dotted name and task rows are pickles; jobs have a page of their own.
@@ -70,7 +70,7 @@ class AuditEventAdmin(ReadOnlyModelAdmin):
     """Every audited change of every entity, newest first."""
 
     list_display = (
-        "pgh_created_at",
+        field("pgh_created_at", _("time")),
         "entity",
         "object",
         "action",

@@ -35,7 +35,6 @@ AFTER_A_HEDGE = timedelta(seconds=30)
 @admin.register(HedgeExecution)
 class HedgeExecutionAdmin(ReadOnlyModelAdmin):
     list_display = (
-        "execution_id",
         "created_at",
         "book",
         "symbol",
@@ -119,7 +118,6 @@ class HedgeExecutionAdmin(ReadOnlyModelAdmin):
 @admin.register(Fill)
 class FillAdmin(ReadOnlyModelAdmin):
     list_display = (
-        "fill_id",
         "venue_at",
         related("account", _("account")),
         related("instrument", _("instrument")),
@@ -144,7 +142,6 @@ class FillAdmin(ReadOnlyModelAdmin):
 @admin.register(ReconciliationBreak)
 class ReconciliationBreakAdmin(ReadOnlyModelAdmin):
     list_display = (
-        "break_id",
         "opened_at",
         related("account", _("account")),
         related("instrument", _("instrument")),

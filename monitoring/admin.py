@@ -69,7 +69,7 @@ class AlertAdmin(ReadOnlyModelAdmin):
     list_display = (
         "created_at",
         badge("state", _("state"), ALERT_COLOURS),
-        "event__severity",
+        badge("event__severity", _("severity"), SEVERITY_COLOURS),
         related("event", _("event")),
         "acknowledged_by",
         "acknowledged_at",

@@ -91,7 +91,6 @@ class AccountAllocationAdmin(AuditedModelAdmin):
 @admin.register(OrderIntent)
 class OrderIntentAdmin(ReadOnlyModelAdmin):
     list_display = (
-        "intent_id",
         "created_at",
         related("account", _("account")),
         related("instrument", _("instrument")),

@@ -76,7 +76,11 @@ DELETED = register("deleted", label=_("Deleted"))
 
 def track(*, exclude: tuple[str, ...] = ()) -> Callable[[ModelT], ModelT]:
     """Keep every insert, update and delete of a model; `exclude` names its secret columns."""
-    decorator: Callable[[ModelT], ModelT] = pghistory.track(exclude=list(exclude))
+    decorator: Callable[[ModelT], ModelT] = pghistory.track(
+        exclude=list(exclude),
+        # The audit trail is read newest first, over all tables at once.
+        meta={"indexes": [models.Index(fields=["pgh_created_at", "pgh_id"])]},
+    )
     return decorator
 
 

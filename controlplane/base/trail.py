@@ -4,6 +4,7 @@ Rows come from the event tables (see `audit`). A row without context was written
 who went round the product: its surface is "database".
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ from controlplane.base import audit
 DATABASE: Final = "database"
 SURFACES: Final = (*(str(surface) for surface in audit.Surface), DATABASE)
 _BOOKKEEPING: Final = frozenset({"updated_at", "created_at"})
+_DECIMAL: Final = re.compile(r"-?\d+\.\d{18}")
 _LABELS: Final = {"insert": audit.CREATED, "update": audit.CHANGED, "delete": audit.DELETED}
 
 
@@ -159,4 +161,9 @@ def _changes(event: Events, model: type[models.Model]) -> Iterator[FieldChange]:
         pairs = {name: (None, value) for name, value in event.pgh_data.items()}
     for name, (before, after) in sorted(pairs.items()):
         if name not in _BOOKKEEPING and before != after:
-            yield FieldChange(labels.get(name, name), before, after)
+            yield FieldChange(labels.get(name, name), _trimmed(before), _trimmed(after))
+
+
+def _trimmed(value: str | None) -> str | None:
+    """Return a number without the zeros of its column, everything else as it is."""
+    return value.rstrip("0").rstrip(".") if value and _DECIMAL.fullmatch(value) else value

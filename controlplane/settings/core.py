@@ -95,6 +95,7 @@ TEMPLATES = [
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
+FORMAT_MODULE_PATH = ["controlplane.formats"]
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True

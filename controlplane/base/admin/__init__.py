@@ -1,7 +1,7 @@
 """What every admin page shares: audited edits, read-only records, confirmed actions, columns."""
 
 from controlplane.base.admin.actions import actor_of, confirm_with_reason
-from controlplane.base.admin.columns import badge, duration, number, related, rows_link
+from controlplane.base.admin.columns import badge, duration, field, number, related, rows_link
 from controlplane.base.admin.options import (
     AuditedModelAdmin,
     ConsoleModelAdmin,
@@ -18,6 +18,7 @@ __all__ = [
     "badge",
     "confirm_with_reason",
     "duration",
+    "field",
     "number",
     "related",
     "rows_link",

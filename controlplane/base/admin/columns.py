@@ -35,6 +35,16 @@ def number(field: str, label: Any, *, unit: str = "", empty: Any = "–") -> Col
     return _named(column, f"{field}_column")
 
 
+def field(name: str, label: Any) -> Column:
+    """Return a column of a field under another heading, or of a related row's field."""
+
+    @display(description=label, ordering=name, empty_value="–")
+    def column(row: models.Model) -> Any:
+        return _value(row, name)
+
+    return _named(column, f"{name}_field")
+
+
 def badge(field: str, label: Any, colours: Mapping[Any, str]) -> Column:
     """Return a column of states as labels; a state without a colour is grey."""
 

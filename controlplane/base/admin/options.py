@@ -8,6 +8,7 @@ from django.db import models
 from django.forms import BaseModelForm, ModelForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
@@ -41,10 +42,12 @@ class FieldsMixin:
         self, db_field: models.Field, request: HttpRequest, **kwargs: Any
     ) -> Any:
         if isinstance(db_field, SecretField):
-            return SecretFormField(label=db_field.verbose_name, max_length=db_field.max_length)
+            return SecretFormField(
+                label=capfirst(db_field.verbose_name), max_length=db_field.max_length
+            )
         if isinstance(db_field, DocumentField):
             return DocumentFormField(
-                label=db_field.verbose_name,
+                label=capfirst(db_field.verbose_name),
                 required=not db_field.blank,
                 help_text=db_field.help_text,
                 initial=db_field.get_default,
