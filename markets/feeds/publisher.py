@@ -26,7 +26,7 @@ from markets.venues.types import Quarantined
 
 logger = logging.getLogger(__name__)
 
-FLUSH_SECONDS: Final = 0.15
+FLUSH_SECONDS: Final = 0.1
 HEALTH_SECONDS: Final = 1.0
 CONSOLE_SECONDS: Final = 0.25
 LAST_SECONDS: Final = 3.0
