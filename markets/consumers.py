@@ -19,6 +19,7 @@ from markets import groups
 from markets.feeds.board import FeedLine, QuoteBoard
 from markets.feeds.plans import FeedPlan, feed_plan
 from markets.feeds.runner import Opening, run_session
+from markets.venues.errors import VenueError
 from markets.venues.ports import MarketSession
 from markets.venues.registry import VenueRegistry
 from markets.venues.types import MarketEvent
@@ -92,6 +93,8 @@ class StreamConsumer(AsyncConsumer, Generic[Plan]):
         while True:
             try:
                 await stream()
+            except VenueError as error:
+                logger.error("%s %s has no stream: %s", self.kind, self.key, error.message)
             except Exception:
                 logger.exception("The stream of %s %s broke.", self.kind, self.key)
             await asyncio.sleep(BROKEN_SECONDS)

@@ -107,10 +107,11 @@ async def run_session(
                 on_link(True, "")
                 await reader.read(socket)
             reason = "the venue ended the stream"
-        except FATAL:
+        except FATAL as error:
+            on_link(False, _said(error))
             raise
         except PASSING as error:
-            reason = redact(f"{type(error).__name__}: {error}"[:200])
+            reason = _said(error)
             wait = error.retry_after if isinstance(error, RateLimited) else 0.0
         on_link(False, reason)
         if clock.monotonic() - started >= STEADY_SECONDS:
@@ -119,6 +120,10 @@ async def run_session(
         logger.info("Stream %s ended (%s); opening it again in %.1f s.", name, reason, pause)
         await asyncio.sleep(pause)
         delay = min(delay * 2, LONGEST_DELAY)
+
+
+def _said(error: Exception) -> str:
+    return redact(f"{type(error).__name__}: {error}"[:200])
 
 
 async def _connect(url: str, proxy_url: str | None) -> ClientConnection:

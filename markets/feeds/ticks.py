@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Final
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 
 from controlplane.kernel.clock import Clock
 
@@ -71,6 +71,7 @@ class TickRelay:
         """Wait for the handlers that are at work."""
         if self._busy is not None:
             await self._busy
+        self._thread.submit(lambda: connection.close())  # that thread's own
         self._thread.shutdown()
 
 
