@@ -71,8 +71,12 @@ class Publisher:
             self._thread.shutdown(wait=False)
 
     async def flush(self) -> None:
-        """Write what is new; try again next time when the database is away."""
-        now = self._clock.monotonic()
+        """Write what is new and tell moved prices; while the database is away, try again."""
+        if await self._written(self._clock.monotonic()):
+            self._relay.offer(self._board.references())
+
+    async def _written(self, now: float) -> bool:
+        """Bring the database up to the board; tell whether that is so."""
         latest = self._board.unstored()
         statuses = {line.feed_id: line.status(now) for line in self._board}
         is_second = now - self._health_at >= HEALTH_SECONDS
@@ -90,21 +94,20 @@ class Publisher:
             console_due,
         )
         if not (batch.quotes or batch.health):
-            return
+            return True
         loop = asyncio.get_running_loop()
         try:
             refused = await loop.run_in_executor(self._thread, _write, batch)
         except Error as error:
             self._lost(error)
-            return
+            return False
         self._is_away = False
         self._board.were_stored(latest)
         self.stored += len(latest) - len(refused)
         self._drop(refused, now)
         if health_due:
             self._statuses = statuses
-        if latest:
-            self._relay.offer(self._board.references())
+        return True
 
     def _drop(self, refused: Collection[str], now: float) -> None:
         for line in self._board:
