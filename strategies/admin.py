@@ -1,5 +1,7 @@
 """Admin pages of modules, allocations and order intents."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -15,6 +17,7 @@ from controlplane.base.admin import (
     related,
     rows_link,
 )
+from strategies.config_form import config_widget
 from strategies.lifecycle import module_disable, module_enable
 from strategies.models import AccountAllocation, OrderIntent, StrategyModule
 
@@ -52,6 +55,15 @@ class StrategyModuleAdmin(AuditedModelAdmin):
     )
     _intents = rows_link(OrderIntent, "module__pk__exact", _("intents"), text=_("Show its intents"))
     readonly_fields = (_allocations, _intents)
+
+    def get_form(
+        self, request: HttpRequest, obj: StrategyModule | None = None, **kwargs: Any
+    ) -> Any:
+        form = super().get_form(request, obj, **kwargs)
+        widget = config_widget(obj.config_schema) if obj else None
+        if widget is not None and "config" in form.base_fields:
+            form.base_fields["config"].widget = widget
+        return form
 
     def has_enable_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("strategies.enable_strategymodule")

@@ -108,6 +108,7 @@ UNFOLD = {
             "href": lambda request: static("console/favicon.svg"),
         }
     ],
+    "STYLES": [lambda request: static("controlplane/admin.css")],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {

@@ -143,6 +143,35 @@ def test_module_configuration_must_fit_its_schema(
     assert snapshot(StrategyModule) == before
 
 
+def test_a_simple_schema_gives_a_form_and_its_answer_is_checked(page: Client) -> None:
+    schema = {"type": "object", "properties": {"leverage": {"type": "number", "maximum": 5}}}
+    module = factories.module(config_schema=schema, config={"leverage": 2})
+    url = address(StrategyModule, "change", module.pk)
+    assert "data-django-jsonform" in page.get(url).content.decode()
+    data = form_data(page, url)
+    assert "config" in errors_of(page.post(url, data | {"config": '{"leverage": 6}'}))
+    assert errors_of(page.post(url, data | {"config": '{"leverage": 3}'})) == {}
+    module.refresh_from_db()
+    assert module.config == {"leverage": 3}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"type": "object", "properties": {"a": {"anyOf": [{"type": "string"}]}}},
+        {"type": "object", "properties": {"a": True}},
+        {"type": "object", "properties": {"a": {"type": ["string", "null"]}}},
+    ],
+)
+def test_any_other_schema_leaves_the_text_of_the_document(
+    page: Client, schema: dict[str, Any]
+) -> None:
+    module = factories.module(config_schema=schema, config={"a": "x"})
+    url = address(StrategyModule, "change", module.pk)
+    assert "data-django-jsonform" not in page.get(url).content.decode()
+
+
 def test_loopback_aside_no_foreign_address_is_taken(page: Client) -> None:
     venue = factories.venue()
     url = address(type(venue), "change", venue.pk)

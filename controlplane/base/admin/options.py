@@ -136,6 +136,11 @@ class AuditedModelAdmin(ConsoleModelAdmin):
         )
         return (*super().get_readonly_fields(request, obj), *fixed, *self.verb_fields)
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """The key first, also where it is not editable any more."""
+        fields = super().get_fields(request, obj)
+        return sorted(fields, key=lambda name: name != self.model._meta.pk.name)
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         fieldsets = [
             (name, {**options, "fields": [f for f in options["fields"] if f != "change_reason"]})
