@@ -43,13 +43,15 @@ def running(data_dir: Path, name: str, *, durable: bool = True) -> Path:
     return socket_dir
 
 
-def drop_database(data_dir: Path, name: str, *, durable: bool = True) -> None:
-    """Drop the database `name`, throwing out whoever uses it."""
-    socket_dir = running(data_dir, name, durable=durable)
-    with _connected(socket_dir) as connection:
-        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-        connection.execute(statement.format(sql.Identifier(name)))
-    _created.discard((data_dir.absolute(), name))
+def copy_database(data_dir: Path, source: str, name: str) -> None:
+    """Make the database `name` a copy of `source`, throwing out whoever uses either."""
+    with _connected(cluster.socket_dir(data_dir.absolute())) as connection:
+        old, new = sql.Identifier(source), sql.Identifier(name)
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(new))
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [source]
+        )
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(new, old))
 
 
 def _lock_path(data_dir: Path, purpose: str) -> Path:

@@ -14,9 +14,10 @@ from typing import Any
 
 import psutil
 import pytest
+from django.core.management import get_commands
 from django.utils import timezone
 
-from controlplane.supervision import clusters
+from controlplane.supervision import clusters, programs
 from monitoring.jobs import Canary
 from monitoring.models import ClusterPulse
 
@@ -230,6 +231,12 @@ def test_canary_leaves_a_pulse_and_no_job_run() -> None:
     assert JobRun.objects.count() == 0
 
 
+def test_every_program_of_ours_exists() -> None:
+    assert {"run_feeds", "run_sentinel"} <= set(get_commands())
+    names = [program.name for program in programs.table(host="127.0.0.1", port=0)]
+    assert names == ["web", "feeds", "sentinel", "q-sync", "q-hedge"]
+
+
 @pytest.mark.slow
 def test_up_serves_runs_both_clusters_and_stops_cleanly(tmp_path: Path) -> None:
     environment = {
@@ -254,6 +261,7 @@ def test_up_serves_runs_both_clusters_and_stops_cleanly(tmp_path: Path) -> None:
         family = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
         assert process.wait(15) == 0
+        assert "ended with code" not in (tmp_path / "log").read_text()
         wait_until(lambda: not any(alive(child.pid) for child in family))
     finally:
         process.kill()

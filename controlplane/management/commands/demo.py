@@ -25,10 +25,12 @@ from controlplane.base import jobs
 from controlplane.demo import check, data
 from controlplane.demo.layout import DemoVenue, demo_venues
 from controlplane.embedded_postgres import server
+from controlplane.health import pending_migrations
 from controlplane.supervision import programs
 from controlplane.supervision.supervisor import Program, Supervisor
 
 CHECK_SECONDS: Final = 120
+FRESH_DATABASE: Final = "fresh"
 
 
 class Command(BaseCommand):
@@ -145,10 +147,9 @@ def only_one(path: Path) -> Any:
 def prepare_database(directory: Path, *, allow_url: bool) -> None:
     """Give the demo a fresh schema; raises CommandError rather than touch somebody's data."""
     if settings.EMBEDDED_POSTGRES:
-        place = connection.settings_dict
-        place["DATA_DIR"] = str(directory / "postgres")
-        server.drop_database(Path(place["DATA_DIR"]), place["NAME"], durable=place["DURABLE"])
-    elif not allow_url:
+        _copy_fresh_schema(directory / "postgres")
+        return
+    if not allow_url:
         raise CommandError(
             _("DATABASE_URL is set. Unset it, or say --use-database-url for an empty database."),
             returncode=2,
@@ -156,6 +157,19 @@ def prepare_database(directory: Path, *, allow_url: bool) -> None:
     call_command("migrate", interactive=False, verbosity=0)
     if ExchangeAccount.objects.exists():
         raise CommandError(_("The database has accounts; the demo wants an empty one."))
+
+
+def _copy_fresh_schema(data_dir: Path) -> None:
+    # The schema is kept without rows, so only the first start, or a new migration, builds it.
+    place = connection.settings_dict
+    name = place["NAME"]
+    place["DATA_DIR"], place["NAME"] = str(data_dir), FRESH_DATABASE
+    server.running(data_dir, FRESH_DATABASE, durable=place["DURABLE"])
+    if pending_migrations():
+        call_command("migrate", interactive=False, verbosity=0)
+    connection.close()
+    place["NAME"] = name
+    server.copy_database(data_dir, FRESH_DATABASE, name)
 
 
 def paper_programs(directory: Path, venues: Sequence[DemoVenue]) -> Sequence[Program]:
