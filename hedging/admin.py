@@ -4,6 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
@@ -15,13 +17,16 @@ from unfold.decorators import display
 from controlplane.base.admin import (
     ReadOnlyModelAdmin,
     badge,
+    confirm_with_reason,
     duration,
     number,
     related,
 )
+from controlplane.base.audit import Actor
 from controlplane.kernel.ids import uuid7_floor
-from hedging.choices import HedgeResult
+from hedging.choices import HedgeResult, TriggerReason
 from hedging.models import Fill, HedgeExecution, ReconciliationBreak
+from hedging.services import book_evaluate
 
 RESULT_COLOURS = {
     HedgeResult.SUCCESS: "success",
@@ -30,6 +35,13 @@ RESULT_COLOURS = {
 }
 SIDE_COLOURS = {"buy": "success", "sell": "danger"}
 AFTER_A_HEDGE = timedelta(seconds=30)
+
+
+def _hedge_again(hedge: HedgeExecution, *, actor: Actor, reason: str) -> HedgeExecution | None:
+    """Look at the book of an earlier hedge now, and hedge it where it is out of its threshold."""
+    return book_evaluate(
+        key=hedge.book, trigger_reason=TriggerReason.MANUAL, actor=actor, reason=reason
+    )
 
 
 @admin.register(HedgeExecution)
@@ -55,6 +67,7 @@ class HedgeExecutionAdmin(ReadOnlyModelAdmin):
     search_fields = ("book__exact",)
     search_help_text = _("Book")
     ordering = ("-execution_id",)
+    actions = ("hedge_book",)
     readonly_fields = ("orders_and_fills", "events")
     fieldsets = (
         (
@@ -92,6 +105,13 @@ class HedgeExecutionAdmin(ReadOnlyModelAdmin):
             },
         ),
     )
+
+    def has_hedge_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("hedging.hedge_book")
+
+    @admin.action(permissions=["hedge"], description=_("Hedge the book now…"))
+    def hedge_book(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=_hedge_again)
 
     @display(description=_("orders and fills"))
     def orders_and_fills(self, hedge: HedgeExecution) -> str:

@@ -1,5 +1,6 @@
 """Every change made through the admin says who, through which door, why, and what changed."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -7,9 +8,11 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
+from django_q.models import OrmQ
 
 from accounts.models import ExchangeAccount, ProxyProfile, RiskEnvelope
 from controlplane.base import trail
+from hedging.models import HedgeExecution
 from monitoring.models import Alert, MonitoringEvent
 from strategies.models import StrategyModule
 from tests import factories
@@ -166,6 +169,30 @@ def test_an_alert_is_acknowledged_once_by_name(page: Client, superuser: User) ->
     )
     again = act(page, alert, "acknowledge", confirmed="yes", change_reason="Again")
     assert "not open" in again.content.decode()
+
+
+def test_hedging_a_book_of_an_earlier_hedge_evaluates_it(page: Client) -> None:
+    account = factories.account()
+    hedge = HedgeExecution.objects.create(
+        book=f"live:{account.pk}",
+        symbol="BTC",
+        primary_account=account,
+        delta_before=Decimal("0.01"),
+        threshold=Decimal("0.0005"),
+        trigger_reason="delta",
+    )
+    asked = act(page, hedge, "hedge_book")
+    assert asked.templates[0].name == "admin/confirm_action.html"
+    done = act(page, hedge, "hedge_book", confirmed="yes", change_reason="Looks off")
+    assert "Done for 1 row." in done.content.decode()
+    assert HedgeExecution.objects.count() == 1  # its state is unknown, so nothing is sent
+
+
+def test_syncing_now_queues_a_sync(page: Client) -> None:
+    account = factories.account()
+    act(page, account, "sync", confirmed="yes", change_reason="Just deposited")
+    assert OrmQ.objects.count() == 1
+    assert "Just deposited" in MonitoringEvent.objects.get(type="account").message
 
 
 def test_an_action_needs_its_own_permission(client: Client) -> None:
