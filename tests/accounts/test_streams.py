@@ -13,11 +13,14 @@ from aiohttp import web
 
 from accounts import lifecycle, observations
 from accounts.consumers import AccountStreamConsumer
-from accounts.models import AccountState, ExchangeAccount, Position
+from accounts.models import AccountState, AccountSyncJob, ExchangeAccount, Position
 from accounts.observations import AccountMoved, FillsSeen, Observation, OrdersSeen
 from accounts.selectors import streamed_accounts
+from accounts.services import account_sync
 from accounts.streams import StreamTerms
 from controlplane import bus
+from controlplane.base.audit import Actor, Surface
+from hedging.models import Fill
 from markets.feeds.supervisor import StreamKind, Supervisor
 from tests.accounts.paper import Paper, rekey
 
@@ -82,6 +85,11 @@ def settle(paper: Paper, seen: list[Observation]) -> None:
     wait_for(lambda: paper.do(lambda: len(paper.server.core.hub.clients)) == 1)
     wait_for(lambda: any(isinstance(item, AccountMoved) for item in seen))
     seen.clear()
+
+
+def sync(account: ExchangeAccount, *, thorough: bool = False) -> None:
+    actor = Actor(name="test", surface=Surface.COMMAND)
+    assert account_sync(account=account, actor=actor, thorough=thorough) is not None
 
 
 def last_trade(paper: Paper) -> str:
@@ -181,6 +189,23 @@ def test_streams_follow_keys_pause_and_deletion(live_paper: Paper, seen: list[Ob
         live_paper.row.is_enabled = False
         live_paper.row.save()
         assert wait_for(lambda: not supervisor.running) < 2
+
+
+def test_fill_told_by_stream_and_by_sync_is_kept_once(live_paper: Paper) -> None:
+    account = live_paper.account("alpha")
+    with streams():
+        wait_for(lambda: live_paper.do(lambda: len(live_paper.server.core.hub.clients)) == 1)
+        wait_for(lambda: AccountSyncJob.objects.filter(status="success").exists())
+        for _ in range(5):
+            live_paper.move("alpha", "BTCUSDT", "0.1")
+        wait_for(lambda: Fill.objects.count() == 5)
+        sync(account, thorough=True)
+        sync(account)
+    trades = live_paper.server.engine.accounts["alpha"].trades
+    kept = Fill.objects.order_by("venue_at", "trade_id")
+    assert [(fill.trade_id, fill.amount, fill.intent) for fill in kept] == [
+        (str(trade.trade_id), trade.amount, None) for trade in trades
+    ]
 
 
 def test_frame_reaches_the_record_quickly(
