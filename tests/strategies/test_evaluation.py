@@ -96,6 +96,10 @@ def test_the_job_queues_both_and_the_sandbox_fills_both(arbitrage: Arbitrage) ->
         execution.intent_submit(intent_id=intent.pk, actor=arbitrage.high.actor)
         intent.refresh_from_db()
         assert intent.state == "filled"
+        # The trade took the same way as a real one: recorded once, its taker fee on the order.
+        [fill] = intent.fills.all()
+        assert (fill.sandbox, fill.amount, fill.price) == (True, D("0.101"), intent.average_price)
+        assert intent.fee == fill.fee == D("0.101") * fill.price * D("0.0005")
     sizes = dict(Position.objects.values_list("account_id", "size"))
     assert sizes == {arbitrage.high.account.pk: D("-0.101"), arbitrage.low.account.pk: D("0.101")}
     assert not Position.objects.live().exists()
