@@ -9,6 +9,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import egress
+from accounts.choices import AccountStatus
+from accounts.lifecycle import account_pause
 from controlplane.base.audit import Actor
 from controlplane.kernel.errors import ControlPlaneError, Denied
 from controlplane.kernel.events import Severity
@@ -173,9 +175,7 @@ def _send(intent: OrderIntent, client: ExecutionClient, *, actor: Actor) -> Orde
     except (RateLimited, NotSent, MissingCredential, Denied) as error:
         return _settle(intent, IntentEvent.PROVE_UNSENT, _reason(error), actor=actor)
     except AuthenticationFailed as error:
-        return _settle(
-            intent, IntentEvent.REJECT, _reason(error), actor=actor, severity=Severity.CRITICAL
-        )
+        return _key_refused(intent, _reason(error), actor=actor)
     except VenueRejected as error:
         return _settle(intent, IntentEvent.REJECT, _reason(error), actor=actor)
     except BaseException as error:
@@ -185,6 +185,16 @@ def _send(intent: OrderIntent, client: ExecutionClient, *, actor: Actor) -> Orde
         if not isinstance(error, OutcomeUnknown):
             logger.exception("Sending intent %s broke; its outcome is unknown.", intent.pk)
         return lost
+
+
+@transaction.atomic
+def _key_refused(intent: OrderIntent, reason: str, *, actor: Actor) -> OrderIntent:
+    """Fail the intent and pause its account: no order of it can succeed until a person acts."""
+    account = selectors.account_for_claim(intent.account_id)
+    failed = _settle(intent, IntentEvent.REJECT, reason, actor=actor, severity=Severity.CRITICAL)
+    if account.status == AccountStatus.ACTIVE:
+        account_pause(account=account, actor=actor, reason=reason)
+    return failed
 
 
 def _answer(intent: OrderIntent, client: ExecutionClient) -> OrderReport:

@@ -215,9 +215,20 @@ def test_each_error_leads_to_its_place(
     intent = submit(still, still.wish())
     assert place(intent) == expected
     assert intent.reason == reason
-    assert MonitoringEvent.objects.latest("event_id").severity == severity
+    assert MonitoringEvent.objects.filter(type="order").latest("event_id").severity == severity
     submit(still, intent)
     assert len(line.sent) == 1
+
+
+@pytest.mark.django_db
+def test_a_refused_key_pauses_the_account(still: Stage, on_the_line: Callable[..., Line]) -> None:
+    line = on_the_line(raising(AuthenticationFailed("Invalid key.")))
+    submit(still, still.wish())
+    still.account.refresh_from_db()
+    assert still.account.status == "paused"
+    assert submit(still, still.wish()).reason == "ACCOUNT_NOT_ACTIVE"
+    submit(still, still.wish(reduce_only=True))  # refused again; the account stays paused
+    assert len(line.sent) == 2
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])
