@@ -229,8 +229,12 @@ class PrivateStream:
 def write_events(account: ExchangeAccount, batch: Sequence[tuple[PrivateEvent, datetime]]) -> None:
     """Write and publish what a private stream said, each with its time of receipt.
 
-    Trades and orders go first: AccountMoved comes when everything that explains it is known.
+    Positions go first: a hedge waits for them, and whatever reads them counts orders whose
+    trades it has not seen yet as on their way.
     """
+    for event, at in batch:
+        if isinstance(event, AccountUpdate):
+            stream_observe(account=account, update=event, at=at)
     orders = [(event, at) for event, at in batch if isinstance(event, OrderUpdate)]
     fills = [event.fill for event, _ in orders if event.fill is not None]
     if fills:
@@ -240,9 +244,6 @@ def write_events(account: ExchangeAccount, batch: Sequence[tuple[PrivateEvent, d
         observations.publish(
             observations.OrdersSeen(account.pk, reports, all_open=False, at=orders[-1][1])
         )
-    for event, at in batch:
-        if isinstance(event, AccountUpdate):
-            stream_observe(account=account, update=event, at=at)
 
 
 def _look(account_id: str) -> bool:

@@ -108,9 +108,9 @@ def test_trade_elsewhere_moves_the_position_and_tells_of_it(
     with streams():
         settle(live_paper, seen)
         live_paper.move("alpha", "BTCUSDT", "0.1")
-        wait_for(lambda: any(isinstance(item, AccountMoved) for item in seen))
+        wait_for(lambda: any(isinstance(item, OrdersSeen) for item in seen))
         assert size() == Decimal("0.6")
-        assert [type(item) for item in seen] == [FillsSeen, OrdersSeen, AccountMoved]
+        assert [type(item) for item in seen] == [AccountMoved, FillsSeen, OrdersSeen]
         assert trade_ids(seen) == {last_trade(live_paper)}
         row = Position.objects.get(instrument__symbol="BTC")
         assert row.venue_at is not None
