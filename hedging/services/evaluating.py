@@ -3,9 +3,12 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import groupby, takewhile
+from operator import itemgetter
 from typing import Any, Final
 
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import ExchangeAccount
@@ -31,6 +34,8 @@ from strategies.models import SYSTEM_HEDGE, OrderIntent, StrategyModule
 
 FAILURES_REMEMBERED: Final = timedelta(minutes=10)
 LONGEST_WAIT: Final = timedelta(seconds=60)
+FEW_BOOKS: Final = 2
+"""So few are read under their locks at once; of many, most need no lock."""
 
 
 def book_evaluate(
@@ -54,7 +59,11 @@ def book_evaluate(
 def books_evaluate(
     *, books: Sequence[Book], trigger_reason: TriggerReason, actor: Actor, reason: str = ""
 ) -> list[HedgeExecution]:
-    """Look at many books in a few queries, and hedge those out of their threshold."""
+    """Look at some books, and hedge those out of their threshold."""
+    if len(books) <= FEW_BOOKS:
+        return [
+            execution for book in books for execution in _hedge(book, trigger_reason, actor, reason)
+        ]
     now = timezone.now()
     return facts_evaluate(
         book_facts(books, now=now),
@@ -81,23 +90,21 @@ def facts_evaluate(
     started: list[HedgeExecution] = []
     for facts in looks:
         if any(decision.is_trading for decision in facts.decisions(now=now)):
-            started += _hedge(facts.book.key, trigger_reason, actor, reason)
+            started += _hedge(facts.book, trigger_reason, actor, reason)
     return started
 
 
 @transaction.atomic
 def _hedge(
-    key: str, trigger_reason: TriggerReason, actor: Actor, reason: str
+    book: Book, trigger_reason: TriggerReason, actor: Actor, reason: str
 ) -> list[HedgeExecution]:
-    _lock_book(key)
-    book = selectors.find_book(key)
-    if book is None:
-        return []
+    """Read the book alone, and start the hedges it needs, the largest delta first."""
+    _lock_book(book.key)
     now = timezone.now()
     (facts,) = book_facts([book], now=now)
-    waits = retry_times(key, now=now)
-    active = HedgeExecution.objects.running().filter(book=key)
-    busy = set(active.values_list("symbol", flat=True))
+    if not any(decision.is_trading for decision in facts.decisions(now=now)):
+        return []
+    busy, waits = _recent_hedges(book.key, now=now)
     decisions = [
         decision
         for decision in facts.decisions(now=now, retry_at=waits)
@@ -117,28 +124,28 @@ def _lock_book(key: str) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(digest, signed=True)])
 
 
-def retry_times(key: str, *, now: datetime) -> dict[str, datetime]:
-    """Return, by symbol, when to try again after hedges that failed in a row: 1 s, 2 s, 4 s…"""
+def _recent_hedges(key: str, *, now: datetime) -> tuple[set[str], dict[str, datetime]]:
+    """Return the assets being hedged, and when to try again those whose hedges failed in a row.
+
+    The wait after the last failure grows: 1 s, 2 s, 4 s and so on.
+    """
     rows = (
-        HedgeExecution.objects.filter(book=key, finished_at__gte=now - FAILURES_REMEMBERED)
+        HedgeExecution.objects.filter(book=key)
+        .filter(Q(result=None) | Q(finished_at__gte=now - FAILURES_REMEMBERED))
         .order_by("symbol", "-execution_id")
         .values_list("symbol", "result", "finished_at")
     )
-    last: dict[str, datetime] = {}
-    failures: dict[str, int] = {}
-    ended: set[str] = set()
-    for symbol, result, finished_at in rows:
-        if symbol in ended or finished_at is None:
-            continue
-        if result != HedgeResult.FAIL:
-            ended.add(symbol)
-            continue
-        last.setdefault(symbol, finished_at)
-        failures[symbol] = failures.get(symbol, 0) + 1
-    return {
-        symbol: last[symbol] + min(LONGEST_WAIT, timedelta(seconds=2 ** min(count - 1, 6)))
-        for symbol, count in failures.items()
-    }
+    busy: set[str] = set()
+    waits: dict[str, datetime] = {}
+    for symbol, hedges in groupby(rows, key=itemgetter(0)):
+        results = [(result, finished_at) for _symbol, result, finished_at in hedges]
+        if any(finished_at is None for _result, finished_at in results):
+            busy.add(symbol)
+        failed = list(takewhile(lambda item: item[0] == HedgeResult.FAIL, results))
+        if failed and (last := failed[0][1]) is not None:
+            wait = timedelta(seconds=2 ** min(len(failed) - 1, 6))
+            waits[symbol] = last + min(LONGEST_WAIT, wait)
+    return busy, waits
 
 
 def _start(
@@ -171,7 +178,10 @@ def _start(
         reason=reason,
     )
     intents = _intents(facts, execution, plan, actor=actor)
-    execution.intents.set(intents)
+    link = HedgeExecution.intents.through
+    link.objects.bulk_create(
+        [link(hedgeexecution=execution, orderintent=intent) for intent in intents]
+    )
     telling.breach_told(execution, decision)
     telling.begun_told(execution)
     if not intents:
@@ -182,28 +192,29 @@ def _start(
 def _intents(
     facts: BookFacts, execution: HedgeExecution, plan: Plan, *, actor: Actor
 ) -> list[OrderIntent]:
+    """Write and queue the planned orders; what our own rules deny is noted and left out."""
     accounts = ExchangeAccount.objects.in_bulk([order.account_id for order in plan.orders])
     instruments = Instrument.objects.in_bulk([order.instrument_id for order in plan.orders])
+    module = _module(facts)
     made = []
     for order in plan.orders:
-        account = accounts[order.account_id]
         try:
             intent = strategies.intent_create(
-                module=_module(facts, account),
-                account=account,
+                module=module,
+                account=accounts[order.account_id],
                 instrument=instruments[order.instrument_id],
                 side=order.side,
                 type=OrderType.IOC,
                 amount=order.amount,
                 price=order.price,
                 reduce_only=order.reduce_only,
-                expected_profit_after_fee=None,
                 sandbox=facts.book.sandbox,
                 reason=f"hedge {execution.pk}",
                 actor=actor,
             )
         except Denied as denied:
-            execution.reason = f"{execution.reason}\n{account.pk}: {denied.message}".strip()
+            text = f"{order.account_id}: {denied.message}"
+            execution.reason = f"{execution.reason}\n{text}".strip()
             execution.save(update_fields=["reason"])
             continue
         jobs.enqueue(SubmitIntent, intent_id=str(intent.pk))
@@ -211,17 +222,10 @@ def _intents(
     return made
 
 
-def _module(facts: BookFacts, account: ExchangeAccount) -> StrategyModule:
-    """Return the book's hedge-only module, or the built-in one where it may not be used."""
-    modules = StrategyModule.objects.enabled().filter(
-        pk__in=facts.book.module_ids, type="hedge-only"
-    )
-    for module in modules.order_by("pk"):
-        if not strategies.sandbox_problem(
-            module=module, account=account, sandbox=facts.book.sandbox
-        ):
-            return module
-    return StrategyModule.objects.get(pk=SYSTEM_HEDGE)
+def _module(facts: BookFacts) -> StrategyModule:
+    """Return the book's hedge-only module, or the built-in one when it has none."""
+    own = StrategyModule.objects.enabled().filter(pk__in=facts.book.module_ids, type="hedge-only")
+    return own.order_by("pk").first() or StrategyModule.objects.get(pk=SYSTEM_HEDGE)
 
 
 def _primary(facts: BookFacts, decision: Decision) -> str:
