@@ -35,6 +35,7 @@ class DemoVenue:
     prices: Mapping[str, str]
     funding_rate: str
     accounts: Sequence[DemoAccount]
+    has_actor: bool = True
 
     @property
     def rest(self) -> str:
@@ -67,12 +68,19 @@ class DemoVenue:
                 }
                 for account in self.accounts
             ],
-            "actor": {"everySeconds": ACTOR_SECONDS, "size": ACTOR_SIZE},
+            "actor": (
+                {"everySeconds": ACTOR_SECONDS, "size": ACTOR_SIZE} if self.has_actor else None
+            ),
         }
 
 
-def demo_venues(*, east_port: int, west_port: int) -> tuple[DemoVenue, DemoVenue]:
-    """Return the two venues with their accounts; keys are new at each call."""
+def demo_venues(
+    *, east_port: int, west_port: int, has_actor: bool = True
+) -> tuple[DemoVenue, DemoVenue]:
+    """Return the two venues with their accounts; keys are new at each call.
+
+    With `has_actor` somebody else trades on the accounts now and then.
+    """
     return (
         DemoVenue(
             venue_id="paper-east",
@@ -85,6 +93,7 @@ def demo_venues(*, east_port: int, west_port: int) -> tuple[DemoVenue, DemoVenue
                 _account("east-alpha", "East Alpha", "alpha", 17_000, "0.5", "5"),
                 _account("east-beta", "East Beta", "beta", 13_000, "-0.4", "3"),
             ),
+            has_actor=has_actor,
         ),
         DemoVenue(
             venue_id="paper-west",
@@ -98,6 +107,7 @@ def demo_venues(*, east_port: int, west_port: int) -> tuple[DemoVenue, DemoVenue
                 _account("west-alpha-2", "West Alpha 2", "alpha", 7_000, "-0.2", "-2"),
                 _account("west-beta", "West Beta", "beta", 13_000, "0.4", "-3"),
             ),
+            has_actor=has_actor,
         ),
     )
 
