@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -65,13 +65,13 @@ class Sentinel:
 
     def round(self) -> list[StepReport]:
         """Do every step once."""
-        close_old_connections()
         return [self._step(step) for step in self._steps()]
 
     def run(self, stop: threading.Event, *, told: Callable[[list[StepReport]], None]) -> None:
         """Do a round each second until `stop`; a late round is not made up for."""
         while not stop.is_set():
             began = time.monotonic()
+            close_old_connections()
             told(self.round())
             stop.wait(max(0.0, ROUND_SECONDS - (time.monotonic() - began)))
 
@@ -97,7 +97,8 @@ class Sentinel:
             if name not in self._broken:
                 logger.exception("The sentinel's step %s broke.", name)
             self._broken.add(name)
-            close_old_connections()
+            if not connection.in_atomic_block:
+                close_old_connections()  # the next step gets a connection that lives
         else:
             self._broken.discard(name)
         return StepReport(name, int((time.monotonic() - began) * 1000), done, error)
