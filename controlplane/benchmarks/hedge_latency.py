@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -26,8 +27,8 @@ GOALS: Final = (
     Goal("missed", 0),
     Goal("disagreements", 0),
 )
-SECONDS_PER_HEDGE: Final = 12
 STOP_SECONDS: Final = 30
+LINES_KEPT: Final = 60
 
 
 def run(*, count: int, say: Callable[[str], None]) -> Report:
@@ -50,27 +51,29 @@ def _measured(directory: Path, count: int, say: Callable[[str], None]) -> dict[s
         "LOG_LEVEL": "WARNING",
     }
     command = [sys.executable, "-m", "controlplane.benchmarks.stage", str(result), str(count)]
-    log = directory / "log"
-    with log.open("wb") as output:
-        stage = subprocess.Popen(  # noqa: S603 - our own module
-            command,
-            cwd=settings.BASE_DIR,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=output,
-            text=True,
-        )
+    stage = subprocess.Popen(  # noqa: S603 - our own module
+        command,
+        cwd=settings.BASE_DIR,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    said: deque[str] = deque(maxlen=LINES_KEPT)
     try:
         assert stage.stdout is not None
         for line in stage.stdout:
-            say(line.rstrip())
-        stage.wait(count * SECONDS_PER_HEDGE)
+            said.append(line)
+            program, _, text = line.partition(" ")
+            if program == "benchmark":
+                say(text.strip())
+        stage.wait(STOP_SECONDS)
     finally:
         if stage.poll() is None:
             stage.send_signal(signal.SIGTERM)
             stage.wait(STOP_SECONDS)
     if not result.exists():
-        raise BenchmarkFailed(log.read_text()[-4000:])
+        raise BenchmarkFailed("".join(said))
     facts: dict[str, Any] = json.loads(result.read_text())
     if "problem" in facts:
         raise BenchmarkFailed(str(facts["problem"]))

@@ -98,7 +98,9 @@ class Measurement:
         moves, missed = [], 0
         for number, move in enumerate(self._moves(), 1):
             moves.append(move)
-            missed += not self._hedged(move)
+            if not self._hedged(move):
+                missed += 1
+                sys.stdout.write(f"missed: {move}; {self._books()}\n")
             time.sleep(self._random.uniform(*PAUSE_SECONDS))
             if number % 20 == 0:
                 sys.stdout.write(f"{number} of {self._count}\n")
@@ -140,6 +142,14 @@ class Measurement:
             if time.monotonic() > deadline:
                 raise TimeoutError(", ".join(sick))
             time.sleep(0.2)
+
+    def _books(self) -> str:
+        from django.utils import timezone
+
+        from hedging import selectors
+
+        shown = selectors.books(now=timezone.now())
+        return ", ".join(f"{book.key} {book.net_delta_btc} {book.reason}" for book in shown)
 
     def _moves(self) -> Iterator[Move]:
         """Yield trades that come back: each account's are undone before they grow."""
