@@ -213,6 +213,7 @@ def test_evaluations_at_once_make_one_hedge(stage: Stage) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    assert len(made) == len(threads)  # none of them broke
     assert [item for item in made if item is not None] == list(HedgeExecution.objects.all())
     assert HedgeExecution.objects.count() == OrderIntent.objects.count() == 1
 
