@@ -28,6 +28,7 @@ from controlplane.base.fields import (
     positive,
 )
 from controlplane.base.models import Timestamped
+from controlplane.kernel.units import plain
 from markets.models import Instrument
 from markets.venues.types import OrderType, Side
 from strategies import triggers
@@ -271,4 +272,4 @@ class OrderIntent(Timestamped):
         )
 
     def __str__(self) -> str:
-        return f"{self.side} {self.amount} {self.symbol} {self.account_id}"
+        return f"{self.side} {plain(self.amount)} {self.symbol} {self.account_id}"

@@ -13,6 +13,7 @@ from controlplane.base.audit import Actor
 from controlplane.kernel.errors import Conflict, Denied, IllegalMove
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from controlplane.kernel.ids import client_order_id, uuid7
+from controlplane.kernel.units import plain
 from markets.models import Instrument
 from markets.venues.types import OrderReport, OrderType, Side
 from strategies.domain import evidence
@@ -155,7 +156,7 @@ def intent_fill_apply(
     if total > locked.amount:
         _announce(
             locked,
-            f"FILLS_EXCEED_AMOUNT: filled={total}, amount={locked.amount}",
+            f"FILLS_EXCEED_AMOUNT: filled={plain(total)}, amount={plain(locked.amount)}",
             actor=actor,
             event="overfill",
             severity=Severity.CRITICAL,
@@ -333,8 +334,8 @@ def _announce(
                 "submission": str(intent.submission),
                 "symbol": intent.symbol,
                 "side": str(intent.side),
-                "amount": f"{intent.amount:f}",
-                "filledAmount": f"{intent.filled_amount:f}",
+                "amount": plain(intent.amount),
+                "filledAmount": plain(intent.filled_amount),
                 "sandbox": intent.sandbox,
                 "reason": intent.reason,
                 "actor": actor.name,

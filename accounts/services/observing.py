@@ -24,6 +24,7 @@ from accounts.models import AccountState, EquitySample, ExchangeAccount, Positio
 from controlplane import bus
 from controlplane.base import events
 from controlplane.kernel.events import EventType, Occurrence, Severity
+from controlplane.kernel.units import plain
 from markets.models import Instrument
 from markets.venues.types import AccountUpdate, BalanceReport, PositionReport
 
@@ -273,8 +274,8 @@ def _publish_band(account: ExchangeAccount, used: Decimal, place: BandPlace) -> 
             payload={
                 "place": place.value,
                 "utilization": f"{used:.6f}",
-                "utilizationTargetMin": f"{account.utilization_target_min:f}",
-                "utilizationTargetMax": f"{account.utilization_target_max:f}",
+                "utilizationTargetMin": plain(account.utilization_target_min),
+                "utilizationTargetMax": plain(account.utilization_target_max),
             },
         )
     )

@@ -57,6 +57,13 @@ def positive_decimal(value: object, *, name: str = "value") -> Decimal:
     return number
 
 
+def plain(number: Decimal) -> str:
+    """Return a finite number in digits: no exponent, no padding (`0.0005`, `1000`, `0`)."""
+    text = f"{number:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
 def median(values: Iterable[Decimal]) -> Decimal | None:
     """Return the median of `values`; the mean of the middle two when even, None when empty."""
     ordered = sorted(values)

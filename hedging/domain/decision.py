@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from controlplane.kernel.units import ZERO, BaseAmount, BtcEquivalent
+from controlplane.kernel.units import ZERO, BaseAmount, BtcEquivalent, plain
 from hedging.domain.delta import Exposure
 
 NOTHING: Final = BaseAmount(ZERO)
@@ -79,7 +79,7 @@ class Decision:
             "btcReference": seen.btc_reference,
             "tradeBase": self.trade_base,
         }
-        return {name: None if value is None else f"{value:f}" for name, value in values.items()}
+        return {name: None if value is None else plain(value) for name, value in values.items()}
 
 
 def decide(

@@ -15,7 +15,7 @@ from accounts.models import ExchangeAccount
 from controlplane.base import jobs
 from controlplane.base.audit import Actor
 from controlplane.kernel.errors import Denied
-from controlplane.kernel.units import ZERO
+from controlplane.kernel.units import ZERO, plain
 from hedging import selectors
 from hedging.candidates import candidates_of
 from hedging.choices import HedgeResult, TriggerReason
@@ -262,7 +262,7 @@ def _inputs(
         "positions": [
             {
                 "accountId": item.account_id,
-                "size": f"{item.size:f}",
+                "size": plain(item.size),
                 "ageMs": _milliseconds(now - item.observed_at),
             }
             for item in positions
@@ -271,7 +271,7 @@ def _inputs(
             {
                 "intentId": str(item.intent_id),
                 "side": item.flight.side.value,
-                "open": f"{item.flight.open_base:f}",
+                "open": plain(item.flight.open_base),
                 "unknown": item.flight.unknown,
             }
             for item in facts.intents
@@ -280,14 +280,14 @@ def _inputs(
         "quotes": [
             {
                 "accountId": item.account_id,
-                "bid": f"{item.top.bid:f}",
-                "ask": f"{item.top.ask:f}",
+                "bid": plain(item.top.bid),
+                "ask": plain(item.top.ask),
             }
             for item in candidates
             if item.top is not None
         ],
         "skipped": [[account_id, skip.value] for account_id, skip in plan.skipped],
-        "residual": f"{plan.residual:f}",
+        "residual": plain(plan.residual),
     }
 
 
@@ -301,7 +301,7 @@ def _order_record(order: PlannedOrder) -> dict[str, Any]:
         "instrumentId": str(order.instrument_id),
         "side": order.side.value,
         "type": OrderType.IOC.value,
-        "amount": f"{order.amount:f}",
-        "price": f"{order.price:f}",
+        "amount": plain(order.amount),
+        "price": plain(order.price),
         "reduceOnly": order.reduce_only,
     }

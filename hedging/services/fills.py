@@ -17,6 +17,7 @@ from controlplane.base import events
 from controlplane.base.audit import Actor
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from controlplane.kernel.ids import intent_id_of
+from controlplane.kernel.units import plain
 from hedging.models import Fill
 from markets.models import Instrument
 from markets.venues.types import FillReport
@@ -179,15 +180,15 @@ def _tell_external(account: ExchangeAccount, fills: Sequence[Fill]) -> None:
                 severity=Severity.WARN,
                 account_id=account.pk,
                 message=_("%(account)s traded outside the control plane: %(side)s %(amount)s.")
-                % {"account": account.pk, "side": fill.side, "amount": f"{fill.amount:f}"},
+                % {"account": account.pk, "side": fill.side, "amount": plain(fill.amount)},
                 payload={
                     "code": "external_fill",
                     "fillId": str(fill.pk),
                     "tradeId": fill.trade_id,
                     "instrument": str(fill.instrument),
                     "side": fill.side,
-                    "amount": f"{fill.amount:f}",
-                    "price": f"{fill.price:f}",
+                    "amount": plain(fill.amount),
+                    "price": plain(fill.price),
                 },
             )
         )

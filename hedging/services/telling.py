@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from controlplane import bus
 from controlplane.base import events
 from controlplane.kernel.events import EventType, Occurrence, Severity
+from controlplane.kernel.units import plain
 from hedging.choices import HedgeResult
 from hedging.domain.decision import Decision
 from hedging.models import HedgeExecution
@@ -91,20 +92,16 @@ def finished_told(execution: HedgeExecution) -> None:
         severity,
         {
             "result": str(execution.result),
-            "deltaAfter": plain(execution.delta_after),
+            "deltaAfter": _shown(execution.delta_after),
             "durationMs": execution.duration_ms,
-            "slippageBp": plain(execution.slippage_bp),
-            "secondsOutOfBand": plain(execution.seconds_out_of_band),
+            "slippageBp": _shown(execution.slippage_bp),
+            "secondsOutOfBand": _shown(execution.seconds_out_of_band),
         },
     )
 
 
-def plain(number: Decimal | None) -> str | None:
-    """Return a number as text without exponent and needless zeros."""
-    if number is None:
-        return None
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def _shown(number: Decimal | None) -> str | None:
+    return None if number is None else plain(number)
 
 
 def _hedge_told(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from controlplane.kernel.units import plain
 from markets.venues.types import OrderReport, OrderStatus, Side
 from strategies.domain.intent import (
     FILLED,
@@ -41,11 +42,11 @@ def report_problem(asked: OrderAsked, report: OrderReport) -> str | None:
     if report.side is not asked.side:
         return f"side {report.side}, not {asked.side}"
     if report.amount != asked.amount:
-        return f"amount {report.amount}, not {asked.amount}"
+        return f"amount {plain(report.amount)}, not {plain(asked.amount)}"
     if not (report.filled.is_finite() and 0 <= report.filled <= asked.amount):
-        return f"filled {report.filled} of {asked.amount}"
+        return f"filled {plain(report.filled)} of {plain(asked.amount)}"
     if report.status is OrderStatus.FILLED and report.filled != asked.amount:
-        return f"status filled with {report.filled} of {asked.amount}"
+        return f"status filled with {plain(report.filled)} of {plain(asked.amount)}"
     if not report.venue_order_id:
         return "no venue order id"
     return None

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from controlplane.kernel.errors import Denied
-from controlplane.kernel.units import LIMIT
+from controlplane.kernel.units import LIMIT, plain
 from markets.domain.instrument import InstrumentSpec
 from markets.venues.types import OrderType, Side
 
@@ -151,11 +151,9 @@ def _usable(number: Decimal) -> bool:
 
 
 def _denied(code: str, **numbers: object) -> Denied:
-    shown = ", ".join(f"{name}={_plain(value)}" for name, value in numbers.items())
+    shown = ", ".join(f"{name}={_shown(value)}" for name, value in numbers.items())
     return Denied(code, f"{code}: {shown}" if shown else code, **numbers)
 
 
-def _plain(value: object) -> str:
-    if isinstance(value, Decimal) and value.is_finite():
-        return f"{value.normalize():f}"
-    return str(value)
+def _shown(value: object) -> str:
+    return plain(value) if isinstance(value, Decimal) and value.is_finite() else str(value)

@@ -9,6 +9,8 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from unfold.decorators import display
 
+from controlplane.kernel import units
+
 Column = Callable[[models.Model], Any]
 
 
@@ -20,8 +22,7 @@ def plain(value: Any) -> str:
         return str(value)
     if not number.is_finite() or abs(number.adjusted()) > 40:
         return str(value)
-    text = format(number, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return units.plain(number)
 
 
 def number(field: str, label: Any, *, unit: str = "", empty: Any = "–") -> Column:

@@ -16,17 +16,10 @@ from controlplane.base import validators
 from controlplane.base.fields import fingerprint
 from controlplane.kernel.errors import InvalidNumber
 from controlplane.kernel.secrets import Secret
-from controlplane.kernel.units import DECIMAL_PLACES, MAX_DIGITS, finite_decimal
+from controlplane.kernel.units import DECIMAL_PLACES, MAX_DIGITS, finite_decimal, plain
 
 MAX_REFERENCES: Final = 200
 """A list of references is at most this long: each one is looked up."""
-
-
-def plain(number: Decimal) -> str:
-    """Return a decimal without exponent and without padding: `0.0005`, `1000`."""
-    text = f"{number:f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text in {"-0", ""} else text
 
 
 class NumberField(serializers.DecimalField):

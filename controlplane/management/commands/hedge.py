@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from controlplane.base.audit import Actor, Surface
+from controlplane.kernel.units import plain
 from hedging import selectors
 from hedging.choices import TriggerReason
 from hedging.domain.decision import Reason
@@ -121,8 +122,8 @@ def _orders(plan: Plan | None) -> list[dict[str, str | bool]]:
         {
             "accountId": order.account_id,
             "side": order.side.value,
-            "amount": f"{order.amount:f}",
-            "price": f"{order.price:f}",
+            "amount": plain(order.amount),
+            "price": plain(order.price),
             "reduceOnly": order.reduce_only,
         }
         for order in (plan.orders if plan else ())
