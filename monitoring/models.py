@@ -16,7 +16,7 @@ from controlplane.base.fields import (
     UUIDKey,
     one_of,
 )
-from controlplane.base.models import Entity, Timestamped
+from controlplane.base.models import Entity, SecretHolder, Timestamped
 from controlplane.kernel.events import EventType, Severity
 from monitoring.choices import AlertState, JobStatus
 
@@ -62,7 +62,7 @@ class MonitoringEvent(Entity):
 
 
 @audit.track(exclude=("target",))
-class AlertRoute(Timestamped):
+class AlertRoute(SecretHolder, Timestamped):
     """Which events are sent where. `target` is an address a notifier understands."""
 
     route_id = SlugKey(_("alert route"))
@@ -73,6 +73,8 @@ class AlertRoute(Timestamped):
     min_severity = EnumField(Severity, verbose_name=_("from severity"), default=Severity.CRITICAL)
     target = SecretField(_("target"))
     is_enabled = models.BooleanField(_("enabled"), default=True)
+
+    secret_fields = ("target",)
 
     class Meta:
         verbose_name = _("alert route")

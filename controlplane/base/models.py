@@ -8,7 +8,9 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from controlplane.base.fields import fingerprint
 from controlplane.base.trail import AuditEvent
+from controlplane.kernel.secrets import Secret
 
 __all__ = ["AuditEvent", "Entity", "Timestamped"]
 
@@ -37,6 +39,34 @@ class Timestamped(Entity):
 
     class Meta:
         abstract = True
+
+
+class SecretHolder(models.Model):
+    """A row with encrypted fields; `secrets_fingerprint` lets the audit see that one changed."""
+
+    secrets_fingerprint = models.CharField(
+        _("credentials fingerprint"), max_length=200, blank=True, editable=False
+    )
+    secret_fields: tuple[str, ...] = ()
+
+    class Meta:
+        abstract = True
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return field name -> what people may see of the credential; blank ones left out."""
+        shown = {name: fingerprint(getattr(self, name)) for name in self.secret_fields}
+        return {name: text for name, text in shown.items() if text}
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        for name in self.secret_fields:
+            if isinstance(value := getattr(self, name), str):
+                setattr(self, name, Secret(value))
+        self.secrets_fingerprint = " ".join(
+            f"{name}:{text.split()[-1]}" for name, text in self.fingerprints().items()
+        )
+        if (written := kwargs.get("update_fields")) is not None:
+            kwargs["update_fields"] = {*written, "secrets_fingerprint"}  # type: ignore[misc]
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
 
 
 def _by_field(error: ValidationError) -> dict[str, list[Any]]:

@@ -19,6 +19,7 @@ CONFIGURATION = frozenset(
         "markets.Venue",
         "markets.Instrument",
         "markets.MarketDataFeed",
+        "accounts.AllowedVenue",
         "accounts.ProxyProfile",
         "accounts.ProxySession",
         "accounts.StopLossConfig",

@@ -5,8 +5,11 @@ from decimal import Decimal
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from accounts.models import ExchangeAccount, RiskEnvelope
+from accounts.models import ExchangeAccount, ProxyProfile, RiskEnvelope
+from controlplane.base import trail
 from controlplane.kernel.secrets import Secret
+from markets.models import Venue
+from monitoring.models import AlertRoute
 from strategies.models import OrderIntent
 from tests import factories
 
@@ -62,3 +65,24 @@ def test_weights_of_one_account_never_exceed_one() -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         factories.allocation(account=account, weight=Decimal("0.5"))
     assert account.allocations.count() == 1
+
+
+def test_a_changed_alert_target_shows_in_the_audit_and_the_target_does_not() -> None:
+    route = AlertRoute.objects.create(
+        route_id="pager", name="Pager", target="json://first-target-of-the-pager/"
+    )
+    route.target = "json://second-target-of-the-pager/"  # type: ignore[assignment]
+    route.save()
+    rows = [str(row.pgh_data) for row in trail.AuditEvent.objects.tracks(route)]
+    assert len(rows) == len(set(rows)) == 2
+    assert not any("target-of-the-pager" in row for row in rows)
+
+
+def test_a_venue_allowed_to_a_proxy_profile_leaves_a_trace() -> None:
+    profile = ProxyProfile.objects.create(profile_id="pool", name="Pool")
+    binance = Venue.objects.get(pk="binance")
+    profile.venues.add(binance)
+    profile.venues.remove(binance)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pgh_label, venue_id FROM accounts_allowedvenueevent ORDER BY pgh_id")
+        assert cursor.fetchall() == [("insert", "binance"), ("delete", "binance")]

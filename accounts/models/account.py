@@ -1,4 +1,4 @@
-"""Accounts at venues, their limits, their egress and the last truth known of them."""
+"""Accounts at venues, and when to stop losing on them."""
 
 from collections.abc import Sequence
 
@@ -10,155 +10,32 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.choices import (
     AccountStatus,
-    ProxyScheme,
-    ProxyStatus,
-    RotationPolicy,
     StopLossAction,
-    SyncStatus,
 )
 from accounts.domain.risk import RiskLimits
-from accounts.querysets import AccountQuerySet, PositionQuerySet, StateQuerySet
+from accounts.models.egress import ProxyProfile, ProxySession
+from accounts.querysets import AccountQuerySet, StateQuerySet
 from controlplane.base import audit
 from controlplane.base.fields import (
     EnumField,
     MoneyField,
     PercentField,
-    PriceField,
     RatioField,
     SecretField,
     SizeField,
     SlugKey,
     TextLine,
     UUIDKey,
-    fingerprint,
     finite,
     non_negative,
     one_of,
     positive,
 )
-from controlplane.base.models import Entity, Timestamped
-from controlplane.kernel.secrets import Secret
-from markets.models import Instrument, Venue
+from controlplane.base.models import Entity, SecretHolder, Timestamped
+from markets.models import Venue
 from markets.venues.types import Credentials
 
 ACCOUNT_SECRETS = ("public_key", "api_key", "api_secret", "passphrase", "agent_key")
-PROXY_SECRETS = ("auth",)
-
-
-class SecretHolder(models.Model):
-    """A row with encrypted fields; `secrets_fingerprint` lets the audit see that one changed."""
-
-    secrets_fingerprint = models.CharField(
-        _("credentials fingerprint"), max_length=200, blank=True, editable=False
-    )
-    secret_fields: tuple[str, ...] = ()
-
-    class Meta:
-        abstract = True
-
-    def fingerprints(self) -> dict[str, str]:
-        """Return field name -> what people may see of the credential; blank ones left out."""
-        shown = {name: fingerprint(getattr(self, name)) for name in self.secret_fields}
-        return {name: text for name, text in shown.items() if text}
-
-    def save(self, *args: object, **kwargs: object) -> None:
-        for name in self.secret_fields:
-            if isinstance(value := getattr(self, name), str):
-                setattr(self, name, Secret(value))
-        self.secrets_fingerprint = " ".join(
-            f"{name}:{text.split()[-1]}" for name, text in self.fingerprints().items()
-        )
-        if (written := kwargs.get("update_fields")) is not None:
-            kwargs["update_fields"] = {*written, "secrets_fingerprint"}  # type: ignore[misc]
-        super().save(*args, **kwargs)  # type: ignore[arg-type]
-
-
-@audit.track()
-class ProxyProfile(Timestamped):
-    """A pool of proxies and how accounts move between its sessions."""
-
-    profile_id = SlugKey(_("proxy profile"))
-    name = TextLine(_("name"))
-    pool = TextLine(_("pool"), blank=True, help_text=_("What the provider calls this pool."))
-    scheme = EnumField(ProxyScheme, verbose_name=_("scheme"), default=ProxyScheme.HTTP)
-    rotation_policy = EnumField(
-        RotationPolicy, verbose_name=_("rotation"), default=RotationPolicy.ON_FAILURE
-    )
-    rotation_minutes = models.PositiveIntegerField(
-        _("rotate every, minutes"), null=True, blank=True
-    )
-    venues = models.ManyToManyField(
-        Venue,
-        blank=True,
-        related_name="proxy_profiles",
-        verbose_name=_("allowed venues"),
-        help_text=_("None chosen: every venue."),
-    )
-
-    class Meta:
-        verbose_name = _("proxy profile")
-        verbose_name_plural = _("proxy profiles")
-        ordering = ("profile_id",)
-        constraints = (
-            one_of("proxyprofile", "scheme", ProxyScheme),
-            one_of("proxyprofile", "rotation_policy", RotationPolicy),
-            models.CheckConstraint(
-                name="proxyprofile_interval_has_minutes",
-                condition=~Q(rotation_policy=str(RotationPolicy.INTERVAL))
-                | Q(rotation_minutes__isnull=False, rotation_minutes__gt=0),
-                violation_error_code="rotation_minutes:missing",
-                violation_error_message=_("rotation_minutes must be above zero for this policy."),
-            ),
-        )
-
-    def __str__(self) -> str:
-        return self.profile_id
-
-
-@audit.track(exclude=(*PROXY_SECRETS, "last_rotation"))
-class ProxySession(SecretHolder, Timestamped):
-    """One exit: an address and the credentials for it."""
-
-    session_id = UUIDKey()
-    proxy_profile = models.ForeignKey(
-        ProxyProfile, models.PROTECT, related_name="sessions", verbose_name=_("proxy profile")
-    )
-    ip = models.GenericIPAddressField(_("address"))
-    port = models.PositiveIntegerField(
-        _("port"), validators=[MinValueValidator(1), MaxValueValidator(65535)]
-    )
-    auth = SecretField(_("credentials"), help_text=_("user:password"))
-    last_rotation = models.DateTimeField(_("last rotation"), null=True, blank=True)
-    status = EnumField(ProxyStatus, verbose_name=_("status"), default=ProxyStatus.ACTIVE)
-
-    secret_fields = PROXY_SECRETS
-
-    class Meta:
-        verbose_name = _("proxy session")
-        verbose_name_plural = _("proxy sessions")
-        ordering = ("session_id",)
-        constraints = (
-            models.UniqueConstraint(
-                fields=("proxy_profile", "ip", "port"), name="proxysession_unique_exit"
-            ),
-            one_of("proxysession", "status", ProxyStatus),
-            models.CheckConstraint(
-                name="proxysession_port_range",
-                condition=Q(port__gte=1, port__lte=65535),
-                violation_error_code="port:range",
-                violation_error_message=_("port must be between 1 and 65535."),
-            ),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.ip}:{self.port}"
-
-    def url(self) -> Secret:
-        """Return the proxy address with its credentials."""
-        auth = self.auth.reveal()
-        return Secret(
-            f"{self.proxy_profile.scheme}://{auth + '@' if auth else ''}{self.ip}:{self.port}"
-        )
 
 
 @audit.track()
@@ -414,33 +291,6 @@ class RiskEnvelope(Timestamped):
         )
 
 
-class AccountSyncJob(Entity):
-    """One attempt to read an account; what failed stays unknown, never zero."""
-
-    sync_job_id = UUIDKey()
-    account = models.ForeignKey(ExchangeAccount, models.CASCADE, related_name="sync_jobs")
-    proxy_session = models.ForeignKey(
-        ProxySession, models.SET_NULL, null=True, blank=True, related_name="+"
-    )
-    status = EnumField(SyncStatus, verbose_name=_("status"), default=SyncStatus.RUNNING)
-    started_at = models.DateTimeField(_("started at"))
-    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
-    duration_ms = models.PositiveIntegerField(_("duration, ms"), null=True, blank=True)
-    positions_seen = models.PositiveIntegerField(_("positions"), null=True, blank=True)
-    open_orders_seen = models.PositiveIntegerField(_("open orders"), null=True, blank=True)
-    fills_added = models.PositiveIntegerField(_("new fills"), null=True, blank=True)
-    error = models.TextField(_("error"), blank=True)
-
-    class Meta:
-        verbose_name = _("account sync job")
-        verbose_name_plural = _("account sync jobs")
-        ordering = ("-sync_job_id",)
-        constraints = (one_of("syncjob", "status", SyncStatus),)
-
-    def __str__(self) -> str:
-        return f"{self.account_id} {self.status}"
-
-
 class AccountState(Entity):
     """The last truth known of an account. Null means unknown."""
 
@@ -475,59 +325,3 @@ class AccountState(Entity):
 
     def __str__(self) -> str:
         return self.account_id
-
-
-class Position(Entity):
-    """One account's holding of one instrument; `size` is signed base, long positive."""
-
-    position_id = UUIDKey()
-    account = models.ForeignKey(ExchangeAccount, models.CASCADE, related_name="positions")
-    instrument = models.ForeignKey(Instrument, models.PROTECT, related_name="positions")
-    sandbox = models.BooleanField(_("sandbox"), default=False)
-    size = SizeField(_("size"))
-    entry_price = PriceField(_("entry price"), null=True, blank=True)
-    mark_price = PriceField(_("mark price"), null=True, blank=True)
-    unrealized_pnl = MoneyField(_("unrealised result"), null=True, blank=True)
-    liquidation_price = PriceField(_("liquidation price"), null=True, blank=True)
-    initial_margin = MoneyField(_("initial margin"), null=True, blank=True)
-    observed_at = models.DateTimeField(_("observed at"))
-    venue_at = models.DateTimeField(
-        _("venue time"), null=True, blank=True, help_text=_("When the size was so, by the venue.")
-    )
-
-    objects = PositionQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("position")
-        verbose_name_plural = _("positions")
-        ordering = ("account_id", "instrument_id")
-        constraints = (
-            models.UniqueConstraint(
-                fields=("account", "instrument", "sandbox"), name="position_unique"
-            ),
-            *finite("position", "size", "unrealized_pnl"),
-            *positive("position", "entry_price", "mark_price", "liquidation_price"),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.account_id} {self.size}"
-
-
-class EquitySample(Entity):
-    """Equity of an account at one time; the series drawdown is measured on."""
-
-    sample_id = UUIDKey()
-    account = models.ForeignKey(ExchangeAccount, models.CASCADE, related_name="equity_samples")
-    equity = MoneyField(_("equity"))
-    utilization = RatioField(_("utilization"), null=True, blank=True)
-    at = models.DateTimeField(_("time"))
-
-    class Meta:
-        verbose_name = _("equity sample")
-        verbose_name_plural = _("equity samples")
-        ordering = ("-sample_id",)
-        indexes = (models.Index(fields=("account", "-at"), name="equity_account_time"),)
-        constraints = (*finite("equitysample", "equity", "utilization"),)
-
-    def __str__(self) -> str:
-        return f"{self.account_id} {self.equity}"
