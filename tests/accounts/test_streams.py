@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from accounts import lifecycle, observations
+from accounts import streams as account_streams
 from accounts.consumers import AccountStreamConsumer
 from accounts.models import AccountState, AccountSyncJob, ExchangeAccount, Position
 from accounts.observations import AccountMoved, FillsSeen, Observation, OrdersSeen
@@ -60,6 +62,16 @@ def streams(terms: StreamTerms | None = None) -> Iterator[Supervisor]:
     finally:
         loop.call_soon_threadsafe(holding.cancel)
         thread.join(10)
+        for pool in (account_streams._writers, account_streams._readers):
+            drain(pool)
+
+
+def drain(pool: ThreadPoolExecutor) -> None:
+    """Wait until no thread of `pool` works any more, so the database may be emptied."""
+    together = threading.Barrier(pool._max_workers + 1)
+    for _worker in range(pool._max_workers):
+        pool.submit(together.wait, 10)
+    together.wait(10)
 
 
 def wait_for(what: Callable[[], Any], *, seconds: float = 8.0) -> float:
