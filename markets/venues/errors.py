@@ -25,6 +25,12 @@ class OrderNotFound(VenueRejected):
     code = "order_not_found"
 
 
+class ClockRefused(VenueRejected):
+    """The venue refused the time a request was signed with: its clock must be measured anew."""
+
+    code = "clock_refused"
+
+
 class NotSent(VenueError):
     """Proven: not one byte of the request reached the venue. Safe to decide anew."""
 

@@ -4,13 +4,16 @@ Adapters are imported when asked for: ccxt costs some seconds and 100 MB, which 
 only hold streams must not pay.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from markets.domain.endpoints import endpoint_problem
-from markets.venues.binance import wire
+from markets.venues.aster import facts as aster
+from markets.venues.aster.streams import AsterMarketSession, AsterPrivateSession
+from markets.venues.binance import facts as binance
+from markets.venues.binance.streams import BinanceMarketSession, BinancePrivateSession
 from markets.venues.errors import VenueError
 from markets.venues.ports import ExecutionClient, MarketClient, MarketSession, PrivateSession
 from markets.venues.types import Credentials, Endpoint
@@ -42,7 +45,28 @@ class DialectFacts:
 
 
 DIALECTS: Final[Mapping[str, DialectFacts]] = {
-    "binance": DialectFacts(("api_key", "api_secret"), wire.RECEIVE_WINDOW, wire.SETTLEMENT_ASSET),
+    "binance": DialectFacts(
+        ("api_key", "api_secret"), binance.RECEIVE_WINDOW, binance.SETTLEMENT_ASSET
+    ),
+    "aster": DialectFacts(
+        ("public_key", "agent_key"), aster.RECEIVE_WINDOW, aster.SETTLEMENT_ASSET
+    ),
+}
+
+
+class _MarketSessions(Protocol):
+    def __call__(
+        self, endpoint: Endpoint, venue_symbols: Collection[str], *, marks: bool
+    ) -> MarketSession: ...
+
+
+_MARKET_SESSIONS: Final[Mapping[str, _MarketSessions]] = {
+    "binance": BinanceMarketSession,
+    "aster": AsterMarketSession,
+}
+_PRIVATE_SESSIONS: Final[Mapping[str, Callable[[], PrivateSession]]] = {
+    "binance": BinancePrivateSession,
+    "aster": AsterPrivateSession,
 }
 
 
@@ -68,6 +92,10 @@ class VenueRegistry:
         self, dialect: str, endpoint: Endpoint, *, proxy_url: str | None = None
     ) -> MarketClient:
         self._check(dialect, endpoint)
+        if dialect == "aster":
+            from markets.venues.aster.client import AsterMarketClient
+
+            return AsterMarketClient(endpoint, proxy_url=proxy_url)
         from markets.venues.binance.client import BinanceMarketClient
 
         return BinanceMarketClient(endpoint, proxy_url=proxy_url)
@@ -82,6 +110,10 @@ class VenueRegistry:
     ) -> ExecutionClient:
         """Return one account's client; raises MissingCredential when a key it needs is blank."""
         self._check(dialect, endpoint)
+        if dialect == "aster":
+            from markets.venues.aster.client import AsterExecutionClient
+
+            return AsterExecutionClient(endpoint, credentials, proxy_url=proxy_url)
         from markets.venues.binance.client import BinanceExecutionClient
 
         return BinanceExecutionClient(endpoint, credentials, proxy_url=proxy_url)
@@ -90,26 +122,24 @@ class VenueRegistry:
         self, dialect: str, endpoint: Endpoint, venue_symbols: Collection[str]
     ) -> MarketSession:
         """Return a session for quotes; make a new one for each connection."""
-        self._check(dialect, endpoint)
-        from markets.venues.binance.streams import BinanceMarketSession
-
-        return BinanceMarketSession(endpoint, venue_symbols)
+        return self._public_session(dialect, endpoint, venue_symbols, marks=False)
 
     def mark_session(
         self, dialect: str, endpoint: Endpoint, venue_symbols: Collection[str]
     ) -> MarketSession:
         """Return a session for mark prices and funding, which come over a socket of their own."""
-        self._check(dialect, endpoint)
-        from markets.venues.binance.streams import BinanceMarketSession
-
-        return BinanceMarketSession(endpoint, venue_symbols, marks=True)
+        return self._public_session(dialect, endpoint, venue_symbols, marks=True)
 
     def private_session(self, dialect: str) -> PrivateSession:
         """Return a session for a user stream, whose address the execution client gives."""
-        facts = dialect_facts(dialect)
-        from markets.venues.binance.streams import BinancePrivateSession
+        dialect_facts(dialect)
+        return _PRIVATE_SESSIONS[dialect]()
 
-        return BinancePrivateSession(asset=facts.settlement_asset)
+    def _public_session(
+        self, dialect: str, endpoint: Endpoint, venue_symbols: Collection[str], *, marks: bool
+    ) -> MarketSession:
+        self._check(dialect, endpoint)
+        return _MARKET_SESSIONS[dialect](endpoint, venue_symbols, marks=marks)
 
     def _check(self, dialect: str, endpoint: Endpoint) -> None:
         dialect_facts(dialect)

@@ -31,6 +31,8 @@ MAX_ANSWER: Final = 1024 * 1024
 MAX_LISTING: Final = 32 * 1024 * 1024
 """Bytes of a public listing (Binance's exchangeInfo has several MB)."""
 CONNECTIONS: Final = 200
+PROXY_AUTHENTICATION_REQUIRED: Final = 407
+"""What a proxy says that has not passed a request on (RFC 9110, 15.5.8)."""
 _NEVER_CONNECTED: Final = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -140,6 +142,8 @@ class Transport:
                 proxy=self._http_proxy,
                 allow_redirects=False,
             ) as response:
+                if response.status == PROXY_AUTHENTICATION_REQUIRED and self._is_relayed(url):
+                    raise ProxyRefused("The proxy wants another password (HTTP 407).")
                 content = await _read(response, max_bytes)
                 return HttpAnswer(response.status, response.headers.copy(), content)
         except (NotSent, OutcomeUnknown):
@@ -152,6 +156,10 @@ class Transport:
             raise NotSent(_said("Not an address", error)) from None
         except Exception as error:
             raise OutcomeUnknown(_said("No complete answer", error)) from None
+
+    def _is_relayed(self, url: str) -> bool:
+        """Tell whether an answer may be the proxy's own; within a tunnel it is the venue's."""
+        return self._http_proxy is not None and url.startswith("http:")
 
     async def close(self) -> None:
         if self._session is not None:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from controlplane.kernel.errors import InvalidNumber
 from controlplane.kernel.units import finite_decimal
 from markets.venues.paper.config import (
+    DIALECTS,
     AccountConfig,
     ActorConfig,
     ConfigError,
@@ -44,13 +45,15 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("--config", type=Path, help="a JSON file with the whole configuration")
         add("--name", help="the venue's name")
+        add("--dialect", choices=DIALECTS, help="the protocol it speaks; binance when unset")
         add("--port", type=int, help="the port; 0 takes a free one")
         add("--symbols", help="base assets, comma-separated: BTC,ETH")
         add(
             "--account",
             action="append",
             metavar="KEY:SECRET:LABEL:BALANCE[:SYM=SIZE,...]",
-            help="an account; may be given several times",
+            help="an account; may be given several times. For aster KEY is the login wallet's "
+            "address and SECRET the address of its agent",
         )
         add("--ledger", type=Path, help="a file to write the ledger to (JSON lines, appended)")
         add("--replay", type=Path, action="append", help="a recorded capture to play")
@@ -107,6 +110,7 @@ def _configuration(options: dict[str, Any]) -> PaperConfig:
         field: options[option]
         for field, option in (
             ("name", "name"),
+            ("dialect", "dialect"),
             ("port", "port"),
             ("ledger", "ledger"),
             ("seed", "seed"),

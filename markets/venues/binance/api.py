@@ -1,25 +1,14 @@
 """One call to Binance USDⓈ-M: ccxt names and signs it, we send it once and judge the answer."""
 
 import copy
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from markets.venues.binance import parsing, wire
-from markets.venues.binance.errors import CLOCK_CODES, failure
-from markets.venues.binance.wire import RECEIVE_WINDOW, BadAnswer
+from markets.venues.binance.facts import RECEIVE_WINDOW
 from markets.venues.ccxt_classes import exchange_class
-from markets.venues.errors import (
-    AuthenticationFailed,
-    NotSent,
-    OrderNotFound,
-    RateLimited,
-    VenueError,
-    VenueRejected,
-    VenueUnavailable,
-)
+from markets.venues.fapi.api import FapiApi
+from markets.venues.fapi.operations import PUBLIC, Operation
 from markets.venues.shared import (
     HttpAnswer,
     ServerClock,
@@ -31,17 +20,40 @@ from markets.venues.shared import (
 from markets.venues.types import Credentials, Endpoint
 
 _HOST: Final = "https://fapi.binance.com"
+_METHODS: Final[Mapping[Operation, str]] = {
+    Operation.TIME: "fapiPublicGetTime",
+    Operation.INSTRUMENTS: "fapiPublicGetExchangeInfo",
+    Operation.BOOK_TOP: "fapiPublicGetTickerBookTicker",
+    Operation.FUNDING_INFO: "fapiPublicGetFundingInfo",
+    Operation.PREMIUM: "fapiPublicGetPremiumIndex",
+    Operation.ACCOUNT: "fapiPrivateV3GetAccount",
+    Operation.POSITIONS: "fapiPrivateV3GetPositionRisk",
+    Operation.OPEN_ORDERS: "fapiPrivateGetOpenOrders",
+    Operation.ORDER: "fapiPrivateGetOrder",
+    Operation.PLACE: "fapiPrivatePostOrder",
+    Operation.CANCEL: "fapiPrivateDeleteOrder",
+    Operation.CANCEL_ALL: "fapiPrivateDeleteAllOpenOrders",
+    Operation.TRADES: "fapiPrivateGetUserTrades",
+    Operation.INCOME: "fapiPrivateGetIncome",
+    Operation.LEVERAGE: "fapiPrivatePostLeverage",
+    Operation.OPEN_STREAM: "fapiPrivatePostListenKey",
+    Operation.KEEP_STREAM: "fapiPrivatePutListenKey",
+}
+_UNTIMED: Final = PUBLIC | {Operation.OPEN_STREAM, Operation.KEEP_STREAM}
 
-Result = TypeVar("Result")
-Method = Callable[[Mapping[str, str]], Awaitable[HttpAnswer]]
 
-
-class BinanceApi(exchange_class("binanceusdm")):  # type: ignore[misc]
+class BinanceApi(FapiApi, exchange_class("binanceusdm")):  # type: ignore[misc]
     """ccxt's names and signatures over our transport and the venue's own clock."""
 
-    transport: Transport
     clock: ServerClock
     max_bytes: int
+
+    async def call(self, operation: Operation, params: Mapping[str, Any]) -> HttpAnswer:
+        answer: HttpAnswer = await getattr(self, _METHODS[operation])(params)
+        return answer
+
+    def needs_clock(self, operation: Operation) -> bool:
+        return operation not in _UNTIMED
 
     def nonce(self) -> int:
         return self.clock.now_ms()
@@ -98,76 +110,3 @@ def make_api(
     api.clock = server_clock(endpoint.rest)
     api.max_bytes = max_bytes
     return api
-
-
-class Caller:
-    """Makes calls and turns what comes back into a body worth reading, or an error that says
-    what is proven.
-    """
-
-    def __init__(self, api: BinanceApi) -> None:
-        self._api = api
-        self._clock = api.clock
-
-    async def act(self, method: Method, params: Mapping[str, str], *, signed: bool = True) -> bytes:
-        """Call once; raises what the answer proves, NotSent or OutcomeUnknown."""
-        if signed and not self._clock.is_known:
-            await self._set_clock()
-        return await self._send(method, params)
-
-    async def read(
-        self,
-        method: Method,
-        params: Mapping[str, str],
-        parse: Callable[[bytes], Result],
-        *,
-        signed: bool = True,
-    ) -> Result:
-        """Query and parse; every failure but throttling and a bad key is VenueUnavailable."""
-        try:
-            if signed and self._clock.is_stale:
-                await self._set_clock()
-            return parse(await self._send(method, params))
-        except (RateLimited, AuthenticationFailed, OrderNotFound, VenueUnavailable):
-            raise
-        except (VenueError, BadAnswer) as error:
-            raise VenueUnavailable(str(error)) from None
-
-    async def venue_now(self) -> datetime:
-        """Return the venue's time; raises VenueUnavailable or RateLimited when it is unknown."""
-        if not self._clock.is_known:
-            try:
-                await self._set_clock()
-            except NotSent as error:
-                raise VenueUnavailable(str(error)) from None
-        return wire.EPOCH + timedelta(milliseconds=self._clock.now_ms())
-
-    async def close(self) -> None:
-        await self._api.transport.close()
-
-    async def _send(self, method: Method, params: Mapping[str, str]) -> bytes:
-        answer = await method(params)
-        now_ms = self._clock.now_ms() if self._clock.is_known else time.time_ns() // 1_000_000
-        error = failure(answer, now_ms=now_ms)
-        if error is None:
-            return answer.body
-        if isinstance(error, VenueRejected) and int(error.venue_code) in CLOCK_CODES:
-            self._clock.doubt()
-        raise error
-
-    async def _set_clock(self) -> None:
-        async with self._clock.measuring():
-            if self._clock.is_stale:
-                await self._measure()
-
-    async def _measure(self) -> None:
-        """Learn the venue's clock; raises NotSent, because what needs it has not been sent."""
-        sent_ns = time.monotonic_ns()
-        try:
-            body = await self._send(self._api.fapiPublicGetTime, {})
-            server_ms = parsing.server_ms(body)
-        except (RateLimited, NotSent):
-            raise
-        except (VenueError, BadAnswer) as error:
-            raise NotSent(f"The venue's clock is not to be had: {error}") from None
-        self._clock.learn(server_ms, sent_ns=sent_ns, received_ns=time.monotonic_ns())

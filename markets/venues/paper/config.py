@@ -13,7 +13,7 @@ from controlplane.kernel.units import finite_decimal, positive_decimal
 from markets.venues.paper.model import Instrument
 
 BINANCE_USDM: Final = "binance"
-DIALECTS: Final = (BINANCE_USDM,)
+DIALECTS: Final = (BINANCE_USDM, "aster")
 
 
 class ConfigError(ControlPlaneError):
@@ -33,6 +33,11 @@ class SymbolConfig:
 
 @dataclass(frozen=True, slots=True)
 class AccountConfig:
+    """An account and how it is known. `api_key` names it and `api_secret` proves who calls:
+
+    binance: the API key and its secret; aster: the login wallet's address and its agent's.
+    """
+
     label: str
     api_key: Secret
     api_secret: Secret

@@ -13,7 +13,7 @@ from aiohttp import WSMsgType, web
 from markets.venues.paper.actor import Actor
 from markets.venues.paper.config import PaperConfig, checked
 from markets.venues.paper.control import control_routes
-from markets.venues.paper.dialects.binance import BinanceDialect
+from markets.venues.paper.dialects import dialect_of
 from markets.venues.paper.engine import Engine
 from markets.venues.paper.faults import Faults
 from markets.venues.paper.ledger import Ledger
@@ -33,7 +33,7 @@ class PaperVenue:
 
     def __init__(self, config: PaperConfig) -> None:
         self.core = Venue(checked(config))
-        self.dialect = BinanceDialect(self.core)
+        self.dialect = dialect_of(self.core)
         self.core.dialect = self.dialect
         self.faults = Faults()
         self.player: Player | None = None

@@ -115,6 +115,10 @@ class Venue:
     def now_ms(self) -> int:
         return self.now_ns() // 1_000_000
 
+    @property
+    def funding_hours(self) -> int:
+        return max(1, self.config.funding_interval_seconds // 3600)
+
     def symbol_of(self, base: str) -> str:
         """Return the venue symbol of a base asset (or of a venue symbol itself)."""
         for item in self.config.symbols:

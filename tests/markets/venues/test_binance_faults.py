@@ -12,9 +12,9 @@ import pytest
 from controlplane.kernel.units import BaseAmount, Price
 from markets.venues import shared
 from markets.venues.binance.client import BinanceExecutionClient
-from markets.venues.binance.errors import failure
 from markets.venues.errors import (
     AuthenticationFailed,
+    ClockRefused,
     NotSent,
     OrderNotFound,
     OutcomeUnknown,
@@ -24,6 +24,7 @@ from markets.venues.errors import (
     VenueRejected,
     VenueUnavailable,
 )
+from markets.venues.fapi.errors import failure
 from markets.venues.paper.faults import Fault, FaultKind
 from markets.venues.paper.server import PaperVenue
 from markets.venues.shared import HttpAnswer
@@ -128,7 +129,7 @@ PROVEN: dict[str, tuple[bytes, type[VenueError]]] = {
     "post-only would cross": (http(code(-5022), "400 Bad Request"), VenueRejected),
     "reduce-only": (http(code(-2022), "400 Bad Request"), VenueRejected),
     "unknown symbol": (http(code(-1121), "400 Bad Request"), VenueRejected),
-    "clock": (http(code(-1021), "400 Bad Request"), VenueRejected),
+    "clock": (http(code(-1021), "400 Bad Request"), ClockRefused),
     "bad signature": (http(code(-1022), "400 Bad Request"), AuthenticationFailed),
     "bad key": (http(code(-2015), "401 Unauthorized"), AuthenticationFailed),
     "429": (http(code(-1003), "429 Too Many Requests", "Retry-After: 7"), RateLimited),

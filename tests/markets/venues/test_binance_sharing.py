@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from controlplane.kernel.secrets import Secret
 from controlplane.kernel.units import BaseAmount
 from markets.venues import shared
-from markets.venues.binance import api, parsing
+from markets.venues.binance import api
 from markets.venues.binance.client import BinanceExecutionClient
-from markets.venues.binance.wire import BadAnswer
+from markets.venues.binance.facts import FEES
+from markets.venues.checks import BadAnswer
 from markets.venues.errors import NotSent
+from markets.venues.fapi import parsing
 from markets.venues.paper.model import Trade
 from markets.venues.paper.server import PaperVenue
 from markets.venues.types import Credentials, Endpoint, OrderType, Side, SubmitOrder
@@ -177,7 +179,7 @@ def test_no_bytes_are_taken_for_an_acknowledgement(body: bytes) -> None:
     for parse in (
         lambda: parsing.acknowledged(body, ORDER),
         lambda: parsing.balance(body, asset="USDT", at=datetime.now(UTC)),
-        lambda: parsing.instruments(body),
+        lambda: parsing.instruments(body, fees=FEES),
     ):
         with pytest.raises(BadAnswer):
             parse()

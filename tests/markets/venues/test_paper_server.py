@@ -24,7 +24,7 @@ from markets.venues.paper.config import (
     config_from_json,
     symbol_config,
 )
-from markets.venues.paper.dialects import binance_auth
+from markets.venues.paper.dialects import fapi_usage
 from markets.venues.paper.server import PaperVenue
 from tests.markets.venues.conftest import KEY, SECRET, paper_config
 
@@ -193,7 +193,7 @@ async def test_weights_and_order_counts_are_told(caller: Caller) -> None:
 async def test_limits_can_be_enforced(
     http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(binance_auth, "WEIGHT_PER_MINUTE", 50)
+    monkeypatch.setattr(fapi_usage, "WEIGHT_PER_MINUTE", 50)
     async with PaperVenue.start(paper_config(enforce_limits=True)) as venue:
         caller = Caller(http, venue)
         assert (await caller.signed("GET", "/fapi/v1/openOrders"))[0] == 200

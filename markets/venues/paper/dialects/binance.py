@@ -1,233 +1,66 @@
-"""The Binance USDⓈ-M dialect as a whole: REST, market streams, user streams, dead-man timers."""
+"""The Binance USDⓈ-M dialect: versions, HMAC keys and routed sockets."""
 
-import json
 import re
-import secrets
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
-from markets.venues.paper.dialects import binance_events as events
-from markets.venues.paper.dialects import binance_render as render
-from markets.venues.paper.dialects.binance_errors import BinanceError
-from markets.venues.paper.dialects.binance_rest import (
-    ENCODER,
-    Call,
-    RestDialect,
-    Route,
-    Security,
-)
-from markets.venues.paper.dialects.binance_routes import ROUTES
-from markets.venues.paper.hub import Client
-from markets.venues.paper.model import Market, OrderKind
-from markets.venues.paper.rules import AccountChanged, EngineEvent, IncomeBooked, OrderChanged
-from markets.venues.paper.venue import Reply, Request, Venue
+from markets.venues.paper.dialects import fapi_routes as routes
+from markets.venues.paper.dialects.fapi import MARKS, QUOTES, FapiDialect
+from markets.venues.paper.dialects.fapi_rest import Call, Route, Routes, Security
+from markets.venues.paper.dialects.hmac_door import HmacDoor
+from markets.venues.paper.venue import Venue
 
-LISTEN_KEY_LIFE_MS: Final = 60 * 60_000
-MARK_EVERY_SECONDS: Final = 3
-_SOCKET: Final = re.compile(r"(?:/(public|market|private))?/(ws|stream)(?:/(.*))?")
-_PUBLIC: Final = re.compile(r"[0-9a-z_]+@bookTicker|!bookTicker")
-_MARKET: Final = re.compile(r"[0-9a-z_]+@markPrice(@1s)?|!markPrice@arr(@1s)?")
+_USUAL_FUNDING_HOURS: Final = 8
 
 
-class BinanceDialect:
+def funding_info(call: Call) -> object:
+    """List the symbols whose interval is not the usual 8 h, as the venue does."""
+    hours = call.venue.funding_hours
+    if hours == _USUAL_FUNDING_HOURS:
+        return []
+    return [
+        {
+            "symbol": symbol,
+            "adjustedFundingRateCap": "0.03",
+            "adjustedFundingRateFloor": "-0.03",
+            "fundingIntervalHours": hours,
+            "disclaimer": False,
+        }
+        for symbol in call.venue.engine.markets
+    ]
+
+
+ROUTES: Final[Routes] = {
+    **routes.at("/fapi/v1", routes.PUBLIC_ROUTES),
+    **routes.at("/fapi/v1", routes.ACCOUNT_ROUTES),
+    ("GET", "/fapi/v1/fundingInfo"): Route(funding_info, 1, Security.NONE),
+    ("GET", "/fapi/v2/ticker/price"): Route(routes.price_ticker, 1, Security.NONE),
+    ("GET", "/fapi/v2/account"): Route(routes.account_v2, 5, Security.SIGNED),
+    ("GET", "/fapi/v3/account"): Route(routes.account_v3, 5, Security.SIGNED),
+    ("GET", "/fapi/v2/balance"): Route(routes.balance, 5, Security.SIGNED),
+    ("GET", "/fapi/v3/balance"): Route(routes.balance, 5, Security.SIGNED),
+    ("GET", "/fapi/v2/positionRisk"): Route(routes.position_risk_v2, 5, Security.SIGNED),
+    ("GET", "/fapi/v3/positionRisk"): Route(routes.position_risk_v3, 5, Security.SIGNED),
+}
+
+
+class BinanceDialect(FapiDialect):
     """Public, market and private sockets are routed as the venue does since 2026-04-23:
     a stream asked for on the wrong path is acknowledged and stays silent.
     """
 
+    socket = re.compile(
+        r"(?:/(?P<channel>public|market|private))?/(?P<kind>ws|stream)(?:/(?P<rest>.*))?"
+    )
+    has_trade_lite = True
+
     def __init__(self, venue: Venue) -> None:
-        self._venue = venue
-        self._listen_keys: dict[str, tuple[str, int]] = {}
-        self._countdowns: dict[tuple[str, str], int] = {}
-        own = {
-            ("POST", "/fapi/v1/listenKey"): Route(self._make_listen_key, 1, Security.KEY),
-            ("PUT", "/fapi/v1/listenKey"): Route(self._keep_listen_key, 1, Security.KEY),
-            ("DELETE", "/fapi/v1/listenKey"): Route(self._close_listen_key, 1, Security.KEY),
-            ("POST", "/fapi/v1/countdownCancelAll"): Route(self._countdown, 10, Security.SIGNED),
-        }
-        self._rest = RestDialect(venue, {**ROUTES, **own})
+        super().__init__(
+            venue, ROUTES, HmacDoor(venue), prefix="/fapi/v1", key_security=Security.KEY
+        )
 
-    def handle(self, request: Request) -> Reply:
-        return self._rest.handle(request)
-
-    # Market streams
-
-    def quote_moved(self, market: Market) -> None:
-        self.publish_quote(market.instrument.symbol, events.book_ticker_event(market))
-
-    def publish_quote(self, symbol: str, payload: bytes) -> None:
-        """Send a bookTicker message to its own stream and to the stream of all symbols."""
-        hub = self._venue.hub
-        hub.publish(f"{symbol.lower()}@bookTicker", payload)
-        if hub.listened("!bookTicker"):
-            hub.publish("!bookTicker", payload)
-
-    def second_passed(self, second: int) -> None:
-        self._publish_marks("@1s")
-        if second % MARK_EVERY_SECONDS == 0:
-            self._publish_marks("")
-        now_ns = self._venue.now_ns()
-        self._expire_listen_keys(now_ns // 1_000_000)
-        self._fire_countdowns(now_ns)
-
-    def _publish_marks(self, suffix: str) -> None:
-        now_ms = self._venue.now_ms()
-        marks = [
-            events.mark_price_event(market, now_ms=now_ms)
-            for market in self._venue.engine.markets.values()
-        ]
-        hub = self._venue.hub
-        for mark in marks:
-            hub.publish(f"{mark['s'].lower()}@markPrice{suffix}", ENCODER.encode(mark))
-        hub.publish(f"!markPrice@arr{suffix}", ENCODER.encode(marks))
-
-    # Sockets
-
-    def accept_socket(self, path: str, query: Mapping[str, str]) -> list[str] | None:
-        match = _SOCKET.fullmatch(path)
-        if match is None:
-            return None
-        channel, kind, rest = match[1] or "public", match[2], match[3] or ""
+    def streams_on(self, channel: str, names: Iterable[str]) -> list[str] | None:
         if channel == "private":
-            key = query.get("listenKey") or query.get("streams") or rest
-            return self._private_streams(key.split("/"))
-        names = query.get("streams", "").split("/") if kind == "stream" else rest.split("/")
-        return [name for name in names if self._is_served(channel, name)]
-
-    def is_combined(self, path: str) -> bool:
-        match = _SOCKET.fullmatch(path)
-        return match is not None and match[2] == "stream"
-
-    def client_message(self, client: Client, text: str) -> bytes | None:
-        try:
-            message: Any = json.loads(text)
-        except ValueError:
-            return _stream_error(None, 3, "Invalid JSON: expected value")
-        if not isinstance(message, dict):
-            return _stream_error(None, 2, "Invalid request: request should be an object")
-        request_id = message.get("id")
-        method, params = message.get("method"), message.get("params", [])
-        if method == "LIST_SUBSCRIPTIONS":
-            return ENCODER.encode({"result": sorted(client.streams), "id": request_id})
-        if method not in ("SUBSCRIBE", "UNSUBSCRIBE"):
-            return _stream_error(request_id, 2, "Invalid request: unknown method")
-        if not isinstance(params, list) or not all(isinstance(name, str) for name in params):
-            return _stream_error(request_id, 2, "Invalid request: params should be texts")
-        if method == "UNSUBSCRIBE":
-            self._venue.hub.unsubscribe(client, params)
-        else:
-            self._venue.hub.subscribe(client, self._allowed(client.path, params))
-        return ENCODER.encode({"result": None, "id": request_id})
-
-    def _allowed(self, path: str, names: Iterable[str]) -> list[str]:
-        match = _SOCKET.fullmatch(path)
-        channel = (match[1] if match else None) or "public"
-        if channel == "private":
-            return self._private_streams(names) or []
-        return [name for name in names if self._is_served(channel, name)]
-
-    def _is_served(self, channel: str, name: str) -> bool:
-        pattern = _PUBLIC if channel == "public" else _MARKET
-        return pattern.fullmatch(name) is not None
-
-    def _private_streams(self, keys: Iterable[str]) -> list[str] | None:
-        labels = [label for label, (key, _) in self._listen_keys.items() if key in keys]
-        return [_user_stream(label) for label in labels] or None
-
-    # User streams
-
-    def engine_event(self, event: EngineEvent) -> None:
-        if isinstance(event, IncomeBooked):
-            return
-        now_ms = event.at_ns // 1_000_000
-        if isinstance(event, AccountChanged):
-            body = events.account_event(
-                event.account,
-                event.symbols,
-                self._venue.engine.markets,
-                reason=event.reason,
-                change=event.change,
-                now_ms=now_ms,
-            )
-            self._tell(event.account.label, body)
-        else:
-            self._tell_order(event, now_ms)
-
-    def _tell_order(self, event: OrderChanged, now_ms: int) -> None:
-        order, fill = event.order, event.trade
-        if fill is not None:
-            self._tell(order.account, events.trade_lite_event(order, fill, now_ms=now_ms))
-        execution = event.execution.value
-        if fill is not None and order.kind is OrderKind.LIQUIDATION:
-            execution = "CALCULATED"
-        self._tell(order.account, events.order_event(order, execution, fill, now_ms=now_ms))
-
-    def _tell(self, label: str, body: render.Json) -> None:
-        stream = _user_stream(label)
-        key = self._listen_keys.get(label)
-        if key is not None and self._venue.hub.listened(stream):
-            self._venue.hub.publish(stream, ENCODER.encode(body), shown_as=key[0])
-
-    # Listen keys: one per account; making one again prolongs it.
-
-    def _make_listen_key(self, call: Call) -> object:
-        label = call.account.label
-        key, _ = self._listen_keys.get(label, (secrets.token_hex(32), 0))
-        self._listen_keys[label] = (key, call.now_ms + LISTEN_KEY_LIFE_MS)
-        return {"listenKey": key}
-
-    def _keep_listen_key(self, call: Call) -> object:
-        label = call.account.label
-        if label not in self._listen_keys:
-            raise BinanceError(-1125, "This listenKey does not exist.")
-        return self._make_listen_key(call)
-
-    def _close_listen_key(self, call: Call) -> object:
-        self.end_listen_key(call.account.label)
-        return {}
-
-    def end_listen_key(self, label: str) -> None:
-        """Drop an account's listen key: its streams are told, then stay silent."""
-        found = self._listen_keys.pop(label, None)
-        if found is None:
-            return
-        event = {
-            "e": "listenKeyExpired",
-            "E": self._venue.now_ms(),
-            "listenKey": found[0],
-        }
-        hub, stream = self._venue.hub, _user_stream(label)
-        hub.publish(stream, ENCODER.encode(event), shown_as=found[0])
-        for client in list(hub.clients.values()):
-            hub.unsubscribe(client, [stream] if stream in client.streams else [])
-
-    def _expire_listen_keys(self, now_ms: int) -> None:
-        for label, (_, until_ms) in list(self._listen_keys.items()):
-            if now_ms >= until_ms:
-                self.end_listen_key(label)
-
-    # Dead-man timers
-
-    def _countdown(self, call: Call) -> object:
-        symbol = call.market().instrument.symbol
-        milliseconds = call.integer("countdownTime")
-        timer = (call.account.label, symbol)
-        if milliseconds:
-            self._countdowns[timer] = call.now_ns + milliseconds * 1_000_000
-        else:
-            self._countdowns.pop(timer, None)
-        return {"symbol": symbol, "countdownTime": str(milliseconds)}
-
-    def _fire_countdowns(self, now_ns: int) -> None:
-        for (label, symbol), due_ns in list(self._countdowns.items()):
-            if now_ns >= due_ns:
-                del self._countdowns[label, symbol]
-                engine = self._venue.engine
-                engine.cancel_all(engine.accounts[label], symbol, now_ns=now_ns)
-
-
-def _user_stream(label: str) -> str:
-    return f"user:{label}"
-
-
-def _stream_error(request_id: object, code: int, message: str) -> bytes:
-    return ENCODER.encode({"error": {"code": code, "msg": message}, "id": request_id})
+            return self.user_streams(names) or None
+        served = MARKS if channel == "market" else QUOTES
+        return [name for name in names if served.fullmatch(name)]

@@ -9,7 +9,7 @@ from typing import Final
 from markets.venues.paper.rules import Reason
 
 
-class BinanceError(Exception):
+class FapiError(Exception):
     """A refusal in the venue's own words."""
 
     def __init__(self, code: int, message: str, *, status: int = 400) -> None:
@@ -51,15 +51,15 @@ REASONS: Final[Mapping[Reason, tuple[int, str]]] = {
 }
 
 
-def mandatory(name: str) -> BinanceError:
-    return BinanceError(
+def mandatory(name: str) -> FapiError:
+    return FapiError(
         -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
     )
 
 
-def malformed(name: str) -> BinanceError:
-    return BinanceError(-1130, f"Data sent for parameter '{name}' is not valid.")
+def malformed(name: str) -> FapiError:
+    return FapiError(-1130, f"Data sent for parameter '{name}' is not valid.")
 
 
-def unknown_cancel() -> BinanceError:
-    return BinanceError(-2011, "Unknown order sent.")
+def unknown_cancel() -> FapiError:
+    return FapiError(-2011, "Unknown order sent.")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from markets.venues.paper.dialects import binance_render as render
+from markets.venues.paper.dialects import fapi_render as render
 from markets.venues.paper.model import Account, Market, Order, Trade
 
 

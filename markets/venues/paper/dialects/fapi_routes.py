@@ -1,17 +1,14 @@
-"""What each route of the Binance USDⓈ-M dialect does. Weights are ccxt's cost table."""
+"""What the routes of the /fapi dialects do. Weights are ccxt's cost table for Binance."""
 
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
-from markets.venues.paper.dialects import binance_render as render
-from markets.venues.paper.dialects.binance_auth import WEIGHT_PER_MINUTE
-from markets.venues.paper.dialects.binance_errors import BinanceError, malformed
-from markets.venues.paper.dialects.binance_orders import ORDER_ROUTES
-from markets.venues.paper.dialects.binance_rest import Call, Route, Security, done
+from markets.venues.paper.dialects import fapi_render as render
+from markets.venues.paper.dialects.fapi_errors import FapiError, malformed
+from markets.venues.paper.dialects.fapi_orders import ORDER_ROUTES
+from markets.venues.paper.dialects.fapi_rest import Call, Route, Routes, Security, done
+from markets.venues.paper.dialects.fapi_usage import WEIGHT_PER_MINUTE
 from markets.venues.types import Side
-
-_DEFAULT_FUNDING_HOURS: Final = 8
 
 
 def ping(call: Call) -> object:
@@ -47,23 +44,6 @@ def price_ticker(call: Call) -> object:
         for market in call.markets()
     ]
     return _one_or_all(call, rows)
-
-
-def funding_info(call: Call) -> object:
-    """List the symbols whose interval is not the usual 8 h, as the venue does."""
-    hours = max(1, call.venue.config.funding_interval_seconds // 3600)
-    if hours == _DEFAULT_FUNDING_HOURS:
-        return []
-    return [
-        {
-            "symbol": symbol,
-            "adjustedFundingRateCap": "0.03",
-            "adjustedFundingRateFloor": "-0.03",
-            "fundingIntervalHours": hours,
-            "disclaimer": False,
-        }
-        for symbol in call.venue.engine.markets
-    ]
 
 
 def depth(call: Call) -> object:
@@ -137,8 +117,8 @@ def get_position_mode(call: Call) -> object:
 
 def set_position_mode(call: Call) -> object:
     if call.flag("dualSidePosition"):
-        raise BinanceError(-4068, "Position side cannot be changed on this venue.")
-    raise BinanceError(-4059, "No need to change position side.")
+        raise FapiError(-4068, "Position side cannot be changed on this venue.")
+    raise FapiError(-4059, "No need to change position side.")
 
 
 def get_multi_assets(call: Call) -> object:
@@ -149,9 +129,9 @@ def set_margin_type(call: Call) -> object:
     call.market()
     kind = call.text("marginType")
     if kind == "CROSSED":
-        raise BinanceError(-4046, "No need to change margin type.")
+        raise FapiError(-4046, "No need to change margin type.")
     if kind == "ISOLATED":
-        raise BinanceError(-4168, "Unable to adjust to isolated-margin mode.")
+        raise FapiError(-4168, "Unable to adjust to isolated-margin mode.")
     raise malformed("marginType")
 
 
@@ -236,39 +216,39 @@ def _one_or_all(call: Call, rows: list[render.Json]) -> object:
 
 def set_multi_assets(call: Call) -> object:
     if call.flag("multiAssetsMargin"):
-        raise BinanceError(-4171, "Multi-Assets mode is not offered.")
+        raise FapiError(-4171, "Multi-Assets mode is not offered.")
     return done()
 
 
 _NONE, _SIGNED = Security.NONE, Security.SIGNED
 
-ROUTES: Final[Mapping[tuple[str, str], Route]] = {
-    ("GET", "/fapi/v1/ping"): Route(ping, 1, _NONE),
-    ("GET", "/fapi/v1/time"): Route(server_time, 1, _NONE),
-    ("GET", "/fapi/v1/exchangeInfo"): Route(exchange_info, 1, _NONE),
-    ("GET", "/fapi/v1/ticker/bookTicker"): Route(book_ticker, 2, _NONE),
-    ("GET", "/fapi/v1/ticker/price"): Route(price_ticker, 1, _NONE),
-    ("GET", "/fapi/v2/ticker/price"): Route(price_ticker, 1, _NONE),
-    ("GET", "/fapi/v1/ticker/24hr"): Route(ticker_24h, 1, _NONE),
-    ("GET", "/fapi/v1/premiumIndex"): Route(premium_index, 1, _NONE),
-    ("GET", "/fapi/v1/fundingInfo"): Route(funding_info, 1, _NONE),
-    ("GET", "/fapi/v1/fundingRate"): Route(funding_rate, 1, _NONE),
-    ("GET", "/fapi/v1/depth"): Route(depth, 2, _NONE),
-    ("GET", "/fapi/v1/leverageBracket"): Route(leverage_bracket, 1, _SIGNED),
-    ("GET", "/fapi/v1/commissionRate"): Route(commission_rate, 20, _SIGNED),
-    ("GET", "/fapi/v2/account"): Route(account_v2, 5, _SIGNED),
-    ("GET", "/fapi/v3/account"): Route(account_v3, 5, _SIGNED),
-    ("GET", "/fapi/v2/balance"): Route(balance, 5, _SIGNED),
-    ("GET", "/fapi/v3/balance"): Route(balance, 5, _SIGNED),
-    ("GET", "/fapi/v2/positionRisk"): Route(position_risk_v2, 5, _SIGNED),
-    ("GET", "/fapi/v3/positionRisk"): Route(position_risk_v3, 5, _SIGNED),
-    ("GET", "/fapi/v1/positionSide/dual"): Route(get_position_mode, 30, _SIGNED),
-    ("POST", "/fapi/v1/positionSide/dual"): Route(set_position_mode, 1, _SIGNED),
-    ("GET", "/fapi/v1/multiAssetsMargin"): Route(get_multi_assets, 30, _SIGNED),
-    ("POST", "/fapi/v1/multiAssetsMargin"): Route(set_multi_assets, 1, _SIGNED),
-    ("POST", "/fapi/v1/leverage"): Route(set_leverage, 1, _SIGNED),
-    ("POST", "/fapi/v1/marginType"): Route(set_margin_type, 1, _SIGNED),
-    ("GET", "/fapi/v1/userTrades"): Route(user_trades, 5, _SIGNED),
-    ("GET", "/fapi/v1/income"): Route(income, 30, _SIGNED),
+# By name; each venue puts its own version before it.
+PUBLIC_ROUTES: Final[Routes] = {
+    ("GET", "ping"): Route(ping, 1, _NONE),
+    ("GET", "time"): Route(server_time, 1, _NONE),
+    ("GET", "exchangeInfo"): Route(exchange_info, 1, _NONE),
+    ("GET", "ticker/bookTicker"): Route(book_ticker, 2, _NONE),
+    ("GET", "ticker/price"): Route(price_ticker, 1, _NONE),
+    ("GET", "ticker/24hr"): Route(ticker_24h, 1, _NONE),
+    ("GET", "premiumIndex"): Route(premium_index, 1, _NONE),
+    ("GET", "fundingRate"): Route(funding_rate, 1, _NONE),
+    ("GET", "depth"): Route(depth, 2, _NONE),
+}
+ACCOUNT_ROUTES: Final[Routes] = {
+    ("GET", "leverageBracket"): Route(leverage_bracket, 1, _SIGNED),
+    ("GET", "commissionRate"): Route(commission_rate, 20, _SIGNED),
+    ("GET", "positionSide/dual"): Route(get_position_mode, 30, _SIGNED),
+    ("POST", "positionSide/dual"): Route(set_position_mode, 1, _SIGNED),
+    ("GET", "multiAssetsMargin"): Route(get_multi_assets, 30, _SIGNED),
+    ("POST", "multiAssetsMargin"): Route(set_multi_assets, 1, _SIGNED),
+    ("POST", "leverage"): Route(set_leverage, 1, _SIGNED),
+    ("POST", "marginType"): Route(set_margin_type, 1, _SIGNED),
+    ("GET", "userTrades"): Route(user_trades, 5, _SIGNED),
+    ("GET", "income"): Route(income, 30, _SIGNED),
     **ORDER_ROUTES,
 }
+
+
+def at(prefix: str, routes: Routes) -> dict[tuple[str, str], Route]:
+    """Return `routes` under a path prefix."""
+    return {(method, f"{prefix}/{name}"): route for (method, name), route in routes.items()}

@@ -1,20 +1,21 @@
-"""The REST side of the Binance USDⓈ-M dialect: routes, checks, answers."""
+"""The REST side of the /fapi dialects: routes, checks, answers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from controlplane.kernel.errors import InvalidNumber
 from controlplane.kernel.units import finite_decimal
-from markets.venues.paper.dialects import binance_auth as auth
-from markets.venues.paper.dialects import binance_render as render
-from markets.venues.paper.dialects.binance_errors import (
+from markets.venues.paper.dialects import fapi_render as render
+from markets.venues.paper.dialects import fapi_usage as usage
+from markets.venues.paper.dialects.fapi_errors import (
     REASONS,
-    BinanceError,
+    FapiError,
     malformed,
     mandatory,
 )
@@ -24,6 +25,7 @@ from markets.venues.paper.rules import Refused
 from markets.venues.paper.venue import Reply, Request, Venue
 
 ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+_SIGNATURE: Final = b"signature="
 
 
 class Security(Enum):
@@ -53,7 +55,7 @@ class Call:
     @property
     def account(self) -> Account:
         if self._account is None:
-            raise BinanceError(-2014, "API-key format invalid.", status=401)
+            raise FapiError(-2014, "API-key format invalid.", status=401)
         return self._account
 
     def text(self, name: str) -> str:
@@ -105,18 +107,51 @@ class Route:
     security: Security
 
 
+Routes = Mapping[tuple[str, str], Route]
+
+
+class Door(Protocol):
+    """How a venue knows who calls."""
+
+    def enter(
+        self, request: Request, params: Mapping[str, str], security: Security, now_ns: int
+    ) -> str:
+        """Return the label of the account that is proven to call; raises FapiError."""
+        ...
+
+    def claimed(self, request: Request, params: Mapping[str, str]) -> str | None:
+        """Return the label of the account that a request says it is from, proven or not."""
+        ...
+
+
+def parameters(request: Request) -> dict[str, str]:
+    """Return query and body parameters; one sent in both counts as the body has it."""
+    pairs = parse_qsl(request.query.decode("latin-1"), keep_blank_values=True)
+    pairs += parse_qsl(request.body.decode("latin-1"), keep_blank_values=True)
+    return dict(pairs)
+
+
+def signed_part(part: bytes) -> bytes:
+    """Return what comes before the signature, when that is the last parameter."""
+    at = part.rfind(_SIGNATURE)
+    if at < 0 or (at > 0 and part[at - 1 : at] != b"&"):
+        return part
+    return part[: max(0, at - 1)]
+
+
 class RestDialect:
     """Answers requests by a table of routes; a refusal is a code and a text, never an exception."""
 
-    def __init__(self, venue: Venue, routes: Mapping[tuple[str, str], Route]) -> None:
+    def __init__(self, venue: Venue, routes: Routes, door: Door) -> None:
         self._venue = venue
         self._routes = routes
-        self._usage = auth.Usage()
+        self._door = door
+        self._usage = usage.Usage()
 
     def handle(self, request: Request) -> Reply:
         """Answer one request. Synchronous, so it is atomic with respect to all others."""
         now_ns = self._venue.now_ns()
-        call = Call(self._venue, auth.parameters(request), None, now_ns)
+        call = Call(self._venue, parameters(request), None, now_ns)
         headers = {"Content-Type": "application/json"}
         code: int | None = None
         status = 200
@@ -126,9 +161,9 @@ class RestDialect:
             self._check_limit(call.now_ms, headers)
             call = self._authorized(request, route, call)
             answer = route.handler(call)
-            if request.path == "/fapi/v1/order" and request.method == "POST":
+            if request.path.endswith("/order") and request.method == "POST":
                 headers |= self._usage.add_order(call.account.label, call.now_ms)
-        except BinanceError as error:
+        except FapiError as error:
             code, status = error.code, error.status
             answer = {"code": error.code, "msg": error.message}
         except Refused as refused:
@@ -139,7 +174,7 @@ class RestDialect:
             status=status,
             body=ENCODER.encode(answer),
             headers=headers,
-            account=self._label(request),
+            account=self._door.claimed(request, call.params),
             code=code,
             params=safe_params(call.params),
         )
@@ -147,26 +182,19 @@ class RestDialect:
     def _route(self, request: Request) -> Route:
         route = self._routes.get((request.method, request.path))
         if route is None:
-            raise BinanceError(-5000, f"Path {request.path} is not found.", status=404)
+            raise FapiError(-5000, f"Path {request.path} is not found.", status=404)
         return route
 
     def _check_limit(self, now_ms: int, headers: dict[str, str]) -> None:
-        if self._venue.config.enforce_limits and self._usage.weight > auth.WEIGHT_PER_MINUTE:
+        if self._venue.config.enforce_limits and self._usage.weight > usage.WEIGHT_PER_MINUTE:
             headers["Retry-After"] = str(60 - now_ms // 1000 % 60)
-            raise BinanceError(-1003, "Too many requests; current limit is exceeded.", status=429)
+            raise FapiError(-1003, "Too many requests; current limit is exceeded.", status=429)
 
     def _authorized(self, request: Request, route: Route, call: Call) -> Call:
         if route.security is Security.NONE:
             return call
-        label, secret = auth.account_of_key(self._venue, request.headers)
-        if route.security is Security.SIGNED:
-            auth.check_signature(request, call.params, secret)
-            auth.check_time(call.params, call.now_ms)
+        label = self._door.enter(request, call.params, route.security, call.now_ns)
         return Call(self._venue, call.params, self._venue.engine.accounts[label], call.now_ns)
-
-    def _label(self, request: Request) -> str | None:
-        found = self._venue.credentials.get(request.headers.get("X-MBX-APIKEY", ""))
-        return found[0] if found else None
 
 
 def done(message: str = "success") -> render.Json:

@@ -1,6 +1,7 @@
-"""What an answer of Binance USDⓈ-M proves, by status and numeric code, never by ccxt's classes.
+"""What a /fapi answer proves, by status and numeric code, never by ccxt's classes.
 
-Codes: the vendor's "Error Code" page for USDⓈ-M futures.
+Codes: the vendors' "Error Code" pages for USDⓈ-M futures and for futures v3. Aster's table is a
+part of Binance's with the same meanings, so one classification serves both.
 """
 
 import re
@@ -12,6 +13,7 @@ import msgspec
 from controlplane.kernel.secrets import redact
 from markets.venues.errors import (
     AuthenticationFailed,
+    ClockRefused,
     OrderNotFound,
     OutcomeUnknown,
     RateLimited,
@@ -62,6 +64,8 @@ def _refusal(code: int, message: str) -> VenueError:
         return AuthenticationFailed(f"{code}: {message}")
     if code in NOT_FOUND_CODES:
         return OrderNotFound(str(code), message)
+    if code in CLOCK_CODES:
+        return ClockRefused(str(code), message)
     return VenueRejected(str(code), message)
 
 

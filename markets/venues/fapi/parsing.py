@@ -1,14 +1,16 @@
-"""Binance USDⓈ-M's answers as our reports: strict, exact, and only about what was asked."""
+"""/fapi answers as our reports: strict, exact, and only about what was asked."""
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from controlplane.kernel.units import BaseAmount, Price, QuoteAmount, Ratio
-from markets.venues.binance import wire
-from markets.venues.binance.wire import BadAnswer
+from markets.venues import checks
+from markets.venues.checks import BadAnswer
+from markets.venues.fapi import wire
 from markets.venues.types import (
     BalanceReport,
     BookTop,
@@ -17,7 +19,6 @@ from markets.venues.types import (
     FundingQuote,
     InstrumentReport,
     OrderReport,
-    OrderStatus,
     OrderType,
     PositionReport,
     SubmitOrder,
@@ -25,37 +26,43 @@ from markets.venues.types import (
 
 logger = logging.getLogger(__name__)
 
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """A venue's regular tier as ratios of notional; an account's own may be lower."""
+
+    maker: Ratio
+    taker: Ratio
+
+
 CONTRACT_SIZE: Final = Decimal(1)
-"""USDⓈ-M quantities are in the base asset (vendor: "USDⓈ-M Futures, Contract Specifications"), so
-this is the venue's definition and not a default for a missing field."""
-MAKER_FEE: Final = Decimal("0.0002")
-TAKER_FEE: Final = Decimal("0.0005")
-"""The regular tier, as ccxt 4.5.90 lists it for linear contracts; an account's own may be lower."""
+"""Quantities are in the base asset (Binance: "USDⓈ-M Futures, Contract Specifications"; Aster:
+"Terminology"), so this is the venues' definition and not a default for a missing field."""
 USUAL_FUNDING_HOURS: Final = 8
 _PERPETUALS: Final = frozenset({"PERPETUAL", "TRADIFI_PERPETUAL"})
 
 
 def server_ms(body: bytes) -> int:
-    return wire.clock_ms(wire.decode(body, wire.ServerTime).serverTime, "serverTime")
+    return checks.clock_ms(checks.decode(body, wire.ServerTime).serverTime, "serverTime")
 
 
 # Public data
 
 
-def instruments(body: bytes) -> Sequence[InstrumentReport]:
+def instruments(body: bytes, *, fees: Fees) -> Sequence[InstrumentReport]:
     """Return the linear perpetuals; one that cannot be read is left out and logged."""
     reports = []
-    for row in wire.decode(body, wire.ExchangeInfo).symbols:
+    for row in checks.decode(body, wire.ExchangeInfo).symbols:
         if row.contractType not in _PERPETUALS or row.marginAsset != row.quoteAsset:
             continue
         try:
-            reports.append(_instrument(row))
+            reports.append(_instrument(row, fees))
         except BadAnswer as error:
             logger.warning("Instrument %s is left out: %s", row.symbol[:40], error)
     return reports
 
 
-def _instrument(row: wire.SymbolRow) -> InstrumentReport:
+def _instrument(row: wire.SymbolRow, fees: Fees) -> InstrumentReport:
     filters = {item.get("filterType"): item for item in row.filters}
     price = _filter(filters, "PRICE_FILTER")
     lots = _filter(filters, "LOT_SIZE")
@@ -66,17 +73,17 @@ def _instrument(row: wire.SymbolRow) -> InstrumentReport:
         base=row.baseAsset,
         quote=row.quoteAsset,
         contract_size=CONTRACT_SIZE,
-        tick=wire.positive(_text(price, "tickSize"), "tickSize"),
-        lot=BaseAmount(wire.positive(_text(lots, "stepSize"), "stepSize")),
-        min_qty=BaseAmount(wire.unsigned(_text(lots, "minQty"), "minQty")),
-        max_qty=BaseAmount(wire.positive(_text(lots, "maxQty"), "maxQty")),
+        tick=checks.positive(_text(price, "tickSize"), "tickSize"),
+        lot=BaseAmount(checks.positive(_text(lots, "stepSize"), "stepSize")),
+        min_qty=BaseAmount(checks.unsigned(_text(lots, "minQty"), "minQty")),
+        max_qty=BaseAmount(checks.positive(_text(lots, "maxQty"), "maxQty")),
         max_market_qty=None
         if market_lots is None
-        else BaseAmount(wire.positive(_text(market_lots, "maxQty"), "maxQty")),
-        min_notional=QuoteAmount(wire.unsigned(_text(notional, "notional"), "notional")),
+        else BaseAmount(checks.positive(_text(market_lots, "maxQty"), "maxQty")),
+        min_notional=QuoteAmount(checks.unsigned(_text(notional, "notional"), "notional")),
         max_leverage=None,
-        maker_fee=Ratio(MAKER_FEE),
-        taker_fee=Ratio(TAKER_FEE),
+        maker_fee=fees.maker,
+        taker_fee=fees.taker,
         is_active=row.status == "TRADING",
     )
 
@@ -97,7 +104,7 @@ def _text(item: dict[str, Any], name: str) -> str:
 
 def book_tops(body: bytes, *, wanted: Sequence[str]) -> Sequence[BookTop]:
     """Return the tops of the wanted symbols; raises BadAnswer when one is missing or unsound."""
-    found = {row.symbol: row for row in wire.decode(body, list[wire.BookTopRow])}
+    found = {row.symbol: row for row in checks.decode(body, list[wire.BookTopRow])}
     missing = [symbol for symbol in wanted if symbol not in found]
     if missing:
         raise BadAnswer("missing-symbol", ", ".join(missing))
@@ -105,22 +112,21 @@ def book_tops(body: bytes, *, wanted: Sequence[str]) -> Sequence[BookTop]:
 
 
 def book_top(body: bytes, *, symbol: str) -> BookTop:
-    row = wire.decode(body, wire.BookTopRow)
-    _same("symbol", row.symbol, symbol)
+    row = checks.decode(body, wire.BookTopRow)
+    checks.same("symbol", row.symbol, symbol)
     return _book_top(row)
 
 
 def _book_top(row: wire.BookTopRow) -> BookTop:
-    bid, ask = wire.positive(row.bidPrice, "bidPrice"), wire.positive(row.askPrice, "askPrice")
-    if bid >= ask:
-        raise BadAnswer("crossed", f"{row.symbol} {row.bidPrice}/{row.askPrice}")
+    bid, ask = checks.positive(row.bidPrice, "bidPrice"), checks.positive(row.askPrice, "askPrice")
+    checks.check_uncrossed(row.symbol, bid, ask)
     return BookTop(
         venue_symbol=row.symbol,
         bid=Price(bid),
-        bid_size=wire.positive(row.bidQty, "bidQty"),
+        bid_size=checks.positive(row.bidQty, "bidQty"),
         ask=Price(ask),
-        ask_size=wire.positive(row.askQty, "askQty"),
-        venue_ms=wire.clock_ms(row.time, "time"),
+        ask_size=checks.positive(row.askQty, "askQty"),
+        venue_ms=checks.clock_ms(row.time, "time"),
         sequence=row.lastUpdateId,
     )
 
@@ -132,19 +138,19 @@ def funding_quotes(premium: bytes, info: bytes) -> Sequence[FundingQuote]:
     """
     hours = {
         row.symbol: row.fundingIntervalHours
-        for row in wire.decode(info, list[wire.FundingInfoRow])
+        for row in checks.decode(info, list[wire.FundingInfoRow])
         if 0 < row.fundingIntervalHours <= 24
     }
     return [
         FundingQuote(
             venue_symbol=row.symbol,
-            rate=Ratio(wire.number(row.lastFundingRate, "lastFundingRate")),
-            mark_price=Price(wire.positive(row.markPrice, "markPrice")),
-            next_funding_at=wire.moment(row.nextFundingTime, "nextFundingTime"),
+            rate=Ratio(checks.number(row.lastFundingRate, "lastFundingRate")),
+            mark_price=Price(checks.positive(row.markPrice, "markPrice")),
+            next_funding_at=checks.moment(row.nextFundingTime, "nextFundingTime"),
             interval_hours=hours.get(row.symbol, USUAL_FUNDING_HOURS),
-            at=wire.moment(row.time, "time"),
+            at=checks.moment(row.time, "time"),
         )
-        for row in wire.decode(premium, list[wire.PremiumRow])
+        for row in checks.decode(premium, list[wire.PremiumRow])
         if row.nextFundingTime > 0 and row.lastFundingRate
     ]
 
@@ -153,27 +159,27 @@ def funding_quotes(premium: bytes, info: bytes) -> Sequence[FundingQuote]:
 
 
 def balance(body: bytes, *, asset: str, at: datetime) -> BalanceReport:
-    """Read `/fapi/v3/account`; its totals are in USD terms over all margin assets."""
-    row = wire.decode(body, wire.AccountRow)
+    """Read an account; its totals are in USD terms over all margin assets."""
+    row = checks.decode(body, wire.AccountRow)
     return BalanceReport(
         asset=asset,
-        equity=QuoteAmount(wire.number(row.totalMarginBalance, "totalMarginBalance")),
-        wallet_balance=QuoteAmount(wire.number(row.totalWalletBalance, "totalWalletBalance")),
-        available=QuoteAmount(wire.number(row.availableBalance, "availableBalance")),
-        initial_margin=QuoteAmount(wire.unsigned(row.totalInitialMargin, "totalInitialMargin")),
-        maintenance_margin=QuoteAmount(wire.unsigned(row.totalMaintMargin, "totalMaintMargin")),
+        equity=QuoteAmount(checks.number(row.totalMarginBalance, "totalMarginBalance")),
+        wallet_balance=QuoteAmount(checks.number(row.totalWalletBalance, "totalWalletBalance")),
+        available=QuoteAmount(checks.number(row.availableBalance, "availableBalance")),
+        initial_margin=QuoteAmount(checks.unsigned(row.totalInitialMargin, "totalInitialMargin")),
+        maintenance_margin=QuoteAmount(checks.unsigned(row.totalMaintMargin, "totalMaintMargin")),
         at=at,
     )
 
 
 def positions(body: bytes, *, at: datetime) -> Sequence[PositionReport]:
-    """Read `/fapi/v3/positionRisk`: positions only, symbols with nothing but orders left out.
+    """Read positionRisk: positions only, symbols with nothing but orders left out.
 
     Raises BadAnswer for an account in hedge mode, whose two-sided rows we do not net.
     """
     reports = []
-    for row in wire.decode(body, list[wire.PositionRow]):
-        size = wire.number(row.positionAmt, "positionAmt")
+    for row in checks.decode(body, list[wire.PositionRow]):
+        size = checks.number(row.positionAmt, "positionAmt")
         if size == 0:
             continue
         if row.positionSide != "BOTH":
@@ -182,11 +188,13 @@ def positions(body: bytes, *, at: datetime) -> Sequence[PositionReport]:
             PositionReport(
                 venue_symbol=row.symbol,
                 size=BaseAmount(size),
-                entry_price=_price_or_none(row.entryPrice, "entryPrice"),
-                mark_price=_price_or_none(row.markPrice, "markPrice"),
-                unrealized_pnl=QuoteAmount(wire.number(row.unRealizedProfit, "unRealizedProfit")),
-                liquidation_price=_price_or_none(row.liquidationPrice, "liquidationPrice"),
-                initial_margin=QuoteAmount(wire.unsigned(row.initialMargin, "initialMargin")),
+                entry_price=checks.price_or_none(row.entryPrice, "entryPrice"),
+                mark_price=checks.price_or_none(row.markPrice, "markPrice"),
+                unrealized_pnl=QuoteAmount(checks.number(row.unRealizedProfit, "unRealizedProfit")),
+                liquidation_price=checks.price_or_none(row.liquidationPrice, "liquidationPrice"),
+                initial_margin=None
+                if row.initialMargin is None
+                else QuoteAmount(checks.unsigned(row.initialMargin, "initialMargin")),
                 at=at,
             )
         )
@@ -195,38 +203,38 @@ def positions(body: bytes, *, at: datetime) -> Sequence[PositionReport]:
 
 def order(body: bytes, *, venue_symbol: str, client_order_id: str) -> OrderReport:
     """Read one order; raises BadAnswer when it is not the one asked for."""
-    report = order_report(wire.decode(body, wire.OrderRow))
-    _same("symbol", report.venue_symbol, venue_symbol)
-    _same("client order id", report.client_order_id, client_order_id)
+    report = order_report(checks.decode(body, wire.OrderRow))
+    checks.same("symbol", report.venue_symbol, venue_symbol)
+    checks.same("client order id", report.client_order_id, client_order_id)
     return report
 
 
 def orders(body: bytes) -> Sequence[OrderReport]:
-    return [order_report(row) for row in wire.decode(body, list[wire.OrderRow])]
+    return [order_report(row) for row in checks.decode(body, list[wire.OrderRow])]
 
 
 def acknowledged(body: bytes, command: SubmitOrder) -> OrderReport:
     """Return the venue's echo of our own order; raises BadAnswer when anything differs."""
     report = order(body, venue_symbol=command.venue_symbol, client_order_id=command.client_order_id)
-    _same("side", report.side, command.side)
-    _same("amount", report.amount, command.amount)
-    _same("reduce-only", report.reduce_only, command.reduce_only)
+    checks.same("side", report.side, command.side)
+    checks.same("amount", report.amount, command.amount)
+    checks.same("reduce-only", report.reduce_only, command.reduce_only)
     if command.type is not OrderType.MARKET:
-        _same("price", report.price, command.price)
+        checks.same("price", report.price, command.price)
     return report
 
 
 def order_report(row: wire.OrderRow) -> OrderReport:
     if row.orderId <= 0:
         raise BadAnswer("bad-id", str(row.orderId))
-    amount = wire.positive(row.origQty, "origQty")
-    filled = wire.unsigned(row.executedQty, "executedQty")
+    amount = checks.positive(row.origQty, "origQty")
+    filled = checks.unsigned(row.executedQty, "executedQty")
     state = wire.status(row.status)
-    check_filled(state, amount, filled)
-    average = wire.unsigned(row.avgPrice, "avgPrice")
-    if filled and not average:
+    checks.check_filled(state, amount, filled)
+    average = None if row.avgPrice is None else checks.unsigned(row.avgPrice, "avgPrice")
+    if filled and average == 0:
         raise BadAnswer("not-positive", "avgPrice of a filled order")
-    price = wire.unsigned(row.price, "price")
+    price = checks.unsigned(row.price, "price")
     return OrderReport(
         venue_symbol=row.symbol,
         venue_order_id=str(row.orderId),
@@ -236,29 +244,18 @@ def order_report(row: wire.OrderRow) -> OrderReport:
         amount=BaseAmount(amount),
         filled=BaseAmount(filled),
         price=Price(price) if price else None,
-        average_price=Price(average) if filled else None,
+        average_price=Price(average) if filled and average is not None else None,
         reduce_only=row.reduceOnly,
-        at=wire.moment(row.updateTime, "updateTime"),
+        at=checks.moment(row.updateTime, "updateTime"),
     )
 
 
-def check_filled(state: OrderStatus, amount: Decimal, filled: Decimal) -> None:
-    """Raise BadAnswer unless the filled amount can go with the status."""
-    fits = {
-        OrderStatus.OPEN: filled == 0,
-        OrderStatus.PARTIALLY_FILLED: 0 < filled < amount,
-        OrderStatus.FILLED: filled == amount,
-    }
-    if not fits.get(state, filled <= amount):
-        raise BadAnswer("bad-filled", f"{state}: {filled} of {amount}")
-
-
 def fills(body: bytes, *, venue_symbol: str) -> Sequence[FillReport]:
-    return [_fill(row, venue_symbol) for row in wire.decode(body, list[wire.TradeRow])]
+    return [_fill(row, venue_symbol) for row in checks.decode(body, list[wire.TradeRow])]
 
 
 def _fill(row: wire.TradeRow, venue_symbol: str) -> FillReport:
-    _same("symbol", row.symbol, venue_symbol)
+    checks.same("symbol", row.symbol, venue_symbol)
     if row.id <= 0 or row.orderId <= 0:
         raise BadAnswer("bad-id", f"{row.id}/{row.orderId}")
     return FillReport(
@@ -267,12 +264,12 @@ def _fill(row: wire.TradeRow, venue_symbol: str) -> FillReport:
         venue_order_id=str(row.orderId),
         client_order_id=None,
         side=wire.side(row.side),
-        amount=BaseAmount(wire.positive(row.qty, "qty")),
-        price=Price(wire.positive(row.price, "price")),
-        fee=wire.number(row.commission, "commission"),
+        amount=BaseAmount(checks.positive(row.qty, "qty")),
+        price=Price(checks.positive(row.price, "price")),
+        fee=checks.number(row.commission, "commission"),
         fee_asset=row.commissionAsset,
         is_maker=row.maker,
-        at=wire.moment(row.time, "time"),
+        at=checks.moment(row.time, "time"),
     )
 
 
@@ -281,21 +278,10 @@ def funding_payments(body: bytes) -> Sequence[FundingPayment]:
         FundingPayment(
             venue_symbol=row.symbol,
             payment_id=str(row.tranId),
-            amount=QuoteAmount(wire.number(row.income, "income")),
+            amount=QuoteAmount(checks.number(row.income, "income")),
             asset=row.asset,
-            at=wire.moment(row.time, "time"),
+            at=checks.moment(row.time, "time"),
         )
-        for row in wire.decode(body, list[wire.IncomeRow])
+        for row in checks.decode(body, list[wire.IncomeRow])
         if row.incomeType == "FUNDING_FEE"
     ]
-
-
-def _price_or_none(text: str, name: str) -> Price | None:
-    """Return a price, or None for the venue's zero (none) and below (never reached)."""
-    value = wire.number(text, name)
-    return Price(value) if value > 0 else None
-
-
-def _same(name: str, given: object, asked: object) -> None:
-    if given != asked:
-        raise BadAnswer("not-ours", f"{name} is {given}, asked was {asked}")

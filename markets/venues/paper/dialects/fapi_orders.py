@@ -1,17 +1,17 @@
-"""Order routes of the Binance USDⓈ-M dialect."""
+"""Order routes of the /fapi dialects, by name."""
 
 import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
-from markets.venues.paper.dialects import binance_render as render
-from markets.venues.paper.dialects.binance_errors import (
-    BinanceError,
+from markets.venues.paper.dialects import fapi_render as render
+from markets.venues.paper.dialects.fapi_errors import (
+    FapiError,
     mandatory,
     unknown_cancel,
 )
-from markets.venues.paper.dialects.binance_rest import Call, Route, Security
+from markets.venues.paper.dialects.fapi_rest import Call, Route, Routes, Security
 from markets.venues.paper.model import Order, OrderKind, TimeInForce
 from markets.venues.paper.rules import NewOrder, Refused
 from markets.venues.types import Side
@@ -39,24 +39,24 @@ def _new_order(call: Call) -> NewOrder:
     symbol = call.market().instrument.symbol
     side = _SIDES.get(call.text("side"))
     if side is None:
-        raise BinanceError(-1117, "Invalid side.")
+        raise FapiError(-1117, "Invalid side.")
     kind = call.text("type")
     if kind in _CONDITIONAL:
-        raise BinanceError(
+        raise FapiError(
             -4120,
             "Order type not supported for this endpoint. "
             "Please use the Algo Order API endpoints instead.",
         )
     if kind not in ("LIMIT", "MARKET"):
-        raise BinanceError(-1116, "Invalid orderType.")
+        raise FapiError(-1116, "Invalid orderType.")
     if call.params.get("positionSide", "BOTH") != "BOTH":
-        raise BinanceError(-4061, "Order's position side does not match user's setting.")
+        raise FapiError(-4061, "Order's position side does not match user's setting.")
     amount = call.decimal("quantity")
     if amount <= 0:
-        raise BinanceError(-4003, "Quantity less than or equal to zero.")
+        raise FapiError(-4003, "Quantity less than or equal to zero.")
     is_limit = kind == "LIMIT"
     if not is_limit and "price" in call.params:
-        raise BinanceError(-1106, "Parameter 'price' sent when not required.")
+        raise FapiError(-1106, "Parameter 'price' sent when not required.")
     return NewOrder(
         symbol=symbol,
         side=side,
@@ -73,7 +73,7 @@ def _time_in_force(call: Call) -> TimeInForce:
     try:
         return TimeInForce(call.text("timeInForce"))
     except ValueError:
-        raise BinanceError(-1115, "Invalid timeInForce.") from None
+        raise FapiError(-1115, "Invalid timeInForce.") from None
 
 
 def _client_id(call: Call) -> str:
@@ -81,7 +81,7 @@ def _client_id(call: Call) -> str:
     if given is None:
         return f"paper-{call.now_ns}"
     if not _CLIENT_ID.fullmatch(given):
-        raise BinanceError(-4015, "Client order id is not valid.")
+        raise FapiError(-4015, "Client order id is not valid.")
     return given
 
 
@@ -128,7 +128,7 @@ def open_orders(call: Call) -> object:
 def open_order(call: Call) -> object:
     order = _asked_order(call)
     if order.status.is_final:
-        raise BinanceError(-2013, "Order does not exist.")
+        raise FapiError(-2013, "Order does not exist.")
     return render.order(order)
 
 
@@ -149,12 +149,12 @@ def all_orders(call: Call) -> object:
 
 _SIGNED: Final = Security.SIGNED
 
-ORDER_ROUTES: Final[Mapping[tuple[str, str], Route]] = {
-    ("POST", "/fapi/v1/order"): Route(place, 0, _SIGNED),
-    ("GET", "/fapi/v1/order"): Route(query, 1, _SIGNED),
-    ("DELETE", "/fapi/v1/order"): Route(cancel, 1, _SIGNED),
-    ("GET", "/fapi/v1/openOrder"): Route(open_order, 1, _SIGNED),
-    ("GET", "/fapi/v1/openOrders"): Route(open_orders, 40, _SIGNED),
-    ("DELETE", "/fapi/v1/allOpenOrders"): Route(cancel_all, 1, _SIGNED),
-    ("GET", "/fapi/v1/allOrders"): Route(all_orders, 5, _SIGNED),
+ORDER_ROUTES: Final[Routes] = {
+    ("POST", "order"): Route(place, 0, _SIGNED),
+    ("GET", "order"): Route(query, 1, _SIGNED),
+    ("DELETE", "order"): Route(cancel, 1, _SIGNED),
+    ("GET", "openOrder"): Route(open_order, 1, _SIGNED),
+    ("GET", "openOrders"): Route(open_orders, 40, _SIGNED),
+    ("DELETE", "allOpenOrders"): Route(cancel_all, 1, _SIGNED),
+    ("GET", "allOrders"): Route(all_orders, 5, _SIGNED),
 }

@@ -1,0 +1,131 @@
+"""How every adapter calls its venue: once, by the venue's clock, and believing only evidence."""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Generic, Protocol, TypeVar
+
+from markets.venues.checks import EPOCH, BadAnswer
+from markets.venues.errors import (
+    AuthenticationFailed,
+    ClockRefused,
+    NotSent,
+    OrderNotFound,
+    OutcomeUnknown,
+    RateLimited,
+    VenueError,
+    VenueUnavailable,
+)
+from markets.venues.shared import HttpAnswer, ServerClock
+
+Operation = TypeVar("Operation")
+Operation_contra = TypeVar("Operation_contra", contravariant=True)
+Result = TypeVar("Result")
+Params = Mapping[str, Any]
+
+
+class Api(Protocol[Operation_contra]):
+    """One account's (or nobody's) way to a venue: names, signs and sends an operation once."""
+
+    clock: ServerClock
+
+    async def call(self, operation: Operation_contra, params: Params) -> HttpAnswer: ...
+
+    def needs_clock(self, operation: Operation_contra) -> bool:
+        """Tell whether what is sent carries the venue's time."""
+        ...
+
+    def failure(self, answer: HttpAnswer, *, now_ms: int) -> VenueError | None:
+        """Return what an answer proves went wrong, or None when its body is worth reading."""
+        ...
+
+    async def ask_time(self) -> HttpAnswer: ...
+
+    def server_ms(self, answer: HttpAnswer) -> int:
+        """Read the venue's clock off the answer to `ask_time`; raises BadAnswer."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Caller(Generic[Operation]):
+    """Makes calls and turns what comes back into a body worth reading, or an error that says
+    what is proven.
+    """
+
+    def __init__(self, api: Api[Operation]) -> None:
+        self._api = api
+        self._clock = api.clock
+
+    async def act(
+        self, operation: Operation, params: Params, parse: Callable[[bytes], Result]
+    ) -> Result:
+        """Call once. Whatever happens after the first byte and is not evidence is unknown."""
+        try:
+            if self._api.needs_clock(operation) and not self._clock.is_known:
+                await self._set_clock()
+            return parse(self._judged(await self._api.call(operation, params)).body)
+        except VenueError:
+            raise
+        except Exception as error:
+            raise OutcomeUnknown(str(error) or type(error).__name__) from error
+
+    async def read(
+        self, operation: Operation, params: Params, parse: Callable[[bytes], Result]
+    ) -> Result:
+        """Query and parse; every failure but throttling and a bad key is VenueUnavailable."""
+        try:
+            if self._api.needs_clock(operation) and self._clock.is_stale:
+                await self._set_clock()
+            return parse(self._judged(await self._api.call(operation, params)).body)
+        except (RateLimited, AuthenticationFailed, OrderNotFound, VenueUnavailable):
+            raise
+        except (VenueError, BadAnswer) as error:
+            raise VenueUnavailable(str(error)) from None
+
+    async def venue_now(self) -> datetime:
+        """Return the venue's time; raises VenueUnavailable or RateLimited when it is unknown."""
+        if not self._clock.is_known:
+            try:
+                await self._set_clock()
+            except NotSent as error:
+                raise VenueUnavailable(str(error)) from None
+        return EPOCH + timedelta(milliseconds=self._clock.now_ms())
+
+    async def server_time(self) -> datetime:
+        """Ask the venue for its time now; raises VenueUnavailable or RateLimited."""
+        try:
+            ms = self._api.server_ms(self._judged(await self._api.ask_time()))
+        except RateLimited:
+            raise
+        except (VenueError, BadAnswer) as error:
+            raise VenueUnavailable(str(error)) from None
+        return EPOCH + timedelta(milliseconds=ms)
+
+    async def close(self) -> None:
+        await self._api.close()
+
+    def _judged(self, answer: HttpAnswer) -> HttpAnswer:
+        now_ms = self._clock.now_ms() if self._clock.is_known else time.time_ns() // 1_000_000
+        error = self._api.failure(answer, now_ms=now_ms)
+        if error is None:
+            return answer
+        if isinstance(error, ClockRefused):
+            self._clock.doubt()
+        raise error
+
+    async def _set_clock(self) -> None:
+        async with self._clock.measuring():
+            if self._clock.is_stale:
+                await self._measure()
+
+    async def _measure(self) -> None:
+        """Learn the venue's clock; raises NotSent, because what needs it has not been sent."""
+        sent_ns = time.monotonic_ns()
+        try:
+            server_ms = self._api.server_ms(self._judged(await self._api.ask_time()))
+        except (RateLimited, NotSent):
+            raise
+        except (VenueError, BadAnswer) as error:
+            raise NotSent(f"The venue's clock is not to be had: {error}") from None
+        self._clock.learn(server_ms, sent_ns=sent_ns, received_ns=time.monotonic_ns())

@@ -1,0 +1,260 @@
+"""The /fapi venues over HTTP: we send our own strings and believe only evidence."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Final
+
+from markets.venues.caller import Api, Caller, Result
+from markets.venues.checks import BadAnswer, decode, ms_text, plain
+from markets.venues.errors import NotSent, VenueUnavailable
+from markets.venues.fapi import parsing
+from markets.venues.fapi.operations import Operation
+from markets.venues.fapi.parsing import Fees
+from markets.venues.fapi.wire import Done, LeverageRow, ListenKey
+from markets.venues.types import (
+    BalanceReport,
+    BookTop,
+    CancelOrder,
+    FillReport,
+    FundingPayment,
+    FundingQuote,
+    InstrumentReport,
+    OrderReport,
+    OrderType,
+    PositionReport,
+    SubmitOrder,
+)
+
+PAGE: Final = 1000
+TRADES_SPAN: Final = timedelta(days=7)
+"""The longest span one userTrades query covers (vendor documentation)."""
+FEW_SYMBOLS: Final = 2
+"""Up to here single bookTicker queries (weight 2) cost no more than the one for all (weight 5)."""
+_TIME_IN_FORCE: Final[Mapping[OrderType, str]] = {
+    OrderType.LIMIT: "GTC",
+    OrderType.POST_ONLY: "GTX",
+    OrderType.IOC: "IOC",
+}
+
+
+class FapiMarketClient:
+    """Public data of one endpoint."""
+
+    def __init__(self, api: Api[Operation], *, fees: Fees) -> None:
+        self._caller = Caller(api)
+        self._fees = fees
+
+    async def instruments(self) -> Sequence[InstrumentReport]:
+        return await self._read(
+            Operation.INSTRUMENTS, partial(parsing.instruments, fees=self._fees)
+        )
+
+    async def book_tops(self, venue_symbols: Sequence[str]) -> Sequence[BookTop]:
+        if len(venue_symbols) > FEW_SYMBOLS:
+            return await self._read(
+                Operation.BOOK_TOP, partial(parsing.book_tops, wanted=venue_symbols)
+            )
+        return [
+            await self._read(
+                Operation.BOOK_TOP, partial(parsing.book_top, symbol=symbol), symbol=symbol
+            )
+            for symbol in venue_symbols
+        ]
+
+    async def funding_quotes(self) -> Sequence[FundingQuote]:
+        info = await self._read(Operation.FUNDING_INFO, bytes)
+        return await self._read(Operation.PREMIUM, lambda body: parsing.funding_quotes(body, info))
+
+    async def server_time(self) -> datetime:
+        return await self._caller.server_time()
+
+    async def close(self) -> None:
+        await self._caller.close()
+
+    async def _read(
+        self, operation: Operation, parse: Callable[[bytes], Result], **params: str
+    ) -> Result:
+        return await self._caller.read(operation, params, parse)
+
+
+class FapiExecutionClient:
+    """One cross-margin, one-way account.
+
+    `stream_base` is the address that a listen key is put behind to open the user stream.
+    """
+
+    def __init__(self, api: Api[Operation], *, asset: str, stream_base: str) -> None:
+        self._caller = Caller(api)
+        self._asset = asset
+        self._stream_base = stream_base
+
+    # Reading
+
+    async def balance(self) -> BalanceReport:
+        # Dated before it is asked: whatever is later may or may not be in it.
+        at = await self._caller.venue_now()
+        return await self._read(
+            Operation.ACCOUNT,
+            lambda body: parsing.balance(body, asset=self._asset, at=at),
+        )
+
+    async def positions(self) -> Sequence[PositionReport]:
+        at = await self._caller.venue_now()
+        return await self._read(
+            Operation.POSITIONS,
+            lambda body: parsing.positions(body, at=at),
+        )
+
+    async def open_orders(self) -> Sequence[OrderReport]:
+        return await self._read(Operation.OPEN_ORDERS, parsing.orders)
+
+    async def order(self, venue_symbol: str, client_order_id: str) -> OrderReport:
+        return await self._read(
+            Operation.ORDER,
+            lambda body: parsing.order(
+                body, venue_symbol=venue_symbol, client_order_id=client_order_id
+            ),
+            symbol=venue_symbol,
+            origClientOrderId=client_order_id,
+        )
+
+    async def fills(self, venue_symbol: str, *, since: datetime) -> Sequence[FillReport]:
+        """Return all fills at or after `since`, oldest first.
+
+        The first page is found by time, span by span; the rest follow by trade id, which no
+        two trades of one millisecond can confuse.
+        """
+        found: list[FillReport] = []
+        start, now = since, await self._caller.venue_now()
+        while not found and start <= now:
+            page = await self._trades(
+                venue_symbol,
+                startTime=ms_text(start),
+                endTime=ms_text(start + TRADES_SPAN - timedelta(milliseconds=1)),
+            )
+            found += page
+            start += TRADES_SPAN
+        while found:
+            page = await self._trades(venue_symbol, fromId=str(int(found[-1].trade_id) + 1))
+            found += page
+            if len(page) < PAGE:
+                break
+        return found
+
+    async def funding_payments(self, *, since: datetime) -> Sequence[FundingPayment]:
+        """Return the funding booked at or after `since`, oldest first, each once."""
+        found: dict[tuple[str, str], FundingPayment] = {}
+        start = since
+        while True:
+            page = await self._read(
+                Operation.INCOME,
+                parsing.funding_payments,
+                incomeType="FUNDING_FEE",
+                startTime=ms_text(start),
+                limit=str(PAGE),
+            )
+            before = len(found)
+            found |= {(item.venue_symbol, item.payment_id): item for item in page}
+            if len(page) < PAGE or len(found) == before:
+                return list(found.values())
+            start = page[-1].at
+
+    # Acting
+
+    async def submit(self, command: SubmitOrder) -> OrderReport:
+        params = order_params(command)
+        return await self._caller.act(
+            Operation.PLACE,
+            params,
+            lambda body: parsing.acknowledged(body, command),
+        )
+
+    async def cancel(self, command: CancelOrder) -> OrderReport:
+        """Cancel an order; OrderNotFound may mean that it has been filled."""
+        return await self._caller.act(
+            Operation.CANCEL,
+            {"symbol": command.venue_symbol, "origClientOrderId": command.client_order_id},
+            lambda body: parsing.order(
+                body,
+                venue_symbol=command.venue_symbol,
+                client_order_id=command.client_order_id,
+            ),
+        )
+
+    async def cancel_all(self, venue_symbol: str) -> None:
+        def confirmed(body: bytes) -> None:
+            if str(decode(body, Done).code) != "200":
+                raise BadAnswer("malformed", "cancel-all was not confirmed")
+
+        await self._caller.act(Operation.CANCEL_ALL, {"symbol": venue_symbol}, confirmed)
+
+    async def set_leverage(self, venue_symbol: str, leverage: Decimal) -> None:
+        if leverage != leverage.to_integral_value() or leverage < 1:
+            raise NotSent(f"The venue takes whole leverages from 1, not {leverage}.")
+
+        def confirmed(body: bytes) -> None:
+            row = decode(body, LeverageRow)
+            if row.symbol != venue_symbol or row.leverage != int(leverage):
+                raise BadAnswer("not-ours", f"leverage of {row.symbol} is {row.leverage}")
+
+        await self._caller.act(
+            Operation.LEVERAGE,
+            {"symbol": venue_symbol, "leverage": str(int(leverage))},
+            confirmed,
+        )
+
+    # Private stream
+
+    async def open_private_stream(self) -> str:
+        """Return the user stream's address; the listen key in it opens the account's stream."""
+        key = await self._read(
+            Operation.OPEN_STREAM, lambda body: decode(body, ListenKey).listenKey
+        )
+        if not key.isascii() or not key.isalnum():
+            raise VenueUnavailable("The venue gave no usable listen key.")
+        return f"{self._stream_base}{key}"
+
+    async def keep_private_stream(self) -> None:
+        """Prolong the listen key by 60 minutes; VenueRejected (-1125) when it is gone."""
+        await self._caller.act(Operation.KEEP_STREAM, {}, bytes)
+
+    async def close(self) -> None:
+        await self._caller.close()
+
+    async def _trades(self, venue_symbol: str, **params: str) -> Sequence[FillReport]:
+        return await self._read(
+            Operation.TRADES,
+            lambda body: parsing.fills(body, venue_symbol=venue_symbol),
+            symbol=venue_symbol,
+            limit=str(PAGE),
+            **params,
+        )
+
+    async def _read(
+        self, operation: Operation, parse: Callable[[bytes], Result], **params: str
+    ) -> Result:
+        return await self._caller.read(operation, params, parse)
+
+
+def order_params(command: SubmitOrder) -> dict[str, str]:
+    """Return the exact strings an order goes out with; raises NotSent for what is no order."""
+    if command.amount <= 0:
+        raise NotSent(f"An order of {command.amount} is none.")
+    params = {
+        "symbol": command.venue_symbol,
+        "side": command.side.value.upper(),
+        "type": "MARKET" if command.type is OrderType.MARKET else "LIMIT",
+        "quantity": plain(command.amount),
+        "newClientOrderId": command.client_order_id,
+        "newOrderRespType": "RESULT",
+    }
+    if command.type is not OrderType.MARKET:
+        if command.price is None or command.price <= 0:
+            raise NotSent(f"A {command.type.value} order needs a price.")
+        params["price"] = plain(command.price)
+        params["timeInForce"] = _TIME_IN_FORCE[command.type]
+    if command.reduce_only:
+        params["reduceOnly"] = "true"
+    return params

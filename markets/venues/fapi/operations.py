@@ -1,0 +1,35 @@
+"""What we ask of a /fapi venue; each venue has its own name and version for it."""
+
+from enum import Enum, auto
+from typing import Final
+
+
+class Operation(Enum):
+    TIME = auto()
+    INSTRUMENTS = auto()
+    BOOK_TOP = auto()
+    FUNDING_INFO = auto()
+    PREMIUM = auto()
+    ACCOUNT = auto()
+    POSITIONS = auto()
+    OPEN_ORDERS = auto()
+    ORDER = auto()
+    PLACE = auto()
+    CANCEL = auto()
+    CANCEL_ALL = auto()
+    TRADES = auto()
+    INCOME = auto()
+    LEVERAGE = auto()
+    OPEN_STREAM = auto()
+    KEEP_STREAM = auto()
+
+
+PUBLIC: Final = frozenset(
+    {
+        Operation.TIME,
+        Operation.INSTRUMENTS,
+        Operation.BOOK_TOP,
+        Operation.FUNDING_INFO,
+        Operation.PREMIUM,
+    }
+)

@@ -1,0 +1,322 @@
+"""/fapi streams without sockets: frames in, events out, and never an exception.
+
+Shapes: the vendors' "Websocket Market Streams" and "User Data Streams" pages.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from controlplane.kernel.secrets import redact
+from controlplane.kernel.units import BaseAmount, Price, QuoteAmount, Ratio
+from markets.venues import checks
+from markets.venues.checks import UNREADABLE, BadAnswer
+from markets.venues.fapi import wire
+from markets.venues.types import (
+    AccountUpdate,
+    BookTop,
+    FillReport,
+    MarketEvent,
+    MarkPrice,
+    OrderReport,
+    OrderUpdate,
+    PositionReport,
+    PrivateEvent,
+    Quarantined,
+    StreamEnded,
+)
+
+MAX_STREAMS: Final = 200
+"""Streams on one socket; other libraries stay below it too."""
+
+
+class _BookTicker(msgspec.Struct, tag_field="e", tag="bookTicker"):
+    u: int
+    E: int
+    s: str
+    b: str
+    B: str
+    a: str
+    A: str
+
+
+class _MarkPriceUpdate(msgspec.Struct, tag_field="e", tag="markPriceUpdate"):
+    E: int
+    s: str
+    p: str
+    i: str | None = None
+    r: str | None = None
+    T: int = 0
+
+
+_Market = _BookTicker | _MarkPriceUpdate
+
+
+class _Combined(msgspec.Struct):
+    stream: str
+    data: _Market
+
+
+class _OrderBody(msgspec.Struct):
+    s: str
+    c: str
+    S: str
+    q: str
+    p: str
+    ap: str
+    x: str
+    X: str
+    i: int
+    z: str
+    T: int
+    l: str = "0"  # noqa: E741 - the venue's own name
+    L: str = "0"
+    n: str | None = None
+    N: str | None = None
+    t: int = 0
+    m: bool = False
+    R: bool = False
+
+
+class _OrderTradeUpdate(msgspec.Struct, tag_field="e", tag="ORDER_TRADE_UPDATE"):
+    E: int
+    o: _OrderBody
+
+
+class _BalanceBody(msgspec.Struct):
+    a: str
+    wb: str
+
+
+class _PositionBody(msgspec.Struct):
+    s: str
+    pa: str
+    ep: str
+    up: str
+    ps: str = "BOTH"
+
+
+class _AccountBody(msgspec.Struct):
+    m: str
+    B: list[_BalanceBody] = []
+    P: list[_PositionBody] = []
+
+
+class _AccountUpdate(msgspec.Struct, tag_field="e", tag="ACCOUNT_UPDATE"):
+    E: int
+    T: int
+    a: _AccountBody
+
+
+class _ListenKeyExpired(msgspec.Struct, tag_field="e", tag="listenKeyExpired"):
+    E: int
+
+
+_Private = _OrderTradeUpdate | _AccountUpdate | _ListenKeyExpired
+
+
+class _CombinedPrivate(msgspec.Struct):
+    stream: str
+    data: _Private
+
+
+_KNOWN_MARKET: Final = frozenset({"bookTicker", "markPriceUpdate"})
+_KNOWN_PRIVATE: Final = frozenset({"ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "listenKeyExpired"})
+_COMBINED: Final = msgspec.json.Decoder(_Combined)
+_RAW: Final = msgspec.json.Decoder(_Market)
+_COMBINED_PRIVATE: Final = msgspec.json.Decoder(_CombinedPrivate)
+_RAW_PRIVATE: Final = msgspec.json.Decoder(_Private)
+_TRADED: Final = frozenset({"TRADE", "CALCULATED"})
+
+
+class FapiMarketSession:
+    """Quotes (or, with `marks`, mark prices) of some symbols over one socket.
+
+    `base` is the address up to `/stream`. Make a new session for each connection: the order of
+    update ids is judged within one.
+    """
+
+    def __init__(self, base: str, venue_symbols: Collection[str], *, marks: bool = False) -> None:
+        if not 0 < len(venue_symbols) <= MAX_STREAMS:
+            raise ValueError(f"1 to {MAX_STREAMS} symbols fit on a socket.")
+        self._symbols = frozenset(venue_symbols)
+        self._last: dict[str, int] = {}
+        suffix = "markPrice@1s" if marks else "bookTicker"
+        names = "/".join(f"{symbol.lower()}@{suffix}" for symbol in sorted(self._symbols))
+        self._url = f"{base}/stream?streams={names}"
+
+    def url(self) -> str:
+        return self._url
+
+    def opening_frames(self) -> Sequence[str]:
+        """Return nothing: the streams are named in the address."""
+        return ()
+
+    def receive(self, frame: str | bytes) -> Sequence[MarketEvent]:
+        """Return what a frame says; what we do not believe comes back as Quarantined."""
+        try:
+            event = _COMBINED.decode(frame).data
+        except UNREADABLE:
+            return self._receive_rare(frame)
+        return (self._believed(event),)
+
+    def _receive_rare(self, frame: str | bytes) -> Sequence[MarketEvent]:
+        """Read frames without the wrapper, and sort out what is no data at all."""
+        try:
+            return (self._believed(_RAW.decode(frame)),)
+        except UNREADABLE:
+            return _unread(frame, known=_KNOWN_MARKET)
+
+    def _believed(self, event: _Market) -> MarketEvent:
+        try:
+            if event.s not in self._symbols:
+                raise BadAnswer("foreign-symbol", event.s)
+            if isinstance(event, _BookTicker):
+                return self._book_top(event)
+            return _mark_price(event)
+        except BadAnswer as error:
+            return Quarantined(error.reason, error.detail)
+
+    def _book_top(self, event: _BookTicker) -> BookTop:
+        bid, ask = checks.positive(event.b, "b"), checks.positive(event.a, "a")
+        checks.check_uncrossed(event.s, bid, ask)
+        bid_size, ask_size = checks.positive(event.B, "B"), checks.positive(event.A, "A")
+        venue_ms = checks.clock_ms(event.E, "E")
+        last = self._last.get(event.s, 0)
+        if event.u <= last:
+            reason = "duplicate" if event.u == last else "out-of-order"
+            raise BadAnswer(reason, f"{event.s} u {event.u} after {last}")
+        self._last[event.s] = event.u
+        return BookTop(event.s, Price(bid), bid_size, Price(ask), ask_size, venue_ms, event.u)
+
+
+def _mark_price(event: _MarkPriceUpdate) -> MarkPrice:
+    return MarkPrice(
+        venue_symbol=event.s,
+        mark=Price(checks.positive(event.p, "p")),
+        index=Price(checks.positive(event.i, "i")) if event.i else None,
+        funding_rate=Ratio(checks.number(event.r, "r")) if event.r else None,
+        next_funding_ms=checks.clock_ms(event.T, "T") if event.T else None,
+        venue_ms=checks.clock_ms(event.E, "E"),
+    )
+
+
+class FapiPrivateSession:
+    """One account's user stream. The same trade may come twice: tell fills apart by trade id.
+
+    TRADE_LITE repeats what ORDER_TRADE_UPDATE says and is passed over, like every unknown event.
+    """
+
+    def __init__(self, *, asset: str) -> None:
+        self._asset = asset
+
+    def receive(self, frame: str | bytes) -> Sequence[PrivateEvent]:
+        """Return what a frame says; what we do not believe comes back as Quarantined."""
+        try:
+            event = _RAW_PRIVATE.decode(frame)
+        except UNREADABLE:
+            try:
+                event = _COMBINED_PRIVATE.decode(frame).data
+            except UNREADABLE:
+                return _unread(frame, known=_KNOWN_PRIVATE)
+        try:
+            return (self._believed(event),)
+        except BadAnswer as error:
+            return (Quarantined(error.reason, error.detail),)
+
+    def _believed(self, event: _Private) -> PrivateEvent:
+        if isinstance(event, _OrderTradeUpdate):
+            return _order_update(event.o)
+        if isinstance(event, _AccountUpdate):
+            return self._account_update(event)
+        return StreamEnded("listenKeyExpired")
+
+    def _account_update(self, event: _AccountUpdate) -> AccountUpdate:
+        # The time of the match, so it compares with the times of trades; E may be later.
+        at = checks.moment(event.T, "T")
+        positions = []
+        for row in event.a.P:
+            if row.ps != "BOTH":
+                raise BadAnswer("hedge-mode", f"{row.s} {row.ps}")
+            entry = checks.number(row.ep, "ep")
+            positions.append(
+                PositionReport(
+                    venue_symbol=row.s,
+                    size=BaseAmount(checks.number(row.pa, "pa")),
+                    entry_price=Price(entry) if entry > 0 else None,
+                    mark_price=None,
+                    unrealized_pnl=QuoteAmount(checks.number(row.up, "up")),
+                    liquidation_price=None,
+                    initial_margin=None,
+                    at=at,
+                )
+            )
+        wallets = [checks.number(row.wb, "wb") for row in event.a.B if row.a == self._asset]
+        return AccountUpdate(
+            positions=tuple(positions),
+            wallet_balance=QuoteAmount(wallets[0]) if wallets else None,
+            reason=event.a.m[:40],
+            venue_ms=event.E,
+        )
+
+
+def _order_update(body: _OrderBody) -> OrderUpdate:
+    if body.i <= 0:
+        raise BadAnswer("bad-id", str(body.i))
+    amount, filled = checks.positive(body.q, "q"), checks.unsigned(body.z, "z")
+    state = wire.status(body.X)
+    checks.check_filled(state, amount, filled)
+    price, average = checks.unsigned(body.p, "p"), checks.unsigned(body.ap, "ap")
+    if filled and not average:
+        raise BadAnswer("not-positive", "ap of a filled order")
+    order = OrderReport(
+        venue_symbol=body.s,
+        venue_order_id=str(body.i),
+        client_order_id=body.c,
+        side=wire.side(body.S),
+        status=state,
+        amount=BaseAmount(amount),
+        filled=BaseAmount(filled),
+        price=Price(price) if price else None,
+        average_price=Price(average) if filled else None,
+        reduce_only=body.R,
+        at=checks.moment(body.T, "T"),
+    )
+    return OrderUpdate(order, _fill(body, order) if body.x in _TRADED else None)
+
+
+def _fill(body: _OrderBody, order: OrderReport) -> FillReport:
+    if body.t <= 0:
+        raise BadAnswer("bad-id", f"trade id {body.t}")
+    amount = checks.positive(body.l, "l")
+    if amount > order.filled:
+        raise BadAnswer("bad-filled", f"a trade of {body.l} in an order filled {body.z}")
+    return FillReport(
+        venue_symbol=order.venue_symbol,
+        trade_id=str(body.t),
+        venue_order_id=order.venue_order_id,
+        client_order_id=order.client_order_id,
+        side=order.side,
+        amount=BaseAmount(amount),
+        price=Price(checks.positive(body.L, "L")),
+        fee=checks.number(body.n or "0", "n"),
+        fee_asset=body.N or "",
+        is_maker=body.m,
+        at=order.at,
+    )
+
+
+def _unread(frame: str | bytes, *, known: Collection[str]) -> tuple[()] | tuple[Quarantined]:
+    """Pass over answers to our commands and events we do not know; quarantine the rest."""
+    try:
+        parsed: Any = msgspec.json.decode(frame)
+    except UNREADABLE as error:
+        return (Quarantined("malformed", str(error)[:200]),)
+    data = parsed.get("data", parsed) if isinstance(parsed, dict) else parsed
+    if isinstance(data, dict):
+        event = data.get("e")
+        is_answer = event is None and "id" in data and ("result" in data or "error" in data)
+        if is_answer or (isinstance(event, str) and event not in known):
+            return ()
+    return (Quarantined("malformed", redact(repr(frame[:160]))),)

@@ -1,0 +1,139 @@
+"""Aster's door: EIP-712 signatures by an agent's key, and nonces that are each used once.
+
+The paper venue knows no private key: an account's `api_key` is its login wallet's address and its
+`api_secret` the address of the agent that may sign for it. Signatures are checked by OpenSSL,
+which no adapter signs with.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from coincurve import PublicKey
+from Crypto.Hash import keccak
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from markets.venues.paper.dialects.fapi_errors import FapiError, mandatory
+from markets.venues.paper.dialects.fapi_rest import Security, signed_part
+from markets.venues.paper.venue import Request, Venue
+
+CHAIN_ID: Final = 1666
+MAX_AWAY_US: Final = 10_000_000
+NONCES_KEPT: Final = 100
+_SIGNATURE: Final = re.compile(r"0x([0-9a-f]{64})([0-9a-f]{64})(1b|1c)", re.IGNORECASE)
+# OpenSSL signs and checks any 32-byte digest; only its length matters here.
+_ANY_DIGEST: Final = ec.ECDSA(Prehashed(SHA256()))
+
+
+class WalletDoor:
+    def __init__(self, venue: Venue) -> None:
+        self._venue = venue
+        self._nonces: dict[str, list[int]] = {}
+
+    def enter(
+        self, request: Request, params: Mapping[str, str], security: Security, now_ns: int
+    ) -> str:
+        signer = _given(params, "signer").lower()
+        label, agent = self._account(params)
+        if signer not in (agent, _given(params, "user").lower()):
+            raise _no_permission()
+        message = signed_part(request.query) or signed_part(request.body)
+        if not is_signed_by(signer, message, _given(params, "signature")):
+            raise FapiError(-1022, "Signature for this request is not valid.")
+        self._use_nonce(label, _given(params, "nonce"), now_ns // 1_000)
+        return label
+
+    def claimed(self, request: Request, params: Mapping[str, str]) -> str | None:
+        user = params.get("user", "").lower()
+        return next((item[0] for item in self._accounts() if item[1] == user), None)
+
+    def _account(self, params: Mapping[str, str]) -> tuple[str, str]:
+        """Return (label, agent's address) of the login wallet named."""
+        user = _given(params, "user").lower()
+        for label, wallet, agent in self._accounts():
+            if wallet == user:
+                return label, agent
+        raise _no_permission()
+
+    def _accounts(self) -> list[tuple[str, str, str]]:
+        return [
+            (label, wallet.lower(), agent.lower())
+            for wallet, (label, agent) in self._venue.credentials.items()
+        ]
+
+    def _use_nonce(self, label: str, text: str, now_us: int) -> None:
+        """Refuse a nonce far from our clock, used before, or older than all that are kept.
+
+        The vendor's rules ("V3 Nonce Mechanism"); it names no code for them, so the one of
+        timestamps stands in.
+        """
+        if not text.isascii() or not text.isdigit() or len(text) > 19:
+            raise mandatory("nonce")
+        nonce, kept = int(text), self._nonces.setdefault(label, [])
+        if abs(nonce - now_us) > MAX_AWAY_US:
+            raise FapiError(-1021, "Nonce is more than 10 s away from the server's time.")
+        if nonce in kept:
+            raise FapiError(-1021, "Duplicate nonce.")
+        if len(kept) == NONCES_KEPT:
+            if nonce < min(kept):
+                raise FapiError(-1021, "Nonce has expired.")
+            kept.remove(min(kept))
+        kept.append(nonce)
+
+
+def is_signed_by(address: str, message: bytes, signature: str) -> bool:
+    """Tell whether `address` signed `message` as an AsterSignTransaction."""
+    found = _SIGNATURE.fullmatch(signature)
+    if found is None:
+        return False
+    digest = typed_digest(message)
+    r, s, recovery = int(found[1], 16), int(found[2], 16), int(found[3], 16) - 27
+    raw = r.to_bytes(32) + s.to_bytes(32) + bytes([recovery])
+    try:
+        point = PublicKey.from_signature_and_message(raw, digest, hasher=None).format(
+            compressed=False
+        )
+        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), point)
+        key.verify(encode_dss_signature(r, s), digest, _ANY_DIGEST)
+    except (ValueError, InvalidSignature):
+        return False
+    return "0x" + _hash(point[1:])[-20:].hex() == address
+
+
+def typed_digest(message: bytes) -> bytes:
+    """Return what is signed for a message: EIP-712's hash of the domain and of Message{msg}."""
+    return _hash(b"\x19\x01" + _DOMAIN + _hash(_hash(b"Message(string msg)") + _hash(message)))
+
+
+def _hash(data: bytes) -> bytes:
+    return keccak.new(digest_bits=256, data=data).digest()
+
+
+_DOMAIN: Final = _hash(
+    b"".join(
+        (
+            _hash(
+                b"EIP712Domain(string name,string version,"
+                b"uint256 chainId,address verifyingContract)"
+            ),
+            _hash(b"AsterSignTransaction"),
+            _hash(b"1"),
+            CHAIN_ID.to_bytes(32),
+            bytes(32),
+        )
+    )
+)
+
+
+def _given(params: Mapping[str, str], name: str) -> str:
+    value = params.get(name, "")
+    if not value:
+        raise mandatory(name)
+    return value
+
+
+def _no_permission() -> FapiError:
+    return FapiError(-2015, "Invalid API-key, IP, or permissions for action.", status=401)

@@ -1,0 +1,86 @@
+"""What each dialect needs to be put through the contracts; a new venue adds its kit here."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from controlplane.kernel.secrets import Secret
+from markets.venues.aster.facts import MAIN_CHAIN
+from markets.venues.aster.signing import Signer
+from markets.venues.paper.config import PaperConfig, account_config, symbol_config
+from markets.venues.paper.server import PaperVenue
+from markets.venues.types import Credentials, Endpoint
+
+
+@dataclass(frozen=True)
+class Kit:
+    """`known_as` is (api_key, api_secret) as the paper venue knows the account of `credentials`."""
+
+    dialect: str
+    symbol: str
+    known_as: tuple[str, str]
+    credentials: Credentials
+    strangers: Credentials
+    order_path: str
+    quote: str = "USDT"
+    symbol_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """An address where nobody is."""
+        return Endpoint("http://127.0.0.1:1", "ws://127.0.0.1:1")
+
+    def config(self, **changes: Any) -> PaperConfig:
+        """Two markets, one account with 100 000 and 0.5 BTC, still prices."""
+        values: dict[str, Any] = {
+            "dialect": self.dialect,
+            "symbols": tuple(
+                symbol_config(base, quote=self.quote, **self.symbol_options)
+                for base in ("BTC", "ETH")
+            ),
+            "accounts": (
+                account_config("alpha", *self.known_as, Decimal(100_000), {"BTC": Decimal("0.5")}),
+            ),
+            "start_paused": True,
+        }
+        return PaperConfig(**{**values, **changes})
+
+
+def _binance() -> Kit:
+    def keys(secret: str) -> Credentials:
+        return Credentials(api_key=Secret("paper-key"), api_secret=Secret(secret))
+
+    return Kit(
+        dialect="binance",
+        symbol="BTCUSDT",
+        known_as=("paper-key", "paper-secret"),
+        credentials=keys("paper-secret"),
+        strangers=keys("another"),
+        order_path="/fapi/v1/order",
+    )
+
+
+WALLET: Final = "0x63DD5aCC6b1aa0f563956C0e534DD30B6dcF7C4e"
+
+
+def _aster() -> Kit:
+    def keys(secret: str) -> Credentials:
+        return Credentials(public_key=Secret(WALLET), agent_key=Secret(secret))
+
+    agent = "0x" + "ab" * 32
+    return Kit(
+        dialect="aster",
+        symbol="BTCUSDT",
+        known_as=(WALLET, Signer(Secret(agent), chain_id=MAIN_CHAIN).address),
+        credentials=keys(agent),
+        strangers=keys("0x" + "cd" * 32),
+        order_path="/fapi/v3/order",
+    )
+
+
+KITS: Final[Mapping[str, Callable[[], Kit]]] = {"binance": _binance, "aster": _aster}
+
+
+def mark(venue: PaperVenue, kit: Kit) -> Decimal:
+    return venue.engine.markets[kit.symbol].mark

@@ -1,0 +1,113 @@
+"""C01-C09: what is read is the venue's own, exact and only about what was asked."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from markets.venues.errors import AuthenticationFailed, OrderNotFound
+from markets.venues.paper.server import PaperVenue
+from markets.venues.ports import ExecutionClient, MarketClient
+from markets.venues.types import Side
+from tests.contracts.conftest import REGISTRY
+from tests.contracts.kits import Kit, mark
+from tests.contracts.orders import order, settled
+
+
+async def test_c01_instruments_carry_their_own_steps(
+    kit: Kit, venue: PaperVenue, market: MarketClient
+) -> None:
+    listed = {item.venue_symbol: item for item in await market.instruments()}
+    rules = venue.engine.markets[kit.symbol].instrument
+    found = listed[kit.symbol]
+    assert (found.base, found.quote, found.contract_size) == ("BTC", kit.quote, 1)
+    assert (found.tick, found.lot) == (rules.tick, rules.lot)
+    assert found.min_notional == rules.min_notional
+    assert found.is_active
+    assert found.taker_fee is not None
+    assert len(listed) == 2
+
+
+async def test_c02_book_tops_are_the_venues_quotes(
+    kit: Kit, venue: PaperVenue, market: MarketClient
+) -> None:
+    symbols = list(venue.engine.markets)
+    for wanted in (symbols[:1], symbols):
+        tops = await market.book_tops(wanted)
+        quotes = [venue.engine.markets[symbol].quote for symbol in wanted]
+        assert [(t.venue_symbol, t.bid, t.bid_size, t.ask, t.ask_size) for t in tops] == [
+            (s, q.bid, q.bid_size, q.ask, q.ask_size) for s, q in zip(wanted, quotes, strict=True)
+        ]
+
+
+async def test_c03_funding_quotes_tell_rate_interval_and_next_time(
+    kit: Kit, venue: PaperVenue, market: MarketClient
+) -> None:
+    found = {item.venue_symbol: item for item in await market.funding_quotes()}
+    quote, state = found[kit.symbol], venue.engine.markets[kit.symbol]
+    assert quote.rate == state.funding_rate
+    assert quote.mark_price == mark(venue, kit)
+    assert quote.interval_hours == venue.core.funding_hours
+    assert quote.next_funding_at.timestamp() * 1e9 == state.next_funding_ns
+    assert len(found) == 2
+
+
+async def test_c04_the_clock_is_the_venues(kit: Kit) -> None:
+    async with PaperVenue.start(kit.config(clock_offset_ms=3_600_000)) as venue:
+        market = REGISTRY.market_client(kit.dialect, venue.endpoint)
+        ahead = await market.server_time() - datetime.now(UTC)
+        assert abs(ahead - timedelta(hours=1)) < timedelta(seconds=2)
+        await market.close()
+
+
+async def test_c05_balance_is_the_venues_own_arithmetic(
+    kit: Kit, venue: PaperVenue, client: ExecutionClient
+) -> None:
+    balance = await client.balance()
+    state = venue.engine.margin(venue.engine.accounts["alpha"])
+    assert (balance.equity, balance.wallet_balance) == (state.equity, state.wallet)
+    assert balance.initial_margin == state.initial_margin > 0
+    assert balance.available == state.available
+    assert balance.asset == kit.quote
+
+
+async def test_c06_positions_are_signed_and_flat_ones_left_out(
+    kit: Kit, venue: PaperVenue, client: ExecutionClient
+) -> None:
+    [position] = await client.positions()
+    assert (position.venue_symbol, position.size) == (kit.symbol, Decimal("0.5"))
+    assert position.entry_price == mark(venue, kit)
+    command = order(kit, side=Side.SELL, amount="0.8")
+    await client.submit(command)
+    await settled(client, command)
+    assert [item.size for item in await client.positions()] == [Decimal("-0.3")]
+
+
+async def test_c07_funding_payments_come_once_with_their_sign(
+    kit: Kit, venue: PaperVenue, client: ExecutionClient
+) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    now_ns = venue.core.now_ns()
+    venue.engine.settle_funding(kit.symbol, now_ns=now_ns, next_ns=now_ns + 10**13)
+    [payment] = await client.funding_payments(since=before)
+    assert payment.venue_symbol == kit.symbol
+    assert payment.amount == -Decimal("0.5") * mark(venue, kit) * Decimal("0.0001")
+    assert payment.asset == kit.quote
+    assert await client.funding_payments(since=payment.at + timedelta(seconds=1)) == []
+
+
+async def test_c08_what_the_venue_does_not_know_is_not_found(
+    kit: Kit, client: ExecutionClient
+) -> None:
+    with pytest.raises(OrderNotFound):
+        await client.order(kit.symbol, order(kit).client_order_id)
+
+
+async def test_c09_a_strangers_key_is_an_authentication_failure(
+    kit: Kit, venue: PaperVenue
+) -> None:
+    client = REGISTRY.execution_client(kit.dialect, venue.endpoint, kit.strangers)
+    with pytest.raises(AuthenticationFailed):
+        await client.submit(order(kit))
+    assert venue.ledger.since(kind="order") == []
+    await client.close()
