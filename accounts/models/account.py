@@ -31,10 +31,12 @@ from controlplane.base.fields import (
     one_of,
     positive,
 )
-from controlplane.base.models import Entity, SecretHolder, Timestamped
+from controlplane.base.models import Entity, SecretHolder, Timestamped, secret_mark
 from markets.models import Venue
 from markets.venues.types import Credentials
 
+# The credential that names an account at its venue; Aster and Pacifica know wallets.
+IDENTITIES = {"binance": "api_key", "aster": "public_key", "pacifica": "public_key"}
 ACCOUNT_SECRETS = ("public_key", "api_key", "api_secret", "passphrase", "agent_key")
 
 
@@ -180,6 +182,10 @@ class ExchangeAccount(SecretHolder, Timestamped):
 
     def clean(self) -> None:
         super().clean()
+        self._check_profile()
+        self._check_identity()
+
+    def _check_profile(self) -> None:
         allowed = self.proxy_profile.venues if self.proxy_profile else None
         if (
             self.exchange_id
@@ -193,6 +199,28 @@ class ExchangeAccount(SecretHolder, Timestamped):
                         _("%(profile)s may not be used for %(venue)s."),
                         code="venue_not_allowed",
                         params={"profile": self.proxy_profile_id, "venue": self.exchange_id},
+                    )
+                }
+            )
+
+    def _check_identity(self) -> None:
+        """Refuse a second row for one account of a venue: its positions would count twice."""
+        if not self.exchange_id:
+            return
+        name = IDENTITIES.get(self.exchange.dialect, "api_key")
+        mark = secret_mark(name, getattr(self, name))
+        if mark is None:
+            return
+        same = ExchangeAccount.objects.filter(
+            exchange=self.exchange_id, secrets_fingerprint__contains=mark
+        )
+        if (twin := same.exclude(pk=self.pk).values_list("pk", flat=True).first()) is not None:
+            raise ValidationError(
+                {
+                    name: ValidationError(
+                        _("%(account)s already has this key; one account is one row."),
+                        code="account_known",
+                        params={"account": twin},
                     )
                 }
             )

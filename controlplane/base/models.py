@@ -61,12 +61,17 @@ class SecretHolder(models.Model):
         for name in self.secret_fields:
             if isinstance(value := getattr(self, name), str):
                 setattr(self, name, Secret(value))
-        self.secrets_fingerprint = " ".join(
-            f"{name}:{text.split()[-1]}" for name, text in self.fingerprints().items()
-        )
+        marks = (secret_mark(name, getattr(self, name)) for name in self.secret_fields)
+        self.secrets_fingerprint = " ".join(mark for mark in marks if mark)
         if (written := kwargs.get("update_fields")) is not None:
             kwargs["update_fields"] = {*written, "secrets_fingerprint"}  # type: ignore[misc]
         super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+
+def secret_mark(name: str, value: Secret | str | None) -> str | None:
+    """Return how a stored credential shows in `secrets_fingerprint`; None when it is blank."""
+    secret = Secret(value) if isinstance(value, str) else value
+    return f"{name}:{fingerprint(secret).split()[-1]}" if secret else None
 
 
 def _by_field(error: ValidationError) -> dict[str, list[Any]]:

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
 from accounts.models import ExchangeAccount, ProxyProfile, RiskEnvelope
@@ -86,3 +87,20 @@ def test_a_venue_allowed_to_a_proxy_profile_leaves_a_trace() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pgh_label, venue_id FROM accounts_allowedvenueevent ORDER BY pgh_id")
         assert cursor.fetchall() == [("insert", "binance"), ("delete", "binance")]
+
+
+def test_one_account_of_a_venue_is_one_row() -> None:
+    first = factories.account(api_key="one-and-the-same-api-key")
+    twin = ExchangeAccount(
+        account_id="twin",
+        exchange=first.exchange,
+        account_name="Twin",
+        api_key=Secret("one-and-the-same-api-key"),
+        max_position_value=Decimal(1),
+    )
+    with pytest.raises(ValidationError) as refusal:
+        twin.full_clean()
+    assert refusal.value.error_dict["api_key"][0].code == "account_known"
+    twin.exchange = factories.venue()
+    twin.full_clean()
+    first.full_clean()
