@@ -183,8 +183,8 @@ def instruments_upsert(
     listed: set[str] = set()
     for report in reports:
         listed.add(report.venue_symbol)
-        rules = _rules(report)
         row = known.get(report.venue_symbol)
+        rules = _rules(report, row)
         if why := _refusal(venue, report.venue_symbol, rules):
             refused.append(f"{report.venue_symbol}: {why}")
         elif row is None:
@@ -201,12 +201,15 @@ def instruments_upsert(
     return InstrumentsSynced(len(created), len(changed), unchanged, len(retired), tuple(refused))
 
 
-def _rules(report: InstrumentReport) -> dict[str, Any]:
-    return {
+def _rules(report: InstrumentReport, row: Instrument | None) -> dict[str, Any]:
+    rules = {
         "symbol": report.base,
         "quote_asset": report.quote,
         **{name: getattr(report, name) for name in _RULES[2:]},
     }
+    if row is not None and report.max_leverage is None:
+        rules["max_leverage"] = row.max_leverage  # a listing that does not say is no news
+    return rules
 
 
 def _refusal(venue: Venue, venue_symbol: str, rules: Mapping[str, Any]) -> str | None:

@@ -7,9 +7,10 @@ and the registered action. A change without a context was made outside the produ
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import pghistory
@@ -84,15 +85,29 @@ def track(*, exclude: tuple[str, ...] = ()) -> Callable[[ModelT], ModelT]:
     return decorator
 
 
+_around: ContextVar[dict[str, Any] | None] = ContextVar("audit_context", default=None)
+
+
 @contextmanager
 def context(action: Action, *, actor: Actor, reason: str = "") -> Iterator[None]:
-    """Give every tracked change made inside the block its actor, surface and reason."""
-    with pghistory.context(
-        action=action.code,
-        actor=actor.name,
-        user=actor.user_id,
-        surface=actor.surface.value,
-        reason=reason,
-        request=str(actor.request_id),
-    ):
-        yield
+    """Give every tracked change made inside the block its actor, surface and reason.
+
+    Contexts nest: after an inner block the outer one holds again.
+    """
+    outer = _around.get()
+    said = {
+        "action": action.code,
+        "actor": actor.name,
+        "user": actor.user_id,
+        "surface": actor.surface.value,
+        "reason": reason,
+        "request": str(actor.request_id),
+    }
+    token = _around.set(said)
+    try:
+        with pghistory.context(**said):
+            yield
+    finally:
+        _around.reset(token)
+        if outer is not None:
+            pghistory.context(**outer)  # the library merges inner into outer and leaves it so

@@ -21,6 +21,7 @@ from markets.services import instruments_upsert
 from markets.venues.paper.config import symbol_config
 from markets.venues.types import InstrumentReport
 from strategies.models import AccountAllocation, StrategyModule
+from strategies.plugins.funding_arbitrage import CONFIG_SCHEMA
 
 DEMO_LOADED: Final = audit.register("demo.loaded", label="Demo data loaded")
 USERNAME: Final = "demo"
@@ -120,6 +121,8 @@ def _modules(books: set[str]) -> dict[str, StrategyModule]:
         module_id="funding-alpha",
         name="Funding Alpha",
         type="funding-arbitrage",
+        config_schema=dict(CONFIG_SCHEMA),
+        config={"symbols": list(SYMBOLS), "notional": 2000, "horizonHours": 168},
         dry_run_enabled=True,
         max_concurrent_signals=2,
         status="enable",
