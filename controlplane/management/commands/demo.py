@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import ExchangeAccount
 from controlplane.base import jobs
+from controlplane.base.arguments import port, positive
 from controlplane.demo import check, data
 from controlplane.demo.layout import DemoVenue, demo_venues
 from controlplane.embedded_postgres import server
@@ -41,7 +42,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="Address to serve on.")
-        parser.add_argument("--port", type=int, default=8000, help="Port; 0 takes a free one.")
+        parser.add_argument("--port", type=port, default=8000, help="Port; 0 takes a free one.")
         parser.add_argument(
             "--check",
             action="store_true",
@@ -49,7 +50,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--seconds",
-            type=int,
+            type=positive,
             help=f"End after this long; with --check the limit ({CHECK_SECONDS} when unset).",
         )
         parser.add_argument(

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
 from controlplane.base import jobs
+from controlplane.base.arguments import port
 from controlplane.supervision import programs
 from controlplane.supervision.supervisor import Supervisor
 
@@ -18,7 +19,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="Address to serve on.")
-        parser.add_argument("--port", type=int, default=8000, help="Port; 0 takes a free one.")
+        parser.add_argument("--port", type=port, default=8000, help="Port; 0 takes a free one.")
         parser.add_argument("--no-migrate", action="store_true", help="Leave the schema alone.")
         parser.add_argument("--json", action="store_true", help="Print one JSON object when up.")
 

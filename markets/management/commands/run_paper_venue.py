@@ -13,6 +13,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext_lazy as _
 
+from controlplane.base.arguments import port
 from controlplane.kernel.errors import InvalidNumber
 from controlplane.kernel.units import finite_decimal
 from markets.venues.paper.config import (
@@ -46,7 +47,7 @@ class Command(BaseCommand):
         add("--config", type=Path, help="a JSON file with the whole configuration")
         add("--name", help="the venue's name")
         add("--dialect", choices=DIALECTS, help="the protocol it speaks; binance when unset")
-        add("--port", type=int, help="the port; 0 takes a free one")
+        add("--port", type=port, help="the port; 0 takes a free one")
         add("--symbols", help="base assets, comma-separated: BTC,ETH")
         add(
             "--account",
