@@ -27,6 +27,7 @@ from hedging import services as hedging
 from hedging.choices import TriggerReason
 from hedging.facts import book_facts, topology
 from hedging.services.watching import BookWatch
+from markets.services import feeds_watch
 from strategies import services as strategies
 from strategies.execution import claims_recover
 from strategies.jobs import EvaluateModules, ResolveIntent
@@ -83,6 +84,7 @@ class Sentinel:
             self.stale,
             self.executions,
             self.books,
+            self.feeds,
             self.syncs,
             self.modules,
         )
@@ -157,6 +159,10 @@ class Sentinel:
         )
         self._watch.look(looks, now=now)
         return len(started)
+
+    def feeds(self) -> int:
+        """Call failing the feeds that claim to be well and are not heard of."""
+        return feeds_watch(now=timezone.now())
 
     def syncs(self) -> int:
         """Queue the syncs that are due."""

@@ -8,9 +8,8 @@ from accounts.models import ExchangeAccount, ProxyProfile, ProxySession
 from controlplane.base import edits, events, jobs
 from hedging import observing as hedging
 from hedging import trigger
-from markets import announcements as markets
 from markets.feeds import ticks
-from markets.models import MarketDataFeed, Venue
+from markets.models import Venue
 from monitoring import services as monitoring
 from strategies import observing as strategies
 
@@ -24,9 +23,7 @@ def connect() -> None:
     observations.subscribe(strategies.orders_seen)
     observations.subscribe(hedging.observed)
     ticks.subscribe(trigger.PriceWatch().price_moved)
-    edits.follow(Venue, markets.venue_changed)
     edits.follow(Venue, accounts.venue_changed)
-    edits.follow(MarketDataFeed, markets.feed_changed)
     edits.follow(ExchangeAccount, accounts.account_changed)
     edits.follow(ProxyProfile, accounts.profile_changed)
     edits.follow(ProxySession, accounts.session_changed)

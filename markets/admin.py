@@ -15,6 +15,7 @@ from controlplane.base.admin import (
 )
 from markets.choices import FeedStatus
 from markets.models import (
+    FeedTraffic,
     FundingRate,
     Instrument,
     MarketDataFeed,
@@ -97,7 +98,7 @@ class MarketDataFeedAdmin(AuditedModelAdmin):
     search_fields = ("feed_id", "symbol")
     autocomplete_fields = ("exchange",)
     readonly_fields = ("ws_latency_p95", "http_latency_p95", "last_heartbeat", "status")
-    owned = (Quote,)
+    owned = (Quote, FeedTraffic)
 
 
 @admin.register(Quote)
@@ -111,6 +112,24 @@ class QuoteAdmin(ReadOnlyModelAdmin):
         number("mark", _("mark")),
         "received_at",
         "venue_at",
+    )
+    list_display_links = None
+    list_select_related = ("feed",)
+    search_fields = ("feed_id__exact",)
+    ordering = ("feed_id",)
+
+
+@admin.register(FeedTraffic)
+class FeedTrafficAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        related("feed", _("feed")),
+        "quotes",
+        "dropped",
+        "connections",
+        duration("delay_p99", _("delay p99")),
+        duration("delay_worst", _("worst delay")),
+        "since",
+        "observed_at",
     )
     list_display_links = None
     list_select_related = ("feed",)

@@ -139,7 +139,11 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
         if plan != self.plan:
             self._clear()
             self._line = line = FeedLine(
-                plan.feed_id, plan.symbol, fresh_ms=plan.fresh_ms, failover_ms=plan.failover_ms
+                plan.feed_id,
+                plan.symbol,
+                fresh_ms=plan.fresh_ms,
+                failover_ms=plan.failover_ms,
+                since=self._clock.now(),
             )
             if last_heartbeat is not None:
                 line.remember(last_heartbeat, self._clock)

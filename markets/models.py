@@ -26,7 +26,7 @@ from controlplane.base.models import Entity, Timestamped
 from markets.choices import Dialect, FeedStatus, SynthReason, VenueEnvironment
 from markets.domain.endpoints import endpoint_problem
 from markets.querysets import FeedQuerySet, InstrumentQuerySet, QuoteQuerySet, VenueQuerySet
-from markets.triggers import tell_feed_changed
+from markets.triggers import tell_feed_changed, tell_venue_feeds_changed
 from markets.venues.types import Endpoint
 
 
@@ -50,6 +50,7 @@ class Venue(Timestamped):
         verbose_name = _("venue")
         verbose_name_plural = _("venues")
         ordering = ("venue_id",)
+        triggers = (tell_venue_feeds_changed(),)
         constraints = (
             one_of("venue", "dialect", Dialect),
             one_of("venue", "environment", VenueEnvironment),
@@ -188,6 +189,11 @@ class MarketDataFeed(Timestamped):
                 }
             )
 
+    @property
+    def is_held(self) -> bool:
+        """True when its stream is to be held: the feed and its venue are switched on."""
+        return self.is_enabled and self.exchange.is_enabled
+
     def endpoint(self) -> Endpoint:
         """Return this feed's addresses, the venue's own where it has none."""
         return Endpoint(
@@ -229,6 +235,34 @@ class Quote(Entity):
 
     def __str__(self) -> str:
         return f"{self.feed_id} {self.bid}/{self.ask}"
+
+
+class FeedTraffic(Entity):
+    """What a feed's stream has brought since its process began to count.
+
+    Delays are from the venue's event to our board, in milliseconds above the fastest message of
+    the last minute: the offset of the two clocks is not known.
+    """
+
+    feed = models.OneToOneField(
+        MarketDataFeed, models.CASCADE, primary_key=True, related_name="traffic"
+    )
+    since = models.DateTimeField(_("counted since"))
+    quotes = models.PositiveBigIntegerField(_("quotes read"))
+    dropped = models.JSONField(
+        _("dropped"), default=dict, help_text=_("Messages not believed, by reason.")
+    )
+    connections = models.PositiveIntegerField(_("connections"))
+    delay_p99 = models.PositiveIntegerField(_("delay p99, ms"), null=True, blank=True)
+    delay_worst = models.PositiveIntegerField(_("worst delay, ms"), null=True, blank=True)
+    observed_at = models.DateTimeField(_("observed at"))
+
+    class Meta:
+        verbose_name = _("feed traffic")
+        verbose_name_plural = _("feed traffic")
+
+    def __str__(self) -> str:
+        return f"{self.feed_id} {self.quotes}"
 
 
 class SynthPriceSnapshot(Entity):

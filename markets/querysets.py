@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from django.db import models
 from django.db.models import OuterRef
 
+from markets.choices import FeedStatus
+
 
 class VenueQuerySet(models.QuerySet):
     """Venues."""
@@ -37,6 +39,14 @@ class FeedQuerySet(models.QuerySet):
     def enabled(self) -> "FeedQuerySet":
         """Feeds that should be running."""
         return self.filter(is_enabled=True, exchange__is_enabled=True)
+
+    def locked(self) -> "FeedQuerySet":
+        """The feeds, each locked in order of its key."""
+        return self.order_by("pk").select_for_update(of=("self",))
+
+    def claimed_well(self) -> "FeedQuerySet":
+        """Feeds on record as not failing, with their venue and latest quote."""
+        return self.exclude(status=FeedStatus.FAILING).select_related("exchange", "quote")
 
 
 class QuoteQuerySet(models.QuerySet):

@@ -20,7 +20,15 @@ from controlplane.kernel.events import EventType, Occurrence, Severity
 from controlplane.kernel.units import LIMIT, ZERO
 from markets import groups
 from markets.choices import FeedStatus
-from markets.models import FundingRate, Instrument, MarketDataFeed, Quote, Venue
+from markets.domain.health import unheard_status
+from markets.models import (
+    FeedTraffic,
+    FundingRate,
+    Instrument,
+    MarketDataFeed,
+    Quote,
+    Venue,
+)
 from markets.venues.types import FundingQuote, InstrumentReport
 
 INSTRUMENTS_SYNCED = audit.register("instruments.synced", label="Instruments synced")
@@ -34,6 +42,15 @@ _QUOTE_FIELDS: Final = (
     "venue_at",
     "received_at",
     "sequence",
+)
+_TRAFFIC_FIELDS: Final = (
+    "since",
+    "quotes",
+    "dropped",
+    "connections",
+    "delay_p99",
+    "delay_worst",
+    "observed_at",
 )
 _SEVERITY: Final = {
     FeedStatus.HEALTHY: Severity.INFO,
@@ -50,6 +67,7 @@ class FeedObservation:
     status: FeedStatus
     last_heartbeat: datetime | None
     ws_latency_p95: int | None
+    traffic: FeedTraffic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +116,12 @@ def _store(quotes: Sequence[Quote]) -> None:
 
 @transaction.atomic
 def feeds_observe(*, observations: Sequence[FeedObservation]) -> int:
-    """Write health down; return how many feeds changed status, each told as an event."""
+    """Write health down; return how many feeds changed status, each told as an event.
+
+    Feeds deleted or switched off meanwhile are passed over.
+    """
     seen = {observation.feed_id: observation for observation in observations}
-    feeds = list(
-        MarketDataFeed.objects.filter(pk__in=seen).order_by("pk").select_for_update(of=("self",))
-    )
+    feeds = list(MarketDataFeed.objects.enabled().filter(pk__in=seen).locked())
     edges = 0
     for feed in feeds:
         observation = seen[feed.pk]
@@ -114,7 +133,48 @@ def feeds_observe(*, observations: Sequence[FeedObservation]) -> int:
             edges += 1
             _tell_edge(feed, was)
     MarketDataFeed.objects.bulk_update(feeds, ["status", "last_heartbeat", "ws_latency_p95"])
+    FeedTraffic.objects.bulk_create(
+        [traffic for feed in feeds if (traffic := seen[feed.pk].traffic) is not None],
+        update_conflicts=True,
+        unique_fields=["feed"],
+        update_fields=_TRAFFIC_FIELDS,
+    )
     return edges
+
+
+def feeds_watch(*, now: datetime) -> int:
+    """Mark as failing the feeds whose status is no longer true; return how many.
+
+    For the sentinel: whoever holds a feed writes its status down, unless that process is dead.
+    A feed that fell silent is told as an event; one that was switched off is not.
+    """
+    suspects = [feed.pk for feed in MarketDataFeed.objects.claimed_well() if _is_untrue(feed, now)]
+    return _feeds_fail(suspects, now=now) if suspects else 0
+
+
+@transaction.atomic
+def _feeds_fail(feed_ids: Sequence[str], *, now: datetime) -> int:
+    feeds = MarketDataFeed.objects.claimed_well().filter(pk__in=feed_ids).locked()
+    untrue = [feed for feed in feeds if _is_untrue(feed, now)]  # heard of since, maybe
+    for feed in untrue:
+        was, feed.status = FeedStatus(feed.status), FeedStatus.FAILING
+        feed.ws_latency_p95 = None
+        if feed.is_held:
+            _tell_edge(feed, was)
+    MarketDataFeed.objects.bulk_update(untrue, ["status", "ws_latency_p95"])
+    if untrue:
+        feeds_changed_tell()
+    return len(untrue)
+
+
+def _is_untrue(feed: MarketDataFeed, now: datetime) -> bool:
+    quote: Quote | None = getattr(feed, "quote", None)
+    known = (feed.last_heartbeat, None if quote is None else quote.received_at)
+    heard = max((at for at in known if at is not None), default=None)
+    age_ms = None if heard is None else (now - heard).total_seconds() * 1000
+    status = FeedStatus(feed.status)
+    due = unheard_status(status, age_ms, failover_ms=feed.failover_deadline, is_held=feed.is_held)
+    return due is not status
 
 
 def _tell_edge(feed: MarketDataFeed, was: FeedStatus) -> None:

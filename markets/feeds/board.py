@@ -25,7 +25,7 @@ BURST_QUIET_SECONDS: Final = 10.0
 
 
 class LatencyWindow:
-    """The p95 of how late messages come, in milliseconds, over the newest ones.
+    """How late messages come, in milliseconds: the p95 of the newest, p99 and worst of them all.
 
     A venue's clock may be seconds off ours, so receipt − event alone may even be negative. The
     offset of the clocks is taken as the smallest receipt − event of the last minute, and
@@ -35,8 +35,12 @@ class LatencyWindow:
 
     SAMPLES: Final = 1024
     SECONDS: Final = 60
+    LONGEST: Final = 60_000
+    """Later than this counts as this late."""
 
     def __init__(self) -> None:
+        self._second: list[float] = []
+        self._delays: Counter[int] = Counter()
         self._recent: deque[float] = deque(maxlen=self.SAMPLES)
         self._lows: deque[float] = deque(maxlen=self.SECONDS)
         self._low = float("inf")
@@ -45,6 +49,7 @@ class LatencyWindow:
         """Take a message: its receipt in monotonic seconds, its event time on the venue's clock."""
         gap = received * 1000.0 - venue_ms
         self._recent.append(gap)
+        self._second.append(gap)
         if gap < self._low:
             self._low = gap
 
@@ -56,8 +61,24 @@ class LatencyWindow:
         if fastest == float("inf"):
             self._recent.clear()
             return None
+        for gap in self._second:
+            self._delays[min(self.LONGEST, round(gap - fastest))] += 1
+        self._second.clear()
         ordered = sorted(self._recent)
         return max(0, round(ordered[int(0.95 * (len(ordered) - 1))] - fastest))
+
+    def worst(self) -> int | None:
+        """Return the longest delay of all closed seconds, None before the first message."""
+        return max(self._delays, default=None)
+
+    def p99(self) -> int | None:
+        """Return the p99 of all closed seconds, None before the first message."""
+        left = self._delays.total() // 100
+        for delay in sorted(self._delays, reverse=True):
+            left -= self._delays[delay]
+            if left < 0:
+                return delay
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +98,7 @@ class FeedLine:
         "_dropped_at",
         "_latency",
         "_stored",
+        "connections",
         "drops",
         "failover_ms",
         "feed_id",
@@ -87,11 +109,14 @@ class FeedLine:
         "mark",
         "quotes",
         "received",
+        "since",
         "symbol",
         "top",
     )
 
-    def __init__(self, feed_id: str, symbol: str, *, fresh_ms: int, failover_ms: int) -> None:
+    def __init__(
+        self, feed_id: str, symbol: str, *, fresh_ms: int, failover_ms: int, since: datetime
+    ) -> None:
         self.feed_id = feed_id
         self.symbol = symbol
         self.fresh_ms = fresh_ms
@@ -101,6 +126,8 @@ class FeedLine:
         self.received: float | None = None
         self.quotes = 0
         self.drops: Counter[str] = Counter()
+        self.connections = 0
+        self.since = since
         self.latency_p95: int | None = None
         self.link = "not connected"
         self._latency = LatencyWindow()
@@ -157,7 +184,13 @@ class FeedLine:
         """Close a second of the latency window."""
         self.latency_p95 = self._latency.roll()
 
+    @property
+    def delays(self) -> tuple[int | None, int | None]:
+        """p99 and worst delay in ms since counting began, None before any."""
+        return self._latency.p99(), self._latency.worst()
+
     def connected(self, is_up: bool, reason: str, /) -> None:
+        self.connections += is_up
         self.link = "connected" if is_up else reason
 
 

@@ -20,7 +20,7 @@ from markets.choices import FeedStatus
 from markets.domain.quotes import venue_time
 from markets.feeds.board import FeedLine, Latest, QuoteBoard
 from markets.feeds.ticks import TickRelay
-from markets.models import Quote
+from markets.models import FeedTraffic, Quote
 from markets.services import FeedObservation
 from markets.venues.types import Quarantined
 
@@ -130,7 +130,22 @@ class Publisher:
 
     def _observation(self, line: FeedLine, now: float) -> FeedObservation:
         heard = None if line.received is None else self._board.wall_time(line.received)
-        return FeedObservation(line.feed_id, line.status(now), heard, line.latency_p95)
+        return FeedObservation(
+            line.feed_id, line.status(now), heard, line.latency_p95, self._traffic(line)
+        )
+
+    def _traffic(self, line: FeedLine) -> FeedTraffic:
+        p99, worst = line.delays
+        return FeedTraffic(
+            feed_id=line.feed_id,
+            since=line.since,
+            quotes=line.quotes,
+            dropped=dict(line.drops),
+            connections=line.connections,
+            delay_p99=p99,
+            delay_worst=worst,
+            observed_at=self._clock.now(),
+        )
 
     def _lost(self, error: Error) -> None:
         if not self._is_away:

@@ -20,7 +20,7 @@ from accounts.models import (
     StopLossConfig,
 )
 from hedging.models import Fill, HedgeExecution, ReconciliationBreak
-from markets.models import FundingRate, Quote, SynthPriceSnapshot
+from markets.models import FeedTraffic, FundingRate, Quote, SynthPriceSnapshot
 from monitoring.models import Alert, AlertRoute, JobRun, MonitoringEvent
 from tests import factories
 
@@ -106,6 +106,15 @@ def make_rows(number: int) -> dict[str, Any]:
             venue_at=NOW,
             received_at=NOW,
             sequence=1,
+        ),
+        FeedTraffic.objects.create(
+            feed=feed,
+            since=NOW,
+            quotes=7,
+            connections=1,
+            delay_p99=3,
+            delay_worst=9,
+            observed_at=NOW,
         ),
         SynthPriceSnapshot.objects.create(
             symbol="BTC", mid_price=100, bid=99, ask=101, timestamp=NOW, reason="manual"

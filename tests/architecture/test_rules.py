@@ -34,6 +34,7 @@ CONFIGURATION = frozenset(
 RECORDS = frozenset(
     {
         "markets.Quote",
+        "markets.FeedTraffic",
         "markets.SynthPriceSnapshot",
         "markets.FundingRate",
         "accounts.AccountSyncJob",

@@ -117,10 +117,14 @@ def _figures(board: QuoteBoard, publisher: Publisher) -> dict[str, Any]:
                 "ageMs": None if (age := line.age_ms(now)) is None else round(age),
                 "quotes": line.quotes,
                 "dropped": dict(line.drops),
+                "connections": line.connections,
                 "wsLatencyP95": line.latency_p95,
+                "delayP99": p99,
+                "delayWorst": worst,
                 "link": line.link,
             }
             for line in lines
+            for p99, worst in (line.delays,)
         ],
         "stored": publisher.stored,
         "cpuSeconds": round(time.process_time(), 3),

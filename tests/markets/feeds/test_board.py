@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from controlplane.kernel.units import Price
 from markets.choices import FeedStatus
-from markets.domain.health import feed_status
+from markets.domain.health import feed_status, unheard_status
 from markets.feeds.board import FeedLine, LatencyWindow, QuoteBoard
 from markets.venues.binance.streams import BinanceMarketSession
 from markets.venues.types import BookTop, Endpoint, MarketEvent, MarkPrice, Quarantined
@@ -34,7 +34,7 @@ class Clock:
 
 
 def line(feed_id: str = "a", symbol: str = "BTC") -> FeedLine:
-    return FeedLine(feed_id, symbol, fresh_ms=2000, failover_ms=10_000)
+    return FeedLine(feed_id, symbol, fresh_ms=2000, failover_ms=10_000, since=Clock().now())
 
 
 def top(bid: str = "99", ask: str = "101", *, venue_ms: int = 1, sequence: int = 1) -> BookTop:
@@ -173,3 +173,37 @@ def test_mutated_frames_never_raise_and_never_give_a_false_price(seed: int, time
 def test_noise_never_raises_and_never_gives_a_price(frame: bytes | str) -> None:
     events = BinanceMarketSession(ENDPOINT, ["BTCUSDT"]).receive(frame)
     assert not any(isinstance(event, BookTop) for event in events)
+
+
+@pytest.mark.parametrize(
+    ("status", "age_ms", "is_held", "expected"),
+    [
+        ("healthy", 10_500, True, "healthy"),
+        ("healthy", 10_500.5, True, "failing"),
+        ("degraded", 10_500, True, "degraded"),
+        ("degraded", None, True, "failing"),
+        ("failing", 0, True, "failing"),
+        ("healthy", -5000, True, "healthy"),
+        ("healthy", 0, False, "failing"),
+    ],
+)
+def test_status_on_record_only_ever_gets_worse(
+    status: str, age_ms: float | None, is_held: bool, expected: str
+) -> None:
+    seen = unheard_status(FeedStatus(status), age_ms, failover_ms=10_000, is_held=is_held)
+    assert seen is FeedStatus(expected)
+
+
+def test_delays_are_counted_over_all_seconds() -> None:
+    window = LatencyWindow()
+    assert (window.p99(), window.worst()) == (None, None)
+    for second in range(3):
+        for number in range(100):
+            window.add(10.0 + second, round((10.0 + second) * 1000) - (number == 99) * 7 - 3)
+        assert window.roll() == 0
+    window.add(20.0, 19_000)
+    window.roll()
+    assert (window.p99(), window.worst()) == (7, 997)
+    window.add(21.0, 20_997)
+    window.roll()
+    assert (window.p99(), window.worst()) == (7, 997)

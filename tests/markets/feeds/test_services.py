@@ -1,6 +1,6 @@
 """What the writes of market data promise."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from unittest.mock import ANY
@@ -12,7 +12,7 @@ from controlplane.base.audit import Actor, Surface
 from controlplane.kernel.units import Price, Ratio
 from markets import services
 from markets.choices import FeedStatus
-from markets.models import FundingRate, Instrument, Quote
+from markets.models import FeedTraffic, FundingRate, Instrument, MarketDataFeed, Quote
 from markets.services import FeedObservation
 from markets.venues.types import FundingQuote, InstrumentReport
 from monitoring.models import MonitoringEvent
@@ -111,6 +111,61 @@ def test_status_edge_is_told_once_and_heartbeats_are_not() -> None:
         "to": "healthy",
         "lastHeartbeat": ANY,
     }
+
+
+def test_traffic_is_kept_beside_health_and_counts_anew_with_a_new_process() -> None:
+    feed = factories.feed()
+    for quotes in (5, 2):
+        traffic = FeedTraffic(
+            feed=feed, since=NOW, quotes=quotes, dropped={}, connections=1, observed_at=NOW
+        )
+        services.feeds_observe(
+            observations=[FeedObservation(feed.pk, FeedStatus.HEALTHY, NOW, 12, traffic)]
+        )
+    assert FeedTraffic.objects.values_list("quotes", flat=True).get() == 2
+
+
+def well_feed(age: timedelta, **fields: Any) -> MarketDataFeed:
+    feed: MarketDataFeed = factories.feed(
+        status="healthy", last_heartbeat=NOW - age, ws_latency_p95=12, **fields
+    )
+    return feed
+
+
+def test_feed_nobody_hears_is_called_failing_and_told_once() -> None:
+    feed = well_feed(timedelta(milliseconds=10_501))
+    assert services.feeds_watch(now=NOW) == 1
+    assert services.feeds_watch(now=NOW) == 0
+    feed.refresh_from_db()
+    assert (feed.status, feed.ws_latency_p95) == ("failing", None)
+    event = MonitoringEvent.objects.get()
+    assert (event.type, event.severity) == ("failover-alert", "CRITICAL")
+    assert (event.payload["from"], event.payload["to"]) == ("healthy", "failing")
+
+
+@pytest.mark.parametrize("heard", ["heartbeat", "quote"])
+def test_feed_heard_of_in_time_is_left_alone(heard: str) -> None:
+    age = timedelta(milliseconds=10_500)
+    feed = well_feed(age if heard == "heartbeat" else timedelta(hours=1))
+    if heard == "quote":
+        quote(feed.pk, received_at=NOW - age).save()
+    assert services.feeds_watch(now=NOW) == 0
+    feed.refresh_from_db()
+    assert feed.status == "healthy"
+    assert not MonitoringEvent.objects.exists()
+
+
+@pytest.mark.parametrize("off", ["feed", "venue"])
+def test_feed_switched_off_shows_no_old_status_and_alerts_nobody(off: str) -> None:
+    feed = well_feed(timedelta(0), is_enabled=off != "feed")
+    if off == "venue":
+        type(feed.exchange).objects.update(is_enabled=False)
+    assert services.feeds_watch(now=NOW) == 1
+    late = FeedObservation(feed.pk, FeedStatus.HEALTHY, NOW, 12)
+    assert services.feeds_observe(observations=[late]) == 0
+    feed.refresh_from_db()
+    assert (feed.status, feed.ws_latency_p95) == ("failing", None)
+    assert not MonitoringEvent.objects.exists()
 
 
 def test_feed_that_never_spoke_keeps_no_heartbeat() -> None:
