@@ -71,12 +71,16 @@ class BookFacts:
     exposures: tuple[Exposure, ...]
 
     def trading_state(self, *, retry_at: datetime | None = None) -> TradingState:
-        """Return what the book may do: an emergency anywhere in it leaves only reducing."""
+        """Return what the book may do.
+
+        An emergency anywhere in it leaves only reducing; with no active account nobody wants it
+        traded, so it is only watched.
+        """
         statuses = {account.status for account in self.accounts if account.is_venue_enabled}
         return TradingState(
             may_increase=AccountStatus.ACTIVE in statuses
             and AccountStatus.EMERGENCY not in statuses,
-            may_reduce=bool(statuses - {AccountStatus.EMERGENCY}),
+            may_reduce=AccountStatus.ACTIVE in statuses,
             retry_at=retry_at,
         )
 

@@ -315,6 +315,17 @@ def test_an_account_with_an_unknown_order_and_a_paused_one_open_nothing(stage: S
     ]
 
 
+def test_a_book_of_paused_accounts_is_only_watched(stage: Stage) -> None:
+    ExchangeAccount.objects.update(status="paused")
+    stage.paper.move("alpha", "BTCUSDT", "0.02")
+    stage.sync()
+    assert stage.evaluate() is None
+    assert not OrderIntent.objects.exists()
+    view = selectors.book(BOOK, now=timezone.now())
+    assert view is not None
+    assert (view.state, view.reason) == ("halted", "STOPPED")
+
+
 def test_a_sandbox_book_never_touches_the_venue(stage: Stage) -> None:
     module = factories.module(module_id="dry", dry_run_enabled=True)
     for account in stage.accounts:
