@@ -15,11 +15,13 @@ import tempfile
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 from typing import Any, Final
 
 from django.conf import settings
 
 from controlplane.benchmarks.report import BenchmarkFailed, Figure, Goal, Report
+from controlplane.benchmarks.stage import longest
 
 GOALS: Final = (
     Goal("p95", 250),
@@ -60,6 +62,8 @@ def _measured(directory: Path, count: int, say: Callable[[str], None]) -> dict[s
         text=True,
     )
     said: deque[str] = deque(maxlen=LINES_KEPT)
+    limit = Timer(longest(count) + STOP_SECONDS, stage.terminate)
+    limit.start()
     try:
         assert stage.stdout is not None
         for line in stage.stdout:
@@ -69,6 +73,7 @@ def _measured(directory: Path, count: int, say: Callable[[str], None]) -> dict[s
                 say(text.strip())
         stage.wait(STOP_SECONDS)
     finally:
+        limit.cancel()
         if stage.poll() is None:
             stage.send_signal(signal.SIGTERM)
             stage.wait(STOP_SECONDS)

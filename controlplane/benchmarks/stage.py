@@ -25,6 +25,9 @@ SIZES: Final = {"BTC": (5, 20, Decimal("0.001")), "ETH": (120, 400, Decimal("0.0
 READY_SECONDS: Final = 90.0
 HEDGE_SECONDS: Final = 10.0
 AGREE_SECONDS: Final = 45.0
+EACH_SECONDS: Final = 2.0
+"""On the average no hedge, with the pause after it, may take longer: else nothing is measured."""
+LEAST_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.03
 PAUSE_SECONDS: Final = (0.1, 0.4)
 
@@ -69,6 +72,11 @@ def _leave(venues: Sequence[Any], count: int, result: Path) -> None:
     result.write_text(json.dumps(facts))
 
 
+def longest(count: int) -> float:
+    """Return how many seconds a stage that measures `count` hedges may take, start to end."""
+    return READY_SECONDS + LEAST_SECONDS + EACH_SECONDS * count + HEDGE_SECONDS + AGREE_SECONDS
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """A trade of somebody else, and the accounts whose orders may hedge it."""
@@ -89,35 +97,45 @@ class Measurement:
         self._family = psutil.Process(os.getppid())
 
     def run(self) -> dict[str, tuple[float, str]]:
-        from controlplane.demo import check
+        from controlplane.demo import check, control
 
         self._wait_ready()
         for venue in self._venues:
-            check.ask(venue, "/control/resume", {})
+            control.ask(venue, "/control/resume", {})
         began, used = time.monotonic(), self._cpu_seconds()
-        moves, missed = [], 0
+        moves, missed = self.trade()
+        seconds, spent = time.monotonic() - began, self._cpu_seconds() - used
+        memory = check.pss_megabytes(
+            [self._family, *self._family.children(recursive=True), *_postgres()]
+        )
+        differing = self._differing()
+        return {
+            **self._latencies(moves),
+            "missed": (missed, "hedges"),
+            "disagreements": (differing, "orders and fills"),
+            "cpu": (round(100 * spent / seconds, 1), "% of a core"),
+            "memory": (memory, "MB PSS"),
+            "rate": (round(len(moves) / seconds, 2), "hedges/s"),
+        }
+
+    def trade(self) -> tuple[list[Move], int]:
+        """Make every trade and wait for its hedge; return the trades and how many had none.
+
+        Raises TimeoutError when that takes longer than hedges may.
+        """
+        moves, missed, began = [], 0, time.monotonic()
         for number, move in enumerate(self._moves(), 1):
             moves.append(move)
             if not self._hedged(move):
                 missed += 1
                 sys.stdout.write(f"missed: {move}; {self._books()}\n")
             time.sleep(self._random.uniform(*PAUSE_SECONDS))
+            if time.monotonic() - began > LEAST_SECONDS + EACH_SECONDS * self._count:
+                raise TimeoutError(f"{number} of {self._count} took too long; {missed} missed.")
             if number % 20 == 0:
                 sys.stdout.write(f"{number} of {self._count}\n")
                 sys.stdout.flush()
-        seconds, spent = time.monotonic() - began, self._cpu_seconds() - used
-        memory = check.pss_megabytes(
-            [self._family, *self._family.children(recursive=True), *_postgres()]
-        )
-        disagreement = self._disagreement()
-        return {
-            **self._latencies(moves),
-            "missed": (missed, "hedges"),
-            "disagreements": (len(disagreement), "differences"),
-            "cpu": (round(100 * spent / seconds, 1), "% of a core"),
-            "memory": (memory, "MB PSS"),
-            "rate": (round(len(moves) / seconds, 2), "hedges/s"),
-        }
+        return moves, missed
 
     def _wait_ready(self) -> None:
         from controlplane.demo import check
@@ -170,7 +188,7 @@ class Measurement:
 
     def _hedged(self, move: Move) -> bool:
         """Make the trade; return whether a hedge that it led to has ended in time."""
-        from controlplane.demo import check
+        from controlplane.demo import control
         from hedging.models import HedgeExecution
 
         ended = HedgeExecution.objects.filter(result__isnull=False)
@@ -181,7 +199,7 @@ class Measurement:
             if any(account.account_id == move.account_id for account in item.accounts)
         )
         body = {"account": move.account_id, "symbol": move.symbol, "amount": str(move.amount)}
-        check.ask(venue, "/control/position", body)
+        control.ask(venue, "/control/position", body)
         deadline = time.monotonic() + HEDGE_SECONDS
         while time.monotonic() < deadline:
             if ended.count() > before and not HedgeExecution.objects.running().exists():
@@ -194,13 +212,13 @@ class Measurement:
         from strategies.models import OrderIntent
 
         breaches, accepted = [], []
-        from controlplane.demo import check
+        from controlplane.demo import control
 
         for venue in self._venues:
-            breaches += [item for item in check.ledger(venue, "fill") if item["external"]]
+            breaches += [item for item in control.ledger(venue, "fill") if item["external"]]
             accepted += [
                 item
-                for item in check.ledger(venue, "order")
+                for item in control.ledger(venue, "order")
                 if not item["external"] and item["execution"] == "NEW"
             ]
         breaches.sort(key=lambda item: int(item["atNs"]))
@@ -249,16 +267,18 @@ class Measurement:
             "hedges": (len(total), "hedges"),
         }
 
-    def _disagreement(self) -> str:
-        """Wait until the ledgers and the database say the same; return how they do not."""
-        from controlplane.demo import check
+    def _differing(self) -> int:
+        """Wait until ledgers and database say the same; return how many records still differ."""
+        from controlplane.demo import check, control
 
         for venue in self._venues:
-            check.ask(venue, "/control/pause", {})
+            control.ask(venue, "/control/pause", {})
         deadline = time.monotonic() + AGREE_SECONDS
-        while (problem := check.disagreement(self._venues)) and time.monotonic() < deadline:
+        while (found := check.differences(self._venues)) and time.monotonic() < deadline:
             time.sleep(0.5)
-        return problem
+        for text in found[:20]:
+            sys.stdout.write(f"differs: {text}\n")
+        return len(found)
 
     def _cpu_seconds(self) -> float:
         """Return what the product's processes have used, the venues and ourselves left out."""

@@ -1,10 +1,8 @@
 """Prove that the demo does the whole job, against the paper venues' own ledgers."""
 
-import json
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -12,6 +10,9 @@ from typing import Any, Final
 import psutil
 
 from accounts.models import AccountState
+from controlplane.demo import replay
+from controlplane.demo.captures import Recording
+from controlplane.demo.control import ask, ledger
 from controlplane.demo.layout import DemoVenue
 from controlplane.kernel.ids import intent_id_of
 from hedging.models import Fill, HedgeExecution
@@ -23,8 +24,8 @@ STEP_SECONDS: Final = 0.25
 SETTLE: Final = timedelta(seconds=30)
 LEAST_HEDGES: Final = 3
 
-Trade = tuple[str, str, str, Decimal, Decimal]
-Order = tuple[str, Decimal]
+Record = Mapping[Any, tuple[Any, ...]]
+"""What identifies a fill or an order, and what is said of it."""
 
 
 class NotShown(Exception):
@@ -41,14 +42,30 @@ class Summary:
     orders: int = 0
     fills: int = 0
     pss_mb: int = 0
+    feeds: Sequence[replay.FeedCount] = field(default_factory=list)
 
 
-def check(venues: Sequence[DemoVenue], *, started: datetime, seconds: float) -> Summary:
-    """Wait until everything is shown; raises NotShown when it is not within `seconds`."""
+def check(
+    venues: Sequence[DemoVenue],
+    *,
+    started: datetime,
+    seconds: float,
+    recorded: Sequence[Recording] = (),
+) -> Summary:
+    """Wait until everything is shown; raises NotShown when it is not within `seconds`.
+
+    Captures are played to their end first.
+    """
     deadline = time.monotonic() + seconds
-    _wait(deadline, feeds_problem)
-    _wait(deadline, lambda: accounts_problem(venues))
-    _wait(deadline, hedge_problem)
+    if recorded:
+        _wait(deadline, lambda: accounts_problem(venues))
+        _play(deadline, venues, recorded)
+        if problem := hedge_problem():
+            raise NotShown(problem)
+    else:
+        _wait(deadline, feeds_problem)
+        _wait(deadline, lambda: accounts_problem(venues))
+        _wait(deadline, hedge_problem)
     first = HedgeExecution.objects.filter(result="success").order_by("finished_at").first()
     assert first is not None
     assert first.finished_at is not None
@@ -56,7 +73,11 @@ def check(venues: Sequence[DemoVenue], *, started: datetime, seconds: float) -> 
     # Positions stop moving, then both records must come to say the same.
     for venue in venues:
         ask(venue, "/control/pause", {})
-    _wait(min(deadline, time.monotonic() + SETTLE.total_seconds()), lambda: disagreement(venues))
+    settled = min(deadline, time.monotonic() + SETTLE.total_seconds())
+    _wait(settled, lambda: disagreement(venues))
+    if recorded:
+        _wait(settled, lambda: replay.lost(replay.counts(venues, recorded)))
+        summary.feeds = replay.counts(venues, recorded)
     finished = HedgeExecution.objects.filter(result="success")
     durations = sorted(each.duration_ms or 0 for each in finished.only("duration_ms"))
     summary.hedges = len(durations)
@@ -98,29 +119,46 @@ def hedge_problem() -> str:
 
 def disagreement(venues: Sequence[DemoVenue]) -> str:
     """Say how the venues' ledgers and our database differ; empty when they agree."""
-    for venue in venues:
-        ours, theirs = our_trades(venue), ledger_trades(venue)
-        if ours != theirs:
-            return _difference(f"fills of {venue.venue_id}", ours, theirs)
-        sent, accepted = our_orders(venue), ledger_orders(venue)
-        if sent != accepted:
-            return _difference(f"orders of {venue.venue_id}", sent, accepted)
-    return ""
+    found = differences(venues)
+    return f"{len(found)} differ: {'; '.join(found[:3])}" if found else ""
 
 
-def our_trades(venue: DemoVenue) -> set[Trade]:
+def differences(venues: Sequence[DemoVenue]) -> list[str]:
+    """Return a text for each order and each fill that ledgers and database tell otherwise."""
+    return [
+        text
+        for venue in venues
+        for what, ours, theirs in (
+            ("fill", our_trades(venue), ledger_trades(venue)),
+            ("order", our_orders(venue), ledger_orders(venue)),
+        )
+        for text in _differing(f"{what} at {venue.venue_id}", ours, theirs)
+    ]
+
+
+def _differing(what: str, ours: Record, theirs: Record) -> list[str]:
+    return [
+        f"{what} {key}: ours {_told(ours.get(key))}, theirs {_told(theirs.get(key))}"
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key)
+    ]
+
+
+def _told(facts: tuple[Any, ...] | None) -> str:
+    return "none" if facts is None else " ".join(map(str, facts))
+
+
+def our_trades(venue: DemoVenue) -> Record:
     fills = Fill.objects.filter(account__exchange_id=venue.venue_id, sandbox=False)
     return {
-        (fill.account_id, fill.trade_id, fill.side, fill.amount, fill.price)
+        (fill.account_id, fill.trade_id): (str(fill.side), fill.amount, fill.price)
         for fill in fills.only("account_id", "trade_id", "side", "amount", "price")
     }
 
 
-def ledger_trades(venue: DemoVenue) -> set[Trade]:
+def ledger_trades(venue: DemoVenue) -> Record:
     return {
-        (
-            entry["account"],
-            entry["tradeId"],
+        (entry["account"], entry["tradeId"]): (
             entry["side"],
             Decimal(entry["amount"]),
             Decimal(entry["price"]),
@@ -129,14 +167,14 @@ def ledger_trades(venue: DemoVenue) -> set[Trade]:
     }
 
 
-def our_orders(venue: DemoVenue) -> dict[str, Order]:
+def our_orders(venue: DemoVenue) -> Record:
     sent = OrderIntent.objects.filter(
         account__exchange_id=venue.venue_id, sandbox=False, claim_fence=1
     ).exclude(state="failed")
-    return {intent.client_order_id: (intent.state, intent.filled_amount) for intent in sent}
+    return {intent.client_order_id: (str(intent.state), intent.filled_amount) for intent in sent}
 
 
-def ledger_orders(venue: DemoVenue) -> dict[str, Order]:
+def ledger_orders(venue: DemoVenue) -> Record:
     """Return our orders' last state at the venue; others' orders are not ours to know."""
     states = {"filled": "filled", "open": "submitted", "partially-filled": "submitted"}
     return {
@@ -147,25 +185,6 @@ def ledger_orders(venue: DemoVenue) -> dict[str, Order]:
         for entry in ledger(venue, "order")
         if intent_id_of(entry["clientOrderId"]) is not None
     }
-
-
-def ledger(venue: DemoVenue, kind: str) -> Iterator[dict[str, Any]]:
-    """Yield a venue's ledger entries of one kind, oldest first."""
-    since = 0
-    while True:
-        page = ask(venue, f"/control/ledger?kind={kind}&since={since}")["entries"]
-        yield from page
-        if not page:
-            return
-        since = page[-1]["seq"]
-
-
-def ask(venue: DemoVenue, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Return the answer of a paper venue's control endpoint."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(venue.rest + path, data=data)  # noqa: S310 - loopback
-    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
-        return json.loads(answer.read(), parse_float=Decimal)
 
 
 def pss_megabytes(family: Sequence[psutil.Process]) -> int:
@@ -187,13 +206,16 @@ def _wait(deadline: float, problem: Callable[[], str]) -> None:
         time.sleep(STEP_SECONDS)
 
 
-def _difference(what: str, ours: Any, theirs: Any) -> str:
-    ours, theirs = set(_items(ours)), set(_items(theirs))
-    return (
-        f"{what}: {len(ours)} ours, {len(theirs)} theirs; only ours {list(ours - theirs)[:2]}, "
-        f"only theirs {list(theirs - ours)[:2]}"
-    )
-
-
-def _items(record: Any) -> Any:
-    return record.items() if isinstance(record, dict) else record
+def _play(deadline: float, venues: Sequence[DemoVenue], recorded: Sequence[Recording]) -> None:
+    """Start the captures when every feed listens, and wait for their end."""
+    _wait(deadline, lambda: replay.waiting(venues))
+    replay.begin(venues)
+    total = len(venues) * sum(item.quotes for item in recorded)
+    told = time.monotonic()
+    while left := replay.unplayed(venues, recorded):
+        if time.monotonic() > deadline:
+            raise NotShown(f"{left} of {total} recorded quotes were not played")
+        if time.monotonic() - told >= replay.TELL_SECONDS:
+            told = time.monotonic()
+            print(f"{total - left} of {total} recorded quotes played", flush=True)  # noqa: T201
+        time.sleep(STEP_SECONDS)

@@ -2,8 +2,9 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
 SYMBOLS: Final = ("BTC", "ETH")
@@ -36,6 +37,18 @@ class DemoVenue:
     funding_rate: str
     accounts: Sequence[DemoAccount]
     has_actor: bool = True
+    captures: tuple[Path, ...] = ()
+    loops: bool = False
+
+    def replaying(
+        self, captures: Sequence[Path], *, first_prices: Mapping[str, Decimal], loops: bool
+    ) -> "DemoVenue":
+        """Return the venue with recorded markets, still until somebody lets it play.
+
+        `first_prices`, by base asset, are where the recordings begin.
+        """
+        prices = {**self.prices, **{base: str(price) for base, price in first_prices.items()}}
+        return replace(self, captures=tuple(captures), prices=prices, loops=loops)
 
     @property
     def rest(self) -> str:
@@ -52,6 +65,9 @@ class DemoVenue:
             "port": self.port,
             "seed": self.seed,
             "control": True,
+            "replay": [str(path) for path in self.captures],
+            "replayLoop": self.loops,
+            "startPaused": bool(self.captures),
             "ledger": ledger,
             "symbols": [
                 {"base": base, "price": self.prices[base], "fundingRate": self.funding_rate}

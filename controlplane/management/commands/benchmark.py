@@ -2,13 +2,15 @@
 
 import json
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext_lazy as _
 
 from controlplane.benchmarks import BENCHMARKS
 from controlplane.benchmarks.report import BenchmarkFailed, Report
+
+MOST: Final = 2_000
 
 
 class Command(BaseCommand):
@@ -22,15 +24,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help=", ".join(sorted(BENCHMARKS)))
-        parser.add_argument("--count", type=int, default=200, help="how many to measure")
+        parser.add_argument(
+            "--count", type=int, default=200, help=f"how many to measure, at most {MOST}"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         benchmark = BENCHMARKS.get(options["name"])
-        if benchmark is None or options["count"] < 1:
+        if benchmark is None or not 1 <= options["count"] <= MOST:
             raise CommandError(
-                str(_("Choose one of %(names)s, and a count above zero."))
-                % {"names": ", ".join(sorted(BENCHMARKS))},
+                str(_("Choose one of %(names)s, and a count from 1 to %(most)d."))
+                % {"names": ", ".join(sorted(BENCHMARKS)), "most": MOST},
                 returncode=2,
             )
         try:

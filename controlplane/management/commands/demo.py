@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 import os
 import sys
 import time
@@ -23,15 +24,18 @@ from django.utils.translation import gettext as _
 from accounts.models import ExchangeAccount
 from controlplane.base import jobs
 from controlplane.base.arguments import port, positive
-from controlplane.demo import check, data
-from controlplane.demo.layout import DemoVenue, demo_venues
+from controlplane.demo import captures, check, data, replay
+from controlplane.demo.captures import Recording
+from controlplane.demo.layout import SYMBOLS, DemoVenue, demo_venues
 from controlplane.embedded_postgres import server
 from controlplane.health import pending_migrations
 from controlplane.supervision import programs
 from controlplane.supervision.supervisor import Program, Supervisor
+from markets.venues.paper.config import symbol_config
 
 CHECK_SECONDS: Final = 120
 FRESH_DATABASE: Final = "fresh"
+MARKETS: Final = tuple(symbol_config(base).instrument.symbol for base in SYMBOLS)
 
 
 class Command(BaseCommand):
@@ -58,23 +62,39 @@ class Command(BaseCommand):
             action="store_true",
             help="Load the demo into the empty database of DATABASE_URL.",
         )
+        parser.add_argument(
+            "--replay",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="A recorded capture both venues play at its own speed, over and over; with "
+            "--check once, and every quote must arrive. May be given again for other markets.",
+        )
         parser.add_argument("--json", action="store_true", help="Print JSON.")
 
     def handle(self, **options: Any) -> None:
         started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
+        try:
+            recorded = captures.recordings(options["replay"], markets=MARKETS)
+        except captures.CaptureRefused as refused:
+            raise CommandError(str(refused), returncode=2) from None
         directory = settings.VAR_DIR / "demo"
         directory.mkdir(parents=True, exist_ok=True)
         with only_one(directory / "demo.lock"):
-            self._run(directory, started, options)
+            self._run(directory, started, recorded, options)
 
-    def _run(self, directory: Path, started: datetime, options: dict[str, Any]) -> None:
+    def _run(
+        self,
+        directory: Path,
+        started: datetime,
+        recorded: Sequence[Recording],
+        options: dict[str, Any],
+    ) -> None:
         host = options["host"]
         port = self._port(host, options["port"], strict=not options["check"])
         prepare_database(directory, allow_url=options["use_database_url"])
-        venues = demo_venues(
-            east_port=programs.free_port("127.0.0.1", 0),
-            west_port=programs.free_port("127.0.0.1", 0),
-        )
+        venues = replaying(recorded, loops=not options["check"])
         password = data.password(directory / "login.json")
         data.demo_load(venues=venues, password=password)
         jobs.schedules_upsert()
@@ -82,9 +102,12 @@ class Command(BaseCommand):
         result.unlink(missing_ok=True)
         more = [*paper_programs(directory, venues)]
         if options["check"]:
-            limit = options["seconds"] or CHECK_SECONDS
-            more.append(Program("check", partial(prove, venues, started, limit, result), True))
-        elif options["seconds"]:
+            limit = options["seconds"] or CHECK_SECONDS + longest(recorded)
+            proof = partial(prove, venues, started, limit, recorded, result)
+            more.append(Program("check", proof, True))
+        elif recorded:
+            more.append(Program("replay", partial(replay.begin_when_heard, venues)))
+        if options["seconds"] and not options["check"]:
             more.append(Program("timer", partial(time.sleep, options["seconds"]), True))
         announce = partial(self._announce, programs.address(host, port), password, options["json"])
         code = programs.run(host=host, port=port, announce=announce, more=more)
@@ -132,6 +155,32 @@ class Command(BaseCommand):
                 )
                 % outcome
             )
+            for feed in outcome["feeds"]:
+                self.stdout.write(
+                    _(
+                        "%(feed)s: %(sent)d quotes sent, %(read)d read, %(dropped)d dropped; "
+                        "delay p99 %(delay_p99)s ms, worst %(delay_worst)s ms "
+                        "(as recorded: %(recorded_p99)s, %(recorded_worst)s)"
+                    )
+                    % feed
+                )
+
+
+def replaying(recorded: Sequence[Recording], *, loops: bool) -> list[DemoVenue]:
+    """Return the demo's venues on free ports, both with the recorded markets."""
+    venues = demo_venues(
+        east_port=programs.free_port("127.0.0.1", 0),
+        west_port=programs.free_port("127.0.0.1", 0),
+    )
+    files = sorted({item.path.resolve() for item in recorded})
+    bases = {market: base for base, market in zip(SYMBOLS, MARKETS, strict=True)}
+    prices = {bases[item.symbol]: item.first_price for item in recorded}
+    return [venue.replaying(files, first_prices=prices, loops=loops) for venue in venues]
+
+
+def longest(recorded: Sequence[Recording]) -> int:
+    """Return how many whole seconds the longest recording takes."""
+    return math.ceil(max((item.seconds for item in recorded), default=0))
 
 
 @contextmanager
@@ -187,10 +236,16 @@ def paper_programs(directory: Path, venues: Sequence[DemoVenue]) -> Sequence[Pro
     return table
 
 
-def prove(venues: Sequence[DemoVenue], started: datetime, seconds: float, result: Path) -> None:
+def prove(
+    venues: Sequence[DemoVenue],
+    started: datetime,
+    seconds: float,
+    recorded: Sequence[Recording],
+    result: Path,
+) -> None:
     """Run the check and leave its outcome in a file; exits with 1 when it fails."""
     try:
-        summary = check.check(venues, started=started, seconds=seconds)
+        summary = check.check(venues, started=started, seconds=seconds, recorded=recorded)
     except check.NotShown as problem:
         result.write_text(json.dumps({"problem": str(problem)}))
         sys.exit(1)
