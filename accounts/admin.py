@@ -10,7 +10,7 @@ from unfold.admin import StackedInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
 from accounts.choices import AccountStatus, ProxyStatus, SyncStatus
-from accounts.jobs import sync_request
+from accounts.jobs import session_check_request, sync_request
 from accounts.lifecycle import account_pause, account_resume
 from accounts.models import (
     AccountState,
@@ -23,6 +23,7 @@ from accounts.models import (
     RiskEnvelope,
     StopLossConfig,
 )
+from accounts.proxies import session_assign, session_fail, session_rotate
 from controlplane.base.admin import (
     AuditedModelAdmin,
     FieldsMixin,
@@ -85,7 +86,7 @@ class ExchangeAccountAdmin(AuditedModelAdmin):
     search_fields = ("account_id", "account_name")
     autocomplete_fields = ("exchange", "proxy_profile", "stop_loss_config")
     inlines = (RiskEnvelopeInline,)
-    actions = ("sync", "pause", "resume")
+    actions = ("sync", "pause", "resume", "reroute")
     verb_fields = ("status",)
     owned = (RiskEnvelope, AccountState, AccountSyncJob, Position, EquitySample)
     _positions = rows_link(
@@ -142,6 +143,9 @@ class ExchangeAccountAdmin(AuditedModelAdmin):
     def has_resume_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.resume_exchangeaccount")
 
+    def has_reroute_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.reroute_exchangeaccount")
+
     @admin.action(permissions=["sync"], description=_("Sync now…"))
     def sync(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
         return confirm_with_reason(self, request, queryset, verb=sync_request)
@@ -153,6 +157,10 @@ class ExchangeAccountAdmin(AuditedModelAdmin):
     @admin.action(permissions=["resume"], description=_("Resume…"))
     def resume(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
         return confirm_with_reason(self, request, queryset, verb=account_resume)
+
+    @admin.action(permissions=["reroute"], description=_("Move to another proxy session…"))
+    def reroute(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=session_assign)
 
 
 @admin.register(RiskEnvelope)
@@ -199,6 +207,8 @@ class ProxySessionAdmin(AuditedModelAdmin):
         "port",
         badge("status", _("status"), PROXY_COLOURS),
         "last_rotation",
+        "checked_at",
+        "last_error",
     )
     list_filter = (
         ("proxy_profile", AutocompleteSelectFilter),
@@ -207,7 +217,33 @@ class ProxySessionAdmin(AuditedModelAdmin):
     list_select_related = ("proxy_profile",)
     search_fields = ("ip",)
     autocomplete_fields = ("proxy_profile",)
-    readonly_fields = ("last_rotation",)
+    actions = ("rotate", "fail", "check_now")
+    verb_fields = ("status",)
+    _accounts = rows_link(
+        ExchangeAccount, "proxy_session__pk__exact", _("accounts"), text=_("Show its accounts")
+    )
+    readonly_fields = ("is_held", "last_rotation", "checked_at", "last_error", _accounts)
+
+    def has_rotate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.rotate_proxysession")
+
+    def has_fail_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.fail_proxysession")
+
+    def has_check_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.check_proxysession")
+
+    @admin.action(permissions=["rotate"], description=_("Rotate now…"))
+    def rotate(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=session_rotate)
+
+    @admin.action(permissions=["fail"], description=_("Mark failed…"))
+    def fail(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=session_fail)
+
+    @admin.action(permissions=["check"], description=_("Check now…"))
+    def check_now(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=session_check_request)
 
 
 @admin.register(StopLossConfig)

@@ -16,7 +16,8 @@ from typing import Any, Final, TypeVar
 
 from django.conf import settings
 
-from accounts.models import ExchangeAccount
+from accounts.choices import ProxyStatus
+from accounts.models import ExchangeAccount, ProxySession
 from controlplane.kernel.secrets import Secret
 from markets.venues.errors import MissingCredential, NotSent
 from markets.venues.ports import ExecutionClient
@@ -87,20 +88,29 @@ def route_of(account: ExchangeAccount) -> Route:
     """Return how the account reaches its venue.
 
     Raises MissingCredential, and NotSent for an account that belongs behind a proxy and has no
-    session: going out directly would show the venue an address it must not see.
+    session in use: going out directly would show the venue an address it must not see.
     """
     _check_credentials(account)
     session = account.proxy_session
-    if session is None and account.proxy_profile_id is not None:
-        raise NotSent(
-            f"{account.pk} must use proxy profile {account.proxy_profile_id} and has no session."
-        )
+    if (problem := _proxy_problem(account, session)) is not None:
+        raise NotSent(f"{account.pk} {problem}")
     return Route(
         dialect=account.exchange.dialect,
         endpoint=account.exchange.endpoint(),
         credentials=account.credentials(),
         proxy_url=session.url() if session is not None else None,
     )
+
+
+def _proxy_problem(account: ExchangeAccount, session: ProxySession | None) -> str | None:
+    profile_id = account.proxy_profile_id
+    if session is None:
+        return profile_id and f"must use proxy profile {profile_id} and has no session."
+    if profile_id is not None and session.proxy_profile_id != profile_id:
+        return f"must use proxy profile {profile_id}; its session is one of another."
+    if session.status == ProxyStatus.FAILED:
+        return f"has a proxy session that is out of use: {session}."
+    return session.address_problem()
 
 
 def _check_credentials(account: ExchangeAccount) -> None:

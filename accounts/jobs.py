@@ -1,13 +1,15 @@
 """Jobs of accounts, and what puts them in the queue."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts import checking, proxies
 from accounts.choices import SyncStatus
-from accounts.models import AccountState, ExchangeAccount
+from accounts.models import AccountState, ExchangeAccount, ProxySession
 from accounts.services import account_sync
 from controlplane.base import events
 from controlplane.base.audit import Actor
@@ -33,9 +35,34 @@ class SyncAccount(JobRunner):
             return
         record = account_sync(account=account, actor=self.actor)
         if record is not None and record.status == SyncStatus.FAILED:
+            session_doubt(record.proxy_session_id)
             raise SyncFailed(
                 _("%(account)s: %(error)s") % {"account": account_id, "error": record.error}
             )
+
+
+@job(name="proxies.check", cluster="sync", every=timedelta(minutes=1))
+class CheckProxies(JobRunner):
+    """Check one proxy session, or all; rotate those whose time has come; move who must move."""
+
+    def run(self, **ids: str) -> None:
+        checking.sessions_check(actor=self.actor, session_id=ids.get("session_id"))
+        proxies.sessions_rotate_due(now=timezone.now(), actor=self.actor)
+        proxies.accounts_settle(actor=self.actor)
+
+
+def session_doubt(session_id: UUID | None) -> None:
+    """Queue a check of the session that something has just failed through, if there is one."""
+    if session_id is not None:
+        enqueue(CheckProxies, session_id=str(session_id))
+
+
+@transaction.atomic
+def session_check_request(*, session: ProxySession, actor: Actor, reason: str) -> ProxySession:
+    """Queue a check of one session; one that a person took out may come back by it."""
+    released = proxies.session_release(session=session, actor=actor, reason=reason)
+    session_doubt(session.pk)
+    return released
 
 
 @transaction.atomic

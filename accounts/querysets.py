@@ -3,7 +3,9 @@
 from datetime import datetime, timedelta
 
 from django.db import models
-from django.db.models import ExpressionWrapper, F, Q
+from django.db.models import Exists, ExpressionWrapper, F, OuterRef, Q
+
+from accounts.choices import ProxyStatus
 
 REQUEUE_AFTER = timedelta(minutes=5)
 """A queued sync that has not begun by then is taken for lost."""
@@ -19,6 +21,21 @@ class AccountQuerySet(models.QuerySet):
     def syncable(self) -> "AccountQuerySet":
         """Accounts whose venue is enabled; paused and stopped ones are still watched."""
         return self.filter(exchange__is_enabled=True)
+
+    def astray(self) -> "AccountQuerySet":
+        """Accounts whose proxy session is not one of their profile that they may stay on."""
+        stays = Q(
+            proxy_session__status=ProxyStatus.ACTIVE,
+            proxy_session__proxy_profile=F("proxy_profile"),
+        )
+        allowed = self.model._default_manager.filter(pk=OuterRef("pk"))
+        allowed = allowed.filter(
+            Q(proxy_profile__venues=None) | Q(proxy_profile__venues=F("exchange"))
+        )
+        astray = Q(proxy_profile=None, proxy_session__isnull=False) | (
+            Q(proxy_profile__isnull=False) & (Q(proxy_session=None) | ~stays | ~Exists(allowed))
+        )
+        return self.filter(astray)
 
     def for_sync(self) -> "AccountQuerySet":
         """With all that a client of the account is made of."""
@@ -53,3 +70,15 @@ class PositionQuerySet(models.QuerySet):
     def held(self) -> "PositionQuerySet":
         """Positions that are not flat."""
         return self.exclude(size=0)
+
+
+class SessionQuerySet(models.QuerySet):
+    """Proxy sessions."""
+
+    def locked(self) -> "SessionQuerySet":
+        """The rows in key order, locked until the transaction ends."""
+        return self.order_by("pk").select_for_update(of=("self",), no_key=True)
+
+    def active(self) -> "SessionQuerySet":
+        """Sessions that accounts may be given."""
+        return self.filter(status=ProxyStatus.ACTIVE)

@@ -1,12 +1,14 @@
 """Reads of accounts."""
 
+import copy
 from collections.abc import Hashable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 from django.db.models import Q
 
-from accounts.models import AccountState, ExchangeAccount, Position
+from accounts.choices import ProxyStatus
+from accounts.models import AccountState, ExchangeAccount, Position, ProxySession
 
 FILLS_OVERLAP: Final = timedelta(minutes=1)
 """Fills are read again this far back: venue clocks are seconds off, histories lag."""
@@ -17,6 +19,27 @@ def fills_since(state: AccountState, *, now: datetime) -> datetime:
     """Return from when on fills are to be read: a little before what is known, or a day ago."""
     known = state.fills_at
     return now - FIRST_FILLS if known is None else known - FILLS_OVERLAP
+
+
+def able_to_read(account: ExchangeAccount) -> ExchangeAccount:
+    """Return the account as it may be read now: on another session while its own is out of use.
+
+    An order of unknown fate keeps its account from moving and is resolved by reading, so what
+    only reads may take any session of the profile. The row itself is not changed.
+    """
+    session = account.proxy_session
+    if session is not None and session.status != ProxyStatus.FAILED:
+        return account
+    profile = account.proxy_profile
+    if profile is None:
+        return account
+    others = ProxySession.objects.active().filter(proxy_profile=profile)
+    other = others.select_related("proxy_profile").order_by("pk").first()
+    if other is None or not profile.allows(account.exchange_id):
+        return account
+    reading = copy.copy(account)
+    reading.proxy_session = other
+    return reading
 
 
 def fill_symbols(state: AccountState, *, thorough: bool) -> list[str]:

@@ -15,6 +15,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.choices import ProxyStatus
+from accounts.models import ExchangeAccount, ProxySession
 from controlplane.base import rotation
 from controlplane.health import pending_migrations
 from controlplane.kernel.errors import ControlPlaneError
@@ -63,6 +65,7 @@ def examine(*, venues: QuerySet[Venue], offline: bool) -> Iterator[Finding]:
     yield secrets()
     yield from queue()
     yield from feeds(venues)
+    yield from proxies()
     if not offline:
         yield from venue_clocks(venues)
 
@@ -180,6 +183,24 @@ def feeds(venues: QuerySet[Venue]) -> Iterator[Finding]:
                 message,
                 _("See that run_feeds runs (manage.py up) and that the venue is reachable."),
             )
+
+
+def proxies() -> Iterator[Finding]:
+    """Look at the proxy sessions out of use, and at accounts that have none."""
+    failed = ProxySession.objects.filter(status=ProxyStatus.FAILED)
+    for session in failed.select_related("proxy_profile"):
+        name = f"proxy {session.proxy_profile_id} {session}"
+        message = _("out of use: %(error)s") % {"error": session.last_error or _("no reason kept")}
+        advice = _("Mend or replace it, then choose Check now in Proxy sessions.")
+        yield Finding(name, Verdict.FAIL, message, advice)
+    for account in ExchangeAccount.objects.syncable().astray().exclude(proxy_profile=None):
+        yield Finding(
+            f"proxy of {account.pk}",
+            Verdict.FAIL,
+            _("%(account)s has no session of %(profile)s in use; nothing is sent for it.")
+            % {"account": account.pk, "profile": account.proxy_profile_id},
+            _("Add a session to the profile or mend one, then resume the account."),
+        )
 
 
 def venue_clocks(venues: QuerySet[Venue]) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.jobs import syncs_enqueue_due
+from accounts.proxies import accounts_settle
 from controlplane.base import events
 from controlplane.base.audit import Actor, Surface
 from controlplane.base.jobs import enqueue
@@ -86,6 +87,7 @@ class Sentinel:
             self.books,
             self.feeds,
             self.syncs,
+            self.proxies,
             self.modules,
         )
 
@@ -167,6 +169,10 @@ class Sentinel:
     def syncs(self) -> int:
         """Queue the syncs that are due."""
         return syncs_enqueue_due(now=timezone.now(), actor=self.actor)
+
+    def proxies(self) -> int:
+        """Move accounts off proxy sessions they may not stay on, once their orders have ended."""
+        return accounts_settle(actor=self.actor)
 
     def modules(self) -> int:
         """Queue a look of the strategies at their markets."""

@@ -2,8 +2,8 @@
 
 from django.utils.module_loading import autodiscover_modules
 
+from accounts import inflight, observations
 from accounts import lifecycle as accounts
-from accounts import observations
 from accounts.models import ExchangeAccount, ProxyProfile, ProxySession
 from controlplane.base import edits, events, jobs
 from hedging import observing as hedging
@@ -12,6 +12,7 @@ from markets.feeds import ticks
 from markets.models import Venue
 from monitoring import services as monitoring
 from strategies import observing as strategies
+from strategies import selectors as orders
 
 
 def connect() -> None:
@@ -19,6 +20,7 @@ def connect() -> None:
     autodiscover_modules("jobs")
     events.subscribe(monitoring.event_record)
     jobs.record_with(monitoring.JobRuns())
+    inflight.ask(orders.accounts_in_flight)
     # Intents first: what ends a hedge is read from them.
     observations.subscribe(strategies.orders_seen)
     observations.subscribe(hedging.observed)

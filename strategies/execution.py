@@ -10,7 +10,9 @@ from django.utils import timezone
 
 from accounts import egress
 from accounts.choices import AccountStatus
+from accounts.jobs import session_doubt
 from accounts.lifecycle import account_pause
+from accounts.selectors import able_to_read
 from controlplane.base.audit import Actor
 from controlplane.kernel.errors import ControlPlaneError, Denied
 from controlplane.kernel.events import Severity
@@ -58,13 +60,13 @@ def intent_submit(*, intent_id: UUID | str, actor: Actor) -> OrderIntent:
     if services.place_of(intent) != PENDING:
         return intent
     try:
-        client = client_for(intent)
+        client_for(intent)
     except ControlPlaneError as error:
         return _deny(intent, error, actor=actor)
     if not _claim(intent, now=timezone.now(), actor=actor):
         intent.refresh_from_db()
         return intent
-    sent = _send(intent, client, actor=actor)
+    sent = _send(intent, actor=actor)
     if sent.sandbox:
         sandbox.book(sent)
     return sent
@@ -102,6 +104,7 @@ def unknown_resolve(*, intent: OrderIntent, actor: Actor) -> OrderIntent:
     if services.place_of(intent) not in (LOST, RESTING):
         return intent
     try:
+        intent.account = able_to_read(intent.account)
         report = egress.run(
             client_for(intent).order(intent.instrument.venue_symbol, intent.client_order_id)
         )
@@ -167,13 +170,19 @@ def _claim(intent: OrderIntent, *, now: datetime, actor: Actor) -> bool:
     return True
 
 
-def _send(intent: OrderIntent, client: ExecutionClient, *, actor: Actor) -> OrderIntent:
-    """Send a claimed intent and record the evidence; the claim is committed by now."""
+def _send(intent: OrderIntent, *, actor: Actor) -> OrderIntent:
+    """Send a claimed intent and record the evidence; the claim is committed by now.
+
+    The client is that of the account as it was claimed: until then it may have been moved.
+    """
     try:
-        report = _answer(intent, client)
+        report = _answer(intent, client_for(intent))
         return services.order_report_apply(intent=intent, report=report, actor=actor)
     except (RateLimited, NotSent, MissingCredential, Denied) as error:
-        return _settle(intent, IntentEvent.PROVE_UNSENT, _reason(error), actor=actor)
+        unsent = _settle(intent, IntentEvent.PROVE_UNSENT, _reason(error), actor=actor)
+        if isinstance(error, NotSent):
+            session_doubt(unsent.proxy_session_id)
+        return unsent
     except AuthenticationFailed as error:
         return _key_refused(intent, _reason(error), actor=actor)
     except VenueRejected as error:
@@ -182,6 +191,7 @@ def _send(intent: OrderIntent, client: ExecutionClient, *, actor: Actor) -> Orde
         lost = _settle(intent, IntentEvent.LOSE, _reason(error), actor=actor)
         if not isinstance(error, Exception):
             raise
+        session_doubt(lost.proxy_session_id)
         if not isinstance(error, OutcomeUnknown):
             logger.exception("Sending intent %s broke; its outcome is unknown.", intent.pk)
         return lost

@@ -42,10 +42,16 @@ def account_for_claim(account_id: str) -> ExchangeAccount:
     """Return the account, locked until the transaction ends: its claims come one by one."""
     account: ExchangeAccount = (
         ExchangeAccount.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("exchange", "risk_envelope")
+        .select_related("exchange", "risk_envelope", "proxy_session__proxy_profile")
         .get(pk=account_id)
     )
     return account
+
+
+def accounts_in_flight(account_ids: Collection[str]) -> set[str]:
+    """Return those of the accounts with a live order that was sent and has not ended."""
+    sent = OrderIntent.objects.live().filter(account__in=account_ids, state="submitted")
+    return set(sent.values_list("account", flat=True))
 
 
 def pair_problem(intent: OrderIntent) -> Denied | None:

@@ -42,10 +42,20 @@ class ProxySessionSerializer(EntitySerializer):
             "accounts",
             "last_rotation",
             "status",
+            "is_held",
+            "checked_at",
+            "last_error",
             "created_at",
             "updated_at",
         )
-        read_only_fields = ("accounts", "last_rotation", "status")
+        read_only_fields = (
+            "accounts",
+            "last_rotation",
+            "status",
+            "is_held",
+            "checked_at",
+            "last_error",
+        )
 
 
 class StopLossConfigSerializer(EntitySerializer):

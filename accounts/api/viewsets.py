@@ -3,9 +3,9 @@
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import lifecycle
+from accounts import lifecycle, proxies
 from accounts.api import filtersets, serializers
-from accounts.jobs import sync_request
+from accounts.jobs import session_check_request, sync_request
 from accounts.models import (
     AccountState,
     AccountSyncJob,
@@ -35,6 +35,21 @@ class ProxySessionViewSet(EntityViewSet):
     serializer_class = serializers.ProxySessionSerializer
     filterset_class = filtersets.ProxySessionFilters
 
+    @verb("accounts.rotate_proxysession", serializers.ProxySessionSerializer)
+    def rotate(self, request: Request, pk: str) -> Response:
+        """Move the accounts of this session to the others of its profile."""
+        return self.run_verb(proxies.session_rotate, "session")
+
+    @verb("accounts.fail_proxysession", serializers.ProxySessionSerializer)
+    def fail(self, request: Request, pk: str) -> Response:
+        """Take this session out of use; its accounts move or pause."""
+        return self.run_verb(proxies.session_fail, "session")
+
+    @verb("accounts.check_proxysession", serializers.ProxySessionSerializer, status=202)
+    def check(self, request: Request, pk: str) -> Response:
+        """Queue a check of this session, which takes it back when it is well."""
+        return self.run_verb(session_check_request, "session", status=202)
+
 
 class StopLossConfigViewSet(EntityViewSet):
     """When to stop losing, and what to do then."""
@@ -60,6 +75,11 @@ class AccountViewSet(EntityViewSet):
     def resume(self, request: Request, pk: str) -> Response:
         """Let this account trade again."""
         return self.run_verb(lifecycle.account_resume, "account")
+
+    @verb("accounts.reroute_exchangeaccount", serializers.AccountSerializer)
+    def reroute(self, request: Request, pk: str) -> Response:
+        """Move this account to another session of its proxy profile."""
+        return self.run_verb(proxies.session_assign, "account")
 
     @verb("accounts.sync_exchangeaccount", serializers.AccountSerializer, status=202)
     def sync(self, request: Request, pk: str) -> Response:

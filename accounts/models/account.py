@@ -160,6 +160,7 @@ class ExchangeAccount(SecretHolder, Timestamped):
             ("sync_exchangeaccount", "Can sync an account now"),
             ("pause_exchangeaccount", "Can pause an account"),
             ("resume_exchangeaccount", "Can resume an account"),
+            ("reroute_exchangeaccount", "Can move an account to another proxy session"),
         )
         constraints = (
             one_of("account", "status", AccountStatus),
@@ -186,13 +187,8 @@ class ExchangeAccount(SecretHolder, Timestamped):
         self._check_identity()
 
     def _check_profile(self) -> None:
-        allowed = self.proxy_profile.venues if self.proxy_profile else None
-        if (
-            self.exchange_id
-            and allowed is not None
-            and allowed.exists()
-            and not allowed.filter(pk=self.exchange_id).exists()
-        ):
+        profile = self.proxy_profile
+        if self.exchange_id and profile is not None and not profile.allows(self.exchange_id):
             raise ValidationError(
                 {
                     "proxy_profile": ValidationError(

@@ -1,15 +1,20 @@
 """Proxies: pools of exits and the sessions accounts go out through."""
 
+from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from accounts import triggers
 from accounts.choices import (
     ProxyScheme,
     ProxyStatus,
     RotationPolicy,
 )
+from accounts.domain import proxy as rules
+from accounts.querysets import SessionQuerySet
 from controlplane.base import audit
 from controlplane.base.fields import (
     EnumField,
@@ -67,10 +72,18 @@ class ProxyProfile(Timestamped):
     def __str__(self) -> str:
         return self.profile_id
 
+    def allows(self, venue_id: str) -> bool:
+        """Tell whether accounts of this venue may use the profile; an empty list allows all."""
+        allowed = set(self.venues.values_list("pk", flat=True))
+        return not allowed or venue_id in allowed
 
-@audit.track(exclude=(*PROXY_SECRETS, "last_rotation"))
+
+@audit.track(exclude=(*PROXY_SECRETS, "last_rotation", "checked_at", "last_error"))
 class ProxySession(SecretHolder, Timestamped):
-    """One exit: an address and the credentials for it."""
+    """One exit: an address and the credentials for it.
+
+    `is_held` says that a person took it out of use: no check by itself brings it back.
+    """
 
     session_id = UUIDKey()
     proxy_profile = models.ForeignKey(
@@ -83,13 +96,23 @@ class ProxySession(SecretHolder, Timestamped):
     auth = SecretField(_("credentials"), help_text=_("user:password"))
     last_rotation = models.DateTimeField(_("last rotation"), null=True, blank=True)
     status = EnumField(ProxyStatus, verbose_name=_("status"), default=ProxyStatus.ACTIVE)
+    is_held = models.BooleanField(_("taken out by a person"), default=False, editable=False)
+    checked_at = models.DateTimeField(_("checked at"), null=True, blank=True, editable=False)
+    last_error = models.TextField(_("last error"), blank=True, editable=False)
 
     secret_fields = PROXY_SECRETS
+    objects = SessionQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("proxy session")
         verbose_name_plural = _("proxy sessions")
         ordering = ("session_id",)
+        permissions = (
+            ("rotate_proxysession", "Can move the accounts of a proxy session"),
+            ("fail_proxysession", "Can take a proxy session out of use"),
+            ("check_proxysession", "Can have a proxy session checked"),
+        )
+        triggers = (triggers.legal_proxy_moves(),)
         constraints = (
             models.UniqueConstraint(
                 fields=("proxy_profile", "ip", "port"), name="proxysession_unique_exit"
@@ -106,12 +129,28 @@ class ProxySession(SecretHolder, Timestamped):
     def __str__(self) -> str:
         return f"{self.ip}:{self.port}"
 
+    def clean(self) -> None:
+        super().clean()
+        problems = {"ip": self.address_problem(), "auth": self._auth_problem()}
+        if found := {name: text for name, text in problems.items() if text is not None}:
+            raise ValidationError(
+                {name: ValidationError(text, code="proxy") for name, text in found.items()}
+            )
+
+    def address_problem(self) -> str | None:
+        """Return why nothing may go out this way, or None."""
+        if not self.ip:
+            return None
+        return rules.address_problem(self.ip, allow_private=settings.ALLOW_PRIVATE_PROXIES)
+
     def url(self) -> Secret:
         """Return the proxy address with its credentials."""
-        auth = self.auth.reveal()
-        return Secret(
-            f"{self.proxy_profile.scheme}://{auth + '@' if auth else ''}{self.ip}:{self.port}"
-        )
+        scheme = ProxyScheme(self.proxy_profile.scheme)
+        return Secret(rules.proxy_url(scheme, self.ip, self.port, self.auth.reveal()))
+
+    def _auth_problem(self) -> str | None:
+        auth = self.auth
+        return rules.auth_problem(auth.reveal() if isinstance(auth, Secret) else auth)
 
 
 @audit.track()

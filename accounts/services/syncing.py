@@ -12,7 +12,7 @@ from accounts.choices import SyncStatus
 from accounts.claims import commit_without_waiting, sync_claim
 from accounts.models import AccountState, AccountSyncJob, ExchangeAccount
 from accounts.reading import AccountReading, read_account
-from accounts.selectors import fill_symbols, fills_since
+from accounts.selectors import able_to_read, fill_symbols, fills_since
 from accounts.services.observing import (
     UNKNOWN_INSTRUMENT,
     is_older,
@@ -40,6 +40,7 @@ def account_sync(
     `failed`. `thorough` reads the fills of every instrument ever held, not only recent ones.
     Publishes FillsSeen and OrdersSeen, then AccountMoved, so who reacts to it knows all of it.
     """
+    account = able_to_read(account)
     with sync_claim(account.pk) as claimed:
         if not claimed:
             return None

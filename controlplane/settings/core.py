@@ -118,6 +118,10 @@ PGHISTORY_DEFAULT_TRACKERS = (
 # Venue addresses are an allow-list in code; loopback (paper venues) only outside production
 # or when an operator says so.
 ALLOW_LOOPBACK_VENUES = env.bool("ALLOW_LOOPBACK_VENUES", default=not IS_PRODUCTION)
+# Likewise proxies on loopback or in a private network.
+ALLOW_PRIVATE_PROXIES = env.bool("ALLOW_PRIVATE_PROXIES", default=not IS_PRODUCTION)
+# An address that answers with the peer's IP; without it exits are not compared with theirs.
+EGRESS_ECHO_URL = env.str("EGRESS_ECHO_URL", default="")
 
 LOGGING = {
     "version": 1,

@@ -10,7 +10,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidURI, WebSocketException
@@ -131,6 +131,7 @@ async def _connect(url: str, proxy_url: str | None) -> ClientConnection:
         url,
         ssl=tls_context() if url.startswith("wss:") else None,
         proxy=proxy_url,
+        **_proxy_tls(proxy_url),
         compression=None,
         open_timeout=OPEN_SECONDS,
         ping_interval=PING_SECONDS,
@@ -139,6 +140,12 @@ async def _connect(url: str, proxy_url: str | None) -> ClientConnection:
         max_size=MAX_FRAME,
         max_queue=(1024, 256),
     )
+
+
+def _proxy_tls(proxy_url: str | None) -> dict[str, Any]:
+    """Return how to speak TLS to the proxy itself; only an https one is spoken to so."""
+    is_tls = proxy_url is not None and proxy_url.startswith("https:")
+    return {"proxy_ssl": tls_context()} if is_tls else {}
 
 
 class _Reader(Generic[Event]):

@@ -12,6 +12,7 @@ from markets.venues.errors import (
     NotSent,
     OrderNotFound,
     OutcomeUnknown,
+    ProxyRefused,
     RateLimited,
     VenueError,
     VenueUnavailable,
@@ -93,10 +94,13 @@ class Caller(Generic[Operation]):
         return EPOCH + timedelta(milliseconds=self._clock.now_ms())
 
     async def server_time(self) -> datetime:
-        """Ask the venue for its time now; raises VenueUnavailable or RateLimited."""
+        """Ask the venue for its time now.
+
+        Raises VenueUnavailable, RateLimited, or ProxyRefused when it is the proxy's fault.
+        """
         try:
             ms = self._api.server_ms(self._judged(await self._api.ask_time()))
-        except RateLimited:
+        except (RateLimited, ProxyRefused):
             raise
         except (VenueError, BadAnswer) as error:
             raise VenueUnavailable(str(error)) from None

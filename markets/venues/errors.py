@@ -38,7 +38,7 @@ class NotSent(VenueError):
 
 
 class ProxyRefused(NotSent):
-    """The outbound proxy refused to connect us: its fault or its password, not the venue's key."""
+    """The outbound proxy is away or refuses us: its fault or its password, not the venue's key."""
 
     code = "proxy_refused"
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 from weakref import WeakKeyDictionary
@@ -33,12 +34,13 @@ MAX_LISTING: Final = 32 * 1024 * 1024
 CONNECTIONS: Final = 200
 PROXY_AUTHENTICATION_REQUIRED: Final = 407
 """What a proxy says that has not passed a request on (RFC 9110, 15.5.8)."""
-_NEVER_CONNECTED: Final = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
+_NEVER_CONNECTED: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_PROXY_AWAY: Final = (
+    aiohttp.ClientProxyConnectionError,
     ProxyConnectionError,
     ProxyTimeoutError,
 )
+_SOCKS_BEYOND: Final = frozenset({3, 4, 5, 6})
 _SOCKS: Final = frozenset({"socks4", "socks5", "socks5h"})
 
 # ccxt logs request headers, so API keys, at DEBUG; our own logging set-up must not turn that on.
@@ -149,7 +151,10 @@ class Transport:
         except (NotSent, OutcomeUnknown):
             raise
         except (aiohttp.ClientHttpProxyError, ProxyError) as error:
-            raise ProxyRefused(_said("The proxy refused to connect", error)) from None
+            kind = NotSent if _is_beyond(error) else ProxyRefused
+            raise kind(_said("The proxy refused to connect", error)) from None
+        except _PROXY_AWAY as error:
+            raise ProxyRefused(_said("The proxy does not answer", error)) from None
         except _NEVER_CONNECTED as error:
             raise NotSent(_said("No connection", error)) from None
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
@@ -165,6 +170,16 @@ class Transport:
         if self._session is not None:
             self._session = None
             await session_pool().release(self._proxy_url)
+
+
+def _is_beyond(error: aiohttp.ClientHttpProxyError | ProxyError) -> bool:
+    """Tell whether a proxy that works says that it cannot reach the venue.
+
+    HTTP 5xx (RFC 9110, 15.6), SOCKS replies 3 to 6 (RFC 1928, section 6).
+    """
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return error.error_code in _SOCKS_BEYOND
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

@@ -41,7 +41,10 @@ def test_verbs_ask_for_a_reason() -> None:
         for path, operations in schema["paths"].items()
         if "}/" in path and "post" in operations
     }
-    assert set(verbs) == {"pause", "resume", "sync", "enable", "disable", "acknowledge", "hedge"}
+    assert set(verbs) == {
+        "pause", "resume", "sync", "reroute", "rotate", "fail", "check", "enable", "disable",
+        "acknowledge", "hedge",
+    }  # fmt: skip
     for body in verbs.values():
         reference = body["content"]["application/json"]["schema"]["$ref"]
         assert reference == "#/components/schemas/ReasonRequest"

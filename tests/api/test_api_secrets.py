@@ -42,7 +42,7 @@ def test_sent_credentials_are_never_echoed(prefix: str, api: APIClient) -> None:
     body = VALID[prefix]()
     secret = [name for name, field in writable(prefix).items() if field.write_only]
     assert secret
-    sent = {**body, **{name: f"{CANARY}-{name}" for name in secret}}
+    sent = {**body, **{name: f"user:{CANARY}-{name}" for name in secret}}
     for name in secret:
         for value in (f"{CANARY}\x00", CANARY * 1000, [CANARY], {"a": CANARY}):
             answer = api.post(f"/api/v1/{prefix}/", {**sent, name: value})

@@ -134,6 +134,9 @@ TABLE: Final[Mapping[str, Mapping[str, Field]]] = {
         "accountIds": names(default=[], **READ),
         "lastRotation": time(null=True, default=None),
         "status": enum("active", "rotating", "failed", default="active", **READ),
+        "isHeld": flag(default=False, **READ),
+        "checkedAt": time(null=True, default=None),
+        "lastError": text(default="", **READ),
         **STAMPS,
     },
     "strategy-modules": {
