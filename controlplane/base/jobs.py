@@ -10,6 +10,7 @@ import os
 import socket
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,7 +30,7 @@ ENTRY = "controlplane.base.jobs.execute"
 SCHEDULED_CLUSTER = "sync"
 
 
-class JobRunner:
+class JobRunner(ABC):
     """One kind of job. Subclass, implement `run`, and register with `@job`."""
 
     name: ClassVar[str]
@@ -40,9 +41,9 @@ class JobRunner:
     def __init__(self) -> None:
         self.actor = Actor(name=self.name, surface=Surface.JOB)
 
+    @abstractmethod
     def run(self, **ids: str) -> None:
         """Do the work; the arguments are ids."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
