@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from controlplane.base.admin import ReadOnlyModelAdmin
 from controlplane.base.trail import AuditEvent
+from tests import factories
 from tests.admin.conftest import make_rows
 
 pytestmark = pytest.mark.django_db
@@ -107,3 +108,11 @@ def test_the_audit_trail_is_read_only(page: Client, rows: dict[str, Any]) -> Non
     assert page.get(address(AuditEvent, "change", event.pk)).status_code == 404
     assert page.post(address(AuditEvent, "change", event.pk), {}).status_code in {403, 404}
     assert page.post(address(AuditEvent, "delete", event.pk), {}).status_code in {403, 404}
+
+
+def test_only_what_people_change_offers_a_history(page: Client) -> None:
+    intent = factories.intent()
+    record = reverse("admin:strategies_orderintent_change", args=[intent.pk])
+    assert "/history/" not in page.get(record).content.decode()
+    edited = reverse("admin:accounts_exchangeaccount_change", args=[intent.account_id])
+    assert f"{intent.account_id}/history/" in page.get(edited).content.decode()

@@ -241,3 +241,9 @@ class ReadOnlyModelAdmin(ConsoleModelAdmin):
         if request.method == "POST":
             raise PermissionDenied
         return super().changeform_view(request, *args, **kwargs)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        context["show_history"] = False  # a record is its own history
+        return super().render_change_form(request, context, *args, **kwargs)
