@@ -25,6 +25,7 @@ from markets.venues.ports import ExecutionClient
 from markets.venues.registry import VenueRegistry
 from markets.venues.types import (
     AccountUpdate,
+    FillReport,
     OrderUpdate,
     PrivateEvent,
     Quarantined,
@@ -133,8 +134,9 @@ class PrivateStream:
             self._connected = False
 
     async def _open(self, client: ExecutionClient) -> Opening[PrivateEvent]:
-        url = await client.open_private_stream()
-        return Opening(url, self._registry.private_session(self._route.dialect))
+        address = await client.open_private_stream()
+        session = self._registry.private_session(self._route.dialect)
+        return Opening(address.url, session, address.frames, address.heartbeat)
 
     async def _keep(self, client: ExecutionClient) -> None:
         """Prolong the listen key well before its end; return when the venue has dropped it."""
@@ -237,6 +239,7 @@ def write_events(account: ExchangeAccount, batch: Sequence[tuple[PrivateEvent, d
             stream_observe(account=account, update=event, at=at)
     orders = [(event, at) for event, at in batch if isinstance(event, OrderUpdate)]
     fills = [event.fill for event, _ in orders if event.fill is not None]
+    fills += [event for event, _ in batch if isinstance(event, FillReport)]
     if fills:
         observations.publish(observations.FillsSeen(account.pk, fills))
     if orders:

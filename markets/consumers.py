@@ -193,6 +193,6 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
 def _opener(session: Callable[[], MarketSession]) -> Callable[[], Awaitable[Opening[MarketEvent]]]:
     async def open_stream() -> Opening[MarketEvent]:
         made = session()
-        return Opening(made.url(), made, made.opening_frames())
+        return Opening(made.url(), made, made.opening_frames(), made.heartbeat())
 
     return open_stream

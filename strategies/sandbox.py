@@ -33,6 +33,7 @@ from markets.venues.types import (
     OrderType,
     PositionReport,
     Side,
+    StreamAddress,
     SubmitOrder,
 )
 from strategies import services
@@ -96,7 +97,7 @@ class SandboxClient:
     async def set_leverage(self, venue_symbol: str, leverage: Decimal) -> None:
         return None
 
-    async def open_private_stream(self) -> str:
+    async def open_private_stream(self) -> StreamAddress:
         raise VenueRejected("sandbox", "The sandbox has no stream.")
 
     async def keep_private_stream(self) -> None:

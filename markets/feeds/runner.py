@@ -6,6 +6,7 @@ never outlives its connection.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidURI, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 
 from controlplane.kernel.clock import Clock
 from controlplane.kernel.secrets import redact
@@ -35,6 +36,8 @@ LONGEST_DELAY: Final = 60.0
 STEADY_SECONDS: Final = 10.0
 """A connection that lived this long was a good one: the next delay is short again."""
 PING_SECONDS: Final = 20.0
+HEARTBEAT_SECONDS: Final = 20.0
+"""Between two heartbeats of a venue that wants its own; Pacifica cuts a socket after 60 s."""
 OPEN_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 1.0
 
@@ -60,11 +63,12 @@ class Session(Protocol[EventOut]):
 
 @dataclass(frozen=True, slots=True)
 class Opening(Generic[Event]):
-    """One connection to be: where, whose frames, and what to say first."""
+    """One connection to be: where, whose frames, what to say first and what to keep it."""
 
     url: str
     session: Session[Event]
     frames: Sequence[str] = ()
+    heartbeat: str | None = None
 
 
 class LinkWatcher(Protocol):
@@ -168,6 +172,15 @@ class _Reader(Generic[Event]):
         """Return when the venue says the stream is over; raises when it breaks or falls silent."""
         for frame in self._opening.frames:
             await socket.send(frame)
+        if self._opening.heartbeat is None:
+            return await self._watch_and_read(socket)
+        beating = asyncio.create_task(_beat(socket, self._opening.heartbeat))
+        try:
+            await self._watch_and_read(socket)
+        finally:
+            beating.cancel()
+
+    async def _watch_and_read(self, socket: ClientConnection) -> None:
         self._heard = self._clock.monotonic()
         if self._silence is None:
             return await self._read(socket)
@@ -197,3 +210,11 @@ class _Reader(Generic[Event]):
                 patience.reschedule(asyncio.get_running_loop().time())
                 return
             await asyncio.sleep(left)
+
+
+async def _beat(socket: ClientConnection, frame: str) -> None:
+    """Say `frame` now and then until cancelled; a broken connection is the reader's to notice."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await socket.send(frame)

@@ -17,6 +17,7 @@ from markets.venues.types import (
     OrderReport,
     PositionReport,
     PrivateEvent,
+    StreamAddress,
     SubmitOrder,
 )
 
@@ -66,8 +67,8 @@ class ExecutionClient(Protocol):
 
     async def set_leverage(self, venue_symbol: str, leverage: Decimal) -> None: ...
 
-    async def open_private_stream(self) -> str:
-        """Return the address of this account's private stream (a listen key made where needed)."""
+    async def open_private_stream(self) -> StreamAddress:
+        """Return where this account's private stream is (a listen key made where needed)."""
         ...
 
     async def keep_private_stream(self) -> None:
@@ -83,6 +84,10 @@ class MarketSession(Protocol):
     def url(self) -> str: ...
 
     def opening_frames(self) -> Sequence[str]: ...
+
+    def heartbeat(self) -> str | None:
+        """Return what must be said now and then to keep the connection, if anything."""
+        ...
 
     def receive(self, frame: str | bytes) -> Sequence[MarketEvent]: ...
 

@@ -217,7 +217,10 @@ class MarkPrice:
 
 @dataclass(frozen=True, slots=True)
 class OrderUpdate:
-    """An order's new state; `fill` is the trade that caused it, if one did."""
+    """An order's new state; `fill` is the trade that caused it, where the venue tells both at once.
+
+    A venue that does not sends the FillReport as an event of its own.
+    """
 
     order: OrderReport
     fill: FillReport | None
@@ -248,5 +251,14 @@ class StreamEnded:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class StreamAddress:
+    """Where an account's stream is, what opens it, and what said now and then keeps it."""
+
+    url: str
+    frames: tuple[str, ...] = ()
+    heartbeat: str | None = None
+
+
 MarketEvent = BookTop | MarkPrice | Quarantined
-PrivateEvent = OrderUpdate | AccountUpdate | Quarantined | StreamEnded
+PrivateEvent = OrderUpdate | FillReport | AccountUpdate | Quarantined | StreamEnded

@@ -13,6 +13,7 @@ from markets.venues.ports import ExecutionClient, MarketSession, PrivateSession
 from markets.venues.types import (
     AccountUpdate,
     BookTop,
+    FillReport,
     MarkPrice,
     OrderStatus,
     OrderUpdate,
@@ -34,6 +35,12 @@ async def heard(
         while not enough(events):
             events += receive((await socket.receive_str()).encode())
     return events
+
+
+def fills_in(events: list[Any]) -> list[FillReport]:
+    """Fills come with the order they moved, or by themselves."""
+    told = [e.fill for e in events if isinstance(e, OrderUpdate) and e.fill]
+    return told + [e for e in events if isinstance(e, FillReport)]
 
 
 async def test_c30_quotes_arrive_as_the_venue_has_them(kit: Kit, venue: PaperVenue) -> None:
@@ -65,29 +72,33 @@ async def test_c32_the_private_stream_tells_orders_fills_and_positions(
     kit: Kit, venue: PaperVenue, client: ExecutionClient
 ) -> None:
     session = REGISTRY.private_session(kit.dialect)
-    url = await client.open_private_stream()
+    address = await client.open_private_stream()
     await client.keep_private_stream()
     command = order(kit, side=Side.SELL, amount="0.2")
 
     def enough(events: list[Any]) -> bool:
         done = [e for e in events if isinstance(e, OrderUpdate) and e.order.status.is_final]
         moved = [e for e in events if isinstance(e, AccountUpdate) and e.positions]
-        filled = sum(e.fill.amount for e in events if isinstance(e, OrderUpdate) and e.fill)
+        filled = sum(item.amount for item in fills_in(events))
         return bool(done and moved) and filled >= command.amount
 
-    async with aiohttp.ClientSession() as http, http.ws_connect(url) as socket:
+    async with aiohttp.ClientSession() as http, http.ws_connect(address.url) as socket:
+        for frame in address.frames:
+            await socket.send_str(frame)
+        await asyncio.sleep(0.1)
         await client.submit(command)
         events = await heard(socket, session.receive, enough)
     assert not [event for event in events if isinstance(event, Quarantined)]
     updates = [event for event in events if isinstance(event, OrderUpdate)]
     assert {item.order.client_order_id for item in updates} == {command.client_order_id}
     assert updates[-1].order.status is OrderStatus.FILLED
-    fills = {item.fill.trade_id: item.fill for item in updates if item.fill}
+    fills = {item.trade_id: item for item in fills_in(events)}
     read = await client.fills(kit.symbol, since=min(item.at for item in fills.values()))
     assert {item.trade_id: (item.amount, item.price, item.fee) for item in read} == {
         key: (item.amount, item.price, item.fee) for key, item in fills.items()
     }
-    [position] = [e for e in events if isinstance(e, AccountUpdate) and e.positions][-1].positions
+    last = [e for e in events if isinstance(e, AccountUpdate) and e.positions][-1]
+    [position] = last.positions
     assert (position.venue_symbol, position.size) == (kit.symbol, Decimal("0.3"))
     assert (await settled(client, command)).filled == command.amount
 

@@ -24,6 +24,7 @@ from markets.venues.types import (
     OrderReport,
     OrderType,
     PositionReport,
+    StreamAddress,
     SubmitOrder,
 )
 
@@ -207,14 +208,14 @@ class FapiExecutionClient:
 
     # Private stream
 
-    async def open_private_stream(self) -> str:
+    async def open_private_stream(self) -> StreamAddress:
         """Return the user stream's address; the listen key in it opens the account's stream."""
         key = await self._read(
             Operation.OPEN_STREAM, lambda body: decode(body, ListenKey).listenKey
         )
         if not key.isascii() or not key.isalnum():
             raise VenueUnavailable("The venue gave no usable listen key.")
-        return f"{self._stream_base}{key}"
+        return StreamAddress(f"{self._stream_base}{key}")
 
     async def keep_private_stream(self) -> None:
         """Prolong the listen key by 60 minutes; VenueRejected (-1125) when it is gone."""

@@ -153,6 +153,10 @@ class FapiMarketSession:
         """Return nothing: the streams are named in the address."""
         return ()
 
+    def heartbeat(self) -> str | None:
+        """Return nothing: the venue sends protocol pings, which the runner answers."""
+        return None
+
     def receive(self, frame: str | bytes) -> Sequence[MarketEvent]:
         """Return what a frame says; what we do not believe comes back as Quarantined."""
         try:

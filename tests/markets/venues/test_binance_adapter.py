@@ -261,7 +261,7 @@ async def test_private_stream_tells_orders_fills_and_its_end(
     session = REGISTRY.private_session("binance")
     async with (
         aiohttp.ClientSession() as http,
-        http.ws_connect(await client.open_private_stream()) as socket,
+        http.ws_connect((await client.open_private_stream()).url) as socket,
     ):
         await client.submit(command("STREAM1"))
         await client.keep_private_stream()
@@ -287,7 +287,7 @@ async def test_orders_of_somebody_else_reach_the_stream_and_are_marked_external(
     session = REGISTRY.private_session("binance")
     async with (
         aiohttp.ClientSession() as http,
-        http.ws_connect(await client.open_private_stream()) as socket,
+        http.ws_connect((await client.open_private_stream()).url) as socket,
         http.post(
             f"{venue.rest_url}/control/position",
             json={"account": "alpha", "symbol": "BTC", "amount": "-0.2"},
