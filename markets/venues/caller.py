@@ -86,11 +86,15 @@ class Caller(Generic[Operation]):
 
     async def venue_now(self) -> datetime:
         """Return the venue's time; raises VenueUnavailable or RateLimited when it is unknown."""
+        try:
+            return await self.sending_time()
+        except NotSent as error:
+            raise VenueUnavailable(str(error)) from None
+
+    async def sending_time(self) -> datetime:
+        """Return the venue's time before something is sent; raises NotSent or RateLimited."""
         if not self._clock.is_known:
-            try:
-                await self._set_clock()
-            except NotSent as error:
-                raise VenueUnavailable(str(error)) from None
+            await self._set_clock()
         return EPOCH + timedelta(milliseconds=self._clock.now_ms())
 
     async def server_time(self) -> datetime:

@@ -15,8 +15,9 @@ from controlplane.kernel.units import Price, finite_decimal
 from markets.venues.types import OrderStatus
 
 EPOCH: Final = datetime.fromtimestamp(0, tz=UTC)
+MIN_MS: Final = 1_000_000_000_000
 MAX_MS: Final = 4_102_444_800_000
-"""2100-01-01: a clock beyond it is no clock."""
+"""2001 to 2100: what lies outside is seconds, microseconds or no clock at all."""
 UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 Shape = TypeVar("Shape")
@@ -71,7 +72,7 @@ def price_or_none(text: str, name: str) -> Price | None:
 
 
 def clock_ms(value: int, name: str) -> int:
-    if not 0 < value < MAX_MS:
+    if not MIN_MS <= value < MAX_MS:
         raise BadAnswer("bad-time", f"{name} is {value}")
     return value
 

@@ -15,6 +15,8 @@ from markets.venues.aster.streams import AsterMarketSession, AsterPrivateSession
 from markets.venues.binance import facts as binance
 from markets.venues.binance.streams import BinanceMarketSession, BinancePrivateSession
 from markets.venues.errors import VenueError
+from markets.venues.pacifica import facts as pacifica
+from markets.venues.pacifica.streams import PacificaMarketSession, PacificaPrivateSession
 from markets.venues.ports import ExecutionClient, MarketClient, MarketSession, PrivateSession
 from markets.venues.types import Credentials, Endpoint
 
@@ -51,6 +53,9 @@ DIALECTS: Final[Mapping[str, DialectFacts]] = {
     "aster": DialectFacts(
         ("public_key", "agent_key"), aster.RECEIVE_WINDOW, aster.SETTLEMENT_ASSET
     ),
+    "pacifica": DialectFacts(
+        ("public_key", "agent_key"), pacifica.RECEIVE_WINDOW, pacifica.SETTLEMENT_ASSET
+    ),
 }
 
 
@@ -63,10 +68,12 @@ class _MarketSessions(Protocol):
 _MARKET_SESSIONS: Final[Mapping[str, _MarketSessions]] = {
     "binance": BinanceMarketSession,
     "aster": AsterMarketSession,
+    "pacifica": PacificaMarketSession,
 }
 _PRIVATE_SESSIONS: Final[Mapping[str, Callable[[], PrivateSession]]] = {
     "binance": BinancePrivateSession,
     "aster": AsterPrivateSession,
+    "pacifica": PacificaPrivateSession,
 }
 
 
@@ -96,6 +103,10 @@ class VenueRegistry:
             from markets.venues.aster.client import AsterMarketClient
 
             return AsterMarketClient(endpoint, proxy_url=proxy_url)
+        if dialect == "pacifica":
+            from markets.venues.pacifica.client import PacificaMarketClient
+
+            return PacificaMarketClient(endpoint, proxy_url=proxy_url)
         from markets.venues.binance.client import BinanceMarketClient
 
         return BinanceMarketClient(endpoint, proxy_url=proxy_url)
@@ -114,6 +125,10 @@ class VenueRegistry:
             from markets.venues.aster.client import AsterExecutionClient
 
             return AsterExecutionClient(endpoint, credentials, proxy_url=proxy_url)
+        if dialect == "pacifica":
+            from markets.venues.pacifica.client import PacificaExecutionClient
+
+            return PacificaExecutionClient(endpoint, credentials, proxy_url=proxy_url)
         from markets.venues.binance.client import BinanceExecutionClient
 
         return BinanceExecutionClient(endpoint, credentials, proxy_url=proxy_url)

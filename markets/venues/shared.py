@@ -62,6 +62,18 @@ def tls_context() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
+MAX_BACKOFF_SECONDS: Final = 3 * 24 * 3600
+
+
+def retry_after_header(headers: Mapping[str, str]) -> int | None:
+    """Return the whole seconds of a Retry-After header, or None when it tells none."""
+    name = "retry-after"
+    value = next((text for key, text in headers.items() if key.lower() == name), "")
+    if value.isascii() and value.isdigit() and len(value) < 9:
+        return min(int(value), MAX_BACKOFF_SECONDS)
+    return None
+
+
 class SessionPool:
     """HTTP sessions of one event loop, one per proxy, closed when nobody uses them any more."""
 

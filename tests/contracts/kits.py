@@ -5,9 +5,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from nacl.signing import SigningKey
+
 from controlplane.kernel.secrets import Secret
+from markets.venues import base58
 from markets.venues.aster.facts import MAIN_CHAIN
 from markets.venues.aster.signing import Signer
+from markets.venues.pacifica.signing import Signer as Signer58
 from markets.venues.paper.config import PaperConfig, account_config, symbol_config
 from markets.venues.paper.server import PaperVenue
 from markets.venues.types import Credentials, Endpoint
@@ -79,7 +83,32 @@ def _aster() -> Kit:
     )
 
 
-KITS: Final[Mapping[str, Callable[[], Kit]]] = {"binance": _binance, "aster": _aster}
+def _pacifica() -> Kit:
+    def secret(start: int) -> str:
+        key = SigningKey(bytes(range(start, start + 32)))
+        return base58.encode(bytes(key) + bytes(key.verify_key))
+
+    account, agent = Signer58(Secret(secret(1))).address, secret(101)
+
+    def keys(of: str) -> Credentials:
+        return Credentials(public_key=Secret(account), agent_key=Secret(of))
+
+    return Kit(
+        dialect="pacifica",
+        symbol="BTC",
+        known_as=(account, Signer58(Secret(agent)).address),
+        credentials=keys(agent),
+        strangers=keys(secret(201)),
+        order_path="/api/v1/orders/create",
+        quote="USDC",
+    )
+
+
+KITS: Final[Mapping[str, Callable[[], Kit]]] = {
+    "binance": _binance,
+    "aster": _aster,
+    "pacifica": _pacifica,
+}
 
 
 def mark(venue: PaperVenue, kit: Kit) -> Decimal:

@@ -53,8 +53,8 @@ class Command(BaseCommand):
             "--account",
             action="append",
             metavar="KEY:SECRET:LABEL:BALANCE[:SYM=SIZE,...]",
-            help="an account; may be given several times. For aster KEY is the login wallet's "
-            "address and SECRET the address of its agent",
+            help="an account; may be given several times. For aster and pacifica KEY is the "
+            "account's address and SECRET its agent's: the venue knows no private key",
         )
         add("--ledger", type=Path, help="a file to write the ledger to (JSON lines, appended)")
         add("--replay", type=Path, action="append", help="a recorded capture to play")

@@ -5,7 +5,6 @@ part of Binance's with the same meanings, so one classification serves both.
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +19,7 @@ from markets.venues.errors import (
     VenueError,
     VenueRejected,
 )
-from markets.venues.shared import HttpAnswer
+from markets.venues.shared import MAX_BACKOFF_SECONDS, HttpAnswer, retry_after_header
 
 UNDECIDED_CODES: Final = frozenset({-1000, -1001, -1006, -1007, -1016})
 """The venue itself does not know: unknown error, disconnected, unexpected response, timeout,
@@ -34,7 +33,6 @@ NOT_FOUND_CODES: Final = frozenset({-2011, -2013})
 CLOCK_CODES: Final = frozenset({-1021, -5028})
 
 DEFAULT_BACKOFF_SECONDS: Final = 30
-MAX_BACKOFF_SECONDS: Final = 3 * 24 * 3600
 _BANNED_UNTIL: Final = re.compile(r"banned until (\d{13})")
 
 
@@ -89,15 +87,11 @@ def _readable(body: bytes) -> str:
 
 def _retry_after(answer: HttpAnswer, message: str, now_ms: int) -> int:
     """Return whole seconds to wait: the header, else the ban's end, else a cautious default."""
-    header = _header(answer.headers, "Retry-After")
-    if header.isascii() and header.isdigit() and len(header) < 9:
-        return min(int(header), MAX_BACKOFF_SECONDS)
+    told = retry_after_header(answer.headers)
+    if told is not None:
+        return told
     banned = _BANNED_UNTIL.search(message)
     if banned:
         seconds = (int(banned[1]) - now_ms) // 1000 + 1
         return min(max(seconds, 1), MAX_BACKOFF_SECONDS)
     return DEFAULT_BACKOFF_SECONDS
-
-
-def _header(headers: Mapping[str, str], name: str) -> str:
-    return next((value for key, value in headers.items() if key.lower() == name.lower()), "")

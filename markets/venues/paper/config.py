@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +13,9 @@ from controlplane.kernel.units import finite_decimal, positive_decimal
 from markets.venues.paper.model import Instrument
 
 BINANCE_USDM: Final = "binance"
-DIALECTS: Final = (BINANCE_USDM, "aster")
+PACIFICA: Final = "pacifica"
+DIALECTS: Final = (BINANCE_USDM, "aster", PACIFICA)
+HOUR: Final = 3600
 
 
 class ConfigError(ControlPlaneError):
@@ -35,7 +37,8 @@ class SymbolConfig:
 class AccountConfig:
     """An account and how it is known. `api_key` names it and `api_secret` proves who calls:
 
-    binance: the API key and its secret; aster: the login wallet's address and its agent's.
+    binance: the API key and its secret; aster: the login wallet's address and its agent's;
+    pacifica: the account's public key and its agent's (its own again when it has none).
     """
 
     label: str
@@ -72,7 +75,7 @@ class PaperConfig:
     step_ms: int = 100
     latency_ms: int = 0
     clock_offset_ms: int = 0
-    funding_interval_seconds: int = 8 * 3600
+    funding_interval_seconds: int = 0  # none given: as the venue has it
     replay: tuple[Path, ...] = ()
     replay_speed: Decimal = Decimal(1)
     replay_loop: bool = False
@@ -97,6 +100,12 @@ _KNOWN: Final[Mapping[str, tuple[str, str, str]]] = {
     "SUI": ("0.0001", "0.1", "0.85"),
 }
 _DEFAULT: Final = ("0.001", "0.1", "25")
+# Maker and taker of the first tier, as ccxt 4.5.90 lists them.
+_FEES: Final[Mapping[str, tuple[str, str]]] = {
+    BINANCE_USDM: ("0.0002", "0.0005"),
+    "aster": ("0.0001", "0.00035"),
+    PACIFICA: ("0.00015", "0.0004"),
+}
 
 
 def symbol_config(
@@ -166,7 +175,7 @@ def config_from_mapping(raw: object) -> PaperConfig:
         step_ms=reader.integer("stepMs", 100),
         latency_ms=reader.integer("latencyMs", 0),
         clock_offset_ms=reader.integer("clockOffsetMs", 0),
-        funding_interval_seconds=reader.integer("fundingIntervalSeconds", 8 * 3600),
+        funding_interval_seconds=reader.integer("fundingIntervalSeconds", 0),
         replay=tuple(Path(str(item)) for item in reader.list("replay")),
         replay_speed=reader.decimal("replaySpeed", Decimal(1)),
         replay_loop=reader.flag("replayLoop"),
@@ -184,6 +193,9 @@ def checked(config: PaperConfig) -> PaperConfig:
     """Return `config`, or raise ConfigError when its parts do not fit together."""
     if config.dialect not in DIALECTS:
         raise ConfigError(f"Unknown dialect {config.dialect!r}; known: {', '.join(DIALECTS)}.")
+    if config.replay and config.dialect == PACIFICA:
+        raise ConfigError("Captures name symbols as Binance does; Pacifica has other ones.")
+    config = _as_listed(config)
     if not config.symbols:
         raise ConfigError("A venue needs at least one symbol.")
     if not 0 <= config.port <= 65535:
@@ -206,6 +218,31 @@ def checked(config: PaperConfig) -> PaperConfig:
         if not path.is_file():
             raise ConfigError(f"There is no capture at {path}.")
     return config
+
+
+def _as_listed(config: PaperConfig) -> PaperConfig:
+    """Return `config` with what the venue itself settles: names, fees, the funding interval."""
+    maker, taker = _FEES[config.dialect]
+    bare = config.dialect == PACIFICA
+    symbols = tuple(
+        replace(
+            item,
+            instrument=replace(
+                item.instrument,
+                symbol=item.instrument.base if bare else item.instrument.symbol,
+                quote="USDC" if bare else item.instrument.quote,
+                maker_fee=Decimal(maker),
+                taker_fee=Decimal(taker),
+            ),
+        )
+        for item in config.symbols
+    )
+    usual = HOUR if bare else 8 * HOUR
+    return replace(
+        config,
+        symbols=symbols,
+        funding_interval_seconds=config.funding_interval_seconds or usual,
+    )
 
 
 def _require_unique(what: str, values: Sequence[str]) -> None:

@@ -59,6 +59,11 @@ class Engine:
 
     # Reading
 
+    @property
+    def last_id(self) -> int:
+        """The newest id given out; whatever happens later has a larger one."""
+        return self._next_id
+
     def market(self, symbol: str) -> Market:
         market = self.markets.get(symbol)
         if market is None:
@@ -113,6 +118,13 @@ class Engine:
                 self._close(account, order, OrderStatus.EXPIRED, Execution.EXPIRED, now_ns)
         if order.filled:
             self._drop_spent_reduce_only(account, order.symbol, now_ns)
+        return order
+
+    def turn_away(self, account: Account, new: NewOrder, *, now_ns: int) -> Order:
+        """Accept an order and reject it at once, as venues do that judge after the answer."""
+        self.market(new.symbol)
+        order = self._open(account, new, now_ns)
+        self._close(account, order, OrderStatus.REJECTED, Execution.REJECTED, now_ns)
         return order
 
     def cancel(self, account: Account, order: Order, *, now_ns: int) -> None:

@@ -52,8 +52,12 @@ class Client:
             return
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > MAX_BUFFER:
-            self.cut = True
-            self._transport.abort()
+            self.cut_off()
+
+    def cut_off(self) -> None:
+        """End the connection without a word."""
+        self.cut = True
+        self._transport.abort()
 
 
 class Hub:

@@ -50,7 +50,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """An order as asked for. `price` is zero for a market order."""
+    """An order as asked for. `price` is zero for a market order that takes any price."""
 
     symbol: str
     side: Side
@@ -70,6 +70,7 @@ class Execution(StrEnum):
     TRADE = "TRADE"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def _check_amount(instrument: Instrument, new: NewOrder) -> None:
 
 def crosses(kind: OrderKind, side: Side, limit: Decimal, price: Decimal) -> bool:
     """Tell whether an order would trade at a level's price."""
-    if kind is not OrderKind.LIMIT:
+    if kind is OrderKind.LIQUIDATION or not limit:
         return True
     return price <= limit if side is Side.BUY else price >= limit
 

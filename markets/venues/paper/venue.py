@@ -69,6 +69,14 @@ class Dialect(Protocol):
         """Act on a client's frame and return the answer, if there is one."""
         ...
 
+    def publish_quote(self, symbol: str, payload: bytes) -> None:
+        """Send a recorded quote on."""
+        ...
+
+    def end_listen_key(self, label: str) -> None:
+        """End an account's user stream as an expiry would, where the venue has such a thing."""
+        ...
+
 
 class Venue:
     """The state that lasts as long as the process."""

@@ -216,12 +216,13 @@ async def test_feed_waits_for_its_venues_instrument() -> None:
 async def test_feed_that_cannot_be_held_says_why_and_leaves_the_others_alone() -> None:
     async with scripted_venue() as venue:
         good = await sync_to_async(venue.feed)()
-        other = await sync_to_async(factories.venue)(dialect="pacifica", **venue.addresses)
+        elsewhere = {**venue.addresses, "ws_endpoint": "wss://elsewhere.example"}
+        other = await sync_to_async(factories.venue)(dialect="pacifica", **elsewhere)
         await sync_to_async(factories.instrument)(venue=other)
         odd = await sync_to_async(factories.feed)(exchange=other)
         async with running_feeds() as feeds:
             await until(lambda: feeds.lines() == {good.pk, odd.pk})
-            await until(lambda: "UnknownDialect" in feeds.line(odd).link)
+            await until(lambda: "EndpointRefused" in feeds.line(odd).link)
             await until(venue.books)
             await venue.say(book_ticker(1))
             await row_until(lambda: status(good), "healthy")

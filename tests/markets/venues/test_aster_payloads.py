@@ -107,7 +107,7 @@ def test_a_filled_order_keeps_its_average() -> None:
 
 
 def test_positions_flat_ones_left_out_and_hedge_mode_refused() -> None:
-    at = moment(1, "")
+    at = moment(1625474304765, "")
     assert parsing.positions(sample(PRIVATE, "Position Information v3 (USER_DATA)"), at=at) == []
     with pytest.raises(BadAnswer, match="hedge-mode"):
         parsing.positions(sample(RECORDED, "fetch_positions_risk"), at=at)

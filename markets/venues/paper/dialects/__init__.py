@@ -5,15 +5,16 @@ from typing import Final
 
 from markets.venues.paper.dialects.aster import AsterDialect
 from markets.venues.paper.dialects.binance import BinanceDialect
-from markets.venues.paper.dialects.fapi import FapiDialect
-from markets.venues.paper.venue import Venue
+from markets.venues.paper.dialects.pacifica import PacificaDialect
+from markets.venues.paper.venue import Dialect, Venue
 
-_DIALECTS: Final[Mapping[str, Callable[[Venue], FapiDialect]]] = {
+_DIALECTS: Final[Mapping[str, Callable[[Venue], Dialect]]] = {
     "binance": BinanceDialect,
     "aster": AsterDialect,
+    "pacifica": PacificaDialect,
 }
 
 
-def dialect_of(venue: Venue) -> FapiDialect:
+def dialect_of(venue: Venue) -> Dialect:
     """Return the dialect a venue is configured for."""
     return _DIALECTS[venue.config.dialect](venue)

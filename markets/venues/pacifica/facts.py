@@ -1,0 +1,23 @@
+"""What Pacifica fixes by its own rules, or leaves to us."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Final
+
+from controlplane.kernel.units import Ratio
+
+RECEIVE_WINDOW: Final = timedelta(seconds=5)
+"""Our `expiry_window`: how long after its signed time a request may still be accepted."""
+SETTLEMENT_ASSET: Final = "USDC"
+MAKER_FEE: Final = Ratio(Decimal("0.00015"))
+TAKER_FEE: Final = Ratio(Decimal("0.0004"))
+"""The first fee level, as an account's `maker_fee` and `taker_fee` show it."""
+FUNDING_HOURS: Final = 1
+MARKET_SLIPPAGE_PERCENT: Final = "0.5"
+"""How far from the mid a market order may fill; the rest of it is cancelled (vendor's default)."""
+CONTRACT_SIZE: Final = Decimal(1)
+"""Amounts are in the base asset ("Tick and lot size")."""
+MAX_SUBSCRIPTIONS: Final = 20
+"""Of one channel on one socket ("Rate limits", WebSocket)."""
+HEARTBEAT: Final = '{"method":"ping"}'
+"""A socket that says nothing for 60 s is cut; protocol pings are not documented to count."""

@@ -1,0 +1,320 @@
+"""Pacifica's answers as our reports: strict, exact, and only about what was asked."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from controlplane.kernel.units import BaseAmount, Price, QuoteAmount, Ratio
+from markets.venues import checks
+from markets.venues.checks import BadAnswer, decode
+from markets.venues.pacifica import facts, ids, wire
+from markets.venues.types import (
+    BalanceReport,
+    BookTop,
+    FillReport,
+    FundingPayment,
+    FundingQuote,
+    InstrumentReport,
+    OrderReport,
+    OrderStatus,
+    PositionReport,
+)
+
+MAKER_EVENT: Final = "fulfill_maker"
+_PERPETUAL: Final = "perpetual"
+
+logger = logging.getLogger(__name__)
+
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """A page of a history, newest first, and where the next one starts (None: nowhere)."""
+
+    rows: Sequence[Row]
+    cursor: str | None
+
+
+def _page(envelope: wire.Envelope[Any], rows: Sequence[Row]) -> Page[Row]:
+    return Page(rows, envelope.next_cursor if envelope.has_more else None)
+
+
+class OrderTerms(NamedTuple):
+    """What both lists of orders and the stream tell of one order, in the venue's own words."""
+
+    order_id: int
+    client_id: str | None
+    symbol: str
+    side: str
+    amount: str
+    filled: str
+    price: str
+    average: str | None
+    status: str
+    reduce_only: bool
+    at_ms: int
+
+
+# Public data
+
+
+def instruments(body: bytes) -> Sequence[InstrumentReport]:
+    """Return the perpetuals; one that cannot be read is left out and logged."""
+    reports = []
+    for row in decode(body, wire.Envelope[list[wire.MarketRow]]).data:
+        if row.instrument_type != _PERPETUAL:
+            continue
+        try:
+            reports.append(_instrument(row))
+        except BadAnswer as error:
+            logger.warning("Instrument %s is left out: %s", row.symbol[:40], error)
+    return reports
+
+
+def _instrument(row: wire.MarketRow) -> InstrumentReport:
+    lot = BaseAmount(checks.positive(row.lot_size, "lot_size"))
+    return InstrumentReport(
+        venue_symbol=row.symbol,
+        base=row.base_asset or row.symbol,
+        quote=facts.SETTLEMENT_ASSET,
+        contract_size=facts.CONTRACT_SIZE,
+        tick=checks.positive(row.tick_size, "tick_size"),
+        lot=lot,
+        min_qty=lot,
+        max_qty=None,  # the venue's largest order is a notional, as its smallest is
+        max_market_qty=None,
+        min_notional=QuoteAmount(checks.unsigned(row.min_order_size, "min_order_size")),
+        max_leverage=Decimal(row.max_leverage),
+        maker_fee=facts.MAKER_FEE,
+        taker_fee=facts.TAKER_FEE,
+        is_active=True,
+    )
+
+
+def book_top(body: bytes, *, symbol: str) -> BookTop:
+    row = decode(body, wire.Envelope[wire.BookRow]).data
+    checks.same("symbol", row.s, symbol)
+    bids, asks = row.l
+    if not bids or not asks:
+        raise BadAnswer("one-sided", symbol)
+    return top(symbol, (bids[0].p, bids[0].a), (asks[0].p, asks[0].a), at_ms=row.t, sequence=row.li)
+
+
+def top(
+    symbol: str, bid: tuple[str, str], ask: tuple[str, str], *, at_ms: int, sequence: int
+) -> BookTop:
+    """Return a top of book from (price, size) texts; raises BadAnswer when it is unsound."""
+    bid_price, ask_price = checks.positive(bid[0], "bid"), checks.positive(ask[0], "ask")
+    checks.check_uncrossed(symbol, bid_price, ask_price)
+    return BookTop(
+        venue_symbol=symbol,
+        bid=Price(bid_price),
+        bid_size=checks.positive(bid[1], "bid size"),
+        ask=Price(ask_price),
+        ask_size=checks.positive(ask[1], "ask size"),
+        venue_ms=checks.clock_ms(at_ms, "t"),
+        sequence=sequence,
+    )
+
+
+def funding_quotes(body: bytes) -> Sequence[FundingQuote]:
+    """Read the prices. `next_funding` is the estimate of what the coming full hour settles."""
+    quotes = []
+    for row in decode(body, wire.Envelope[list[wire.PriceRow]]).data:
+        at = checks.moment(row.timestamp, "timestamp")
+        quotes.append(
+            FundingQuote(
+                venue_symbol=row.symbol,
+                rate=Ratio(checks.number(row.next_funding, "next_funding")),
+                mark_price=Price(checks.positive(row.mark, "mark")),
+                next_funding_at=next_hour(at),
+                interval_hours=facts.FUNDING_HOURS,
+                at=at,
+            )
+        )
+    return quotes
+
+
+def next_hour(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+
+
+# One account
+
+
+def balance(body: bytes, *, at: datetime) -> BalanceReport:
+    row = decode(body, wire.Envelope[wire.AccountRow]).data
+    return BalanceReport(
+        asset=facts.SETTLEMENT_ASSET,
+        equity=QuoteAmount(checks.number(row.account_equity, "account_equity")),
+        wallet_balance=QuoteAmount(checks.number(row.balance, "balance")),
+        available=QuoteAmount(checks.number(row.available_to_spend, "available_to_spend")),
+        initial_margin=QuoteAmount(checks.unsigned(row.total_margin_used, "total_margin_used")),
+        maintenance_margin=QuoteAmount(checks.unsigned(row.cross_mmr, "cross_mmr")),
+        at=at,
+    )
+
+
+def positions(body: bytes, *, at: datetime) -> Sequence[PositionReport]:
+    return [
+        position(row.symbol, row.side, row.amount, row.entry_price, row.liquidation_price, at=at)
+        for row in decode(body, wire.Envelope[list[wire.PositionRow]]).data
+        if checks.unsigned(row.amount, "amount")
+    ]
+
+
+def position(
+    symbol: str, side: str, amount: str, entry: str, liquidation: str | None, *, at: datetime
+) -> PositionReport:
+    """The venue tells no mark, profit or margin of a position."""
+    sign = wire.side(side).sign
+    return PositionReport(
+        venue_symbol=symbol,
+        size=BaseAmount(sign * checks.unsigned(amount, "amount")),
+        entry_price=checks.price_or_none(entry, "entry_price"),
+        mark_price=None,
+        unrealized_pnl=None,
+        liquidation_price=checks.price_or_none(liquidation or "0", "liquidation_price"),
+        initial_margin=None,
+        at=at,
+    )
+
+
+def open_orders(body: bytes) -> Sequence[OrderReport]:
+    return [
+        order(
+            OrderTerms(
+                row.order_id,
+                row.client_order_id,
+                row.symbol,
+                row.side,
+                row.initial_amount,
+                row.filled_amount,
+                row.price,
+                None,
+                "open",
+                row.reduce_only,
+                row.updated_at,
+            )
+        )
+        for row in decode(body, wire.Envelope[list[wire.OpenOrderRow]]).data
+    ]
+
+
+def past_orders(body: bytes) -> Page[wire.PastOrderRow]:
+    found = decode(body, wire.Envelope[list[wire.PastOrderRow]])
+    return _page(found, found.data)
+
+
+def past_order(row: wire.PastOrderRow) -> OrderReport:
+    return order(
+        OrderTerms(
+            row.order_id,
+            row.client_order_id,
+            row.symbol,
+            row.side,
+            row.amount,
+            row.filled_amount,
+            row.initial_price,
+            row.average_filled_price,
+            row.order_status,
+            row.reduce_only,
+            row.updated_at,
+        )
+    )
+
+
+def order(terms: OrderTerms) -> OrderReport:
+    if terms.order_id <= 0:
+        raise BadAnswer("bad-id", str(terms.order_id))
+    amount = checks.positive(terms.amount, "amount")
+    filled = checks.unsigned(terms.filled, "filled")
+    state = wire.status(terms.status)
+    if state is OrderStatus.OPEN and filled:
+        state = OrderStatus.PARTIALLY_FILLED  # the list of open orders knows but one status
+    checks.check_filled(state, amount, filled)
+    average = checks.unsigned(terms.average or "0", "average price")
+    return OrderReport(
+        venue_symbol=terms.symbol,
+        venue_order_id=str(terms.order_id),
+        client_order_id=ids.from_venue(terms.client_id),
+        side=wire.side(terms.side),
+        status=state,
+        amount=BaseAmount(amount),
+        filled=BaseAmount(filled),
+        price=checks.price_or_none(terms.price, "price"),
+        average_price=Price(average) if filled and average else None,
+        reduce_only=terms.reduce_only,
+        at=checks.moment(terms.at_ms, "updated_at"),
+    )
+
+
+def fills(body: bytes, *, venue_symbol: str) -> Page[FillReport]:
+    found = decode(body, wire.Envelope[list[wire.TradeRow]])
+    reports = []
+    for row in found.data:
+        checks.same("symbol", row.symbol, venue_symbol)
+        reports.append(
+            fill(
+                wire.TradeUpdateRow(
+                    h=row.history_id,
+                    i=row.order_id,
+                    I=row.client_order_id,
+                    s=row.symbol,
+                    p=row.price,
+                    a=row.amount,
+                    te=row.event_type,
+                    ts=row.side,
+                    f=row.fee,
+                    t=row.created_at,
+                    li=0,
+                )
+            )
+        )
+    return _page(found, reports)
+
+
+def fill(row: wire.TradeUpdateRow) -> FillReport:
+    if row.h <= 0 or row.i <= 0:
+        raise BadAnswer("bad-id", f"{row.h}/{row.i}")
+    return FillReport(
+        venue_symbol=row.s,
+        trade_id=str(row.h),
+        venue_order_id=str(row.i),
+        client_order_id=ids.from_venue(row.I) or None,
+        side=wire.trade_side(row.ts),
+        amount=BaseAmount(checks.positive(row.a, "amount")),
+        price=Price(checks.positive(row.p, "price")),
+        fee=checks.number(row.f, "fee"),
+        fee_asset=facts.SETTLEMENT_ASSET,
+        is_maker=row.te == MAKER_EVENT,
+        at=checks.moment(row.t, "created_at"),
+    )
+
+
+def payments(body: bytes) -> Page[FundingPayment]:
+    found = decode(body, wire.Envelope[list[wire.FundingRow]])
+    rows = [
+        FundingPayment(
+            venue_symbol=row.symbol,
+            payment_id=str(row.history_id),
+            amount=QuoteAmount(checks.number(row.payout, "payout")),
+            asset=facts.SETTLEMENT_ASSET,
+            at=checks.moment(row.created_at, "created_at"),
+        )
+        for row in found.data
+    ]
+    return _page(found, rows)
+
+
+def accepted(body: bytes) -> str:
+    """Return the venue's id of an order it has accepted; raises BadAnswer."""
+    order_id = decode(body, wire.Envelope[wire.Accepted]).data.order_id
+    if order_id <= 0:
+        raise BadAnswer("bad-id", str(order_id))
+    return str(order_id)

@@ -1,0 +1,226 @@
+"""Pacifica's sockets without sockets: frames in, events out, and never an exception.
+
+A subscription that the venue does not like gets no answer at all: only data tells that it works.
+"""
+
+from collections.abc import Collection, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from controlplane.kernel.secrets import redact
+from controlplane.kernel.units import BaseAmount, Price, QuoteAmount, Ratio
+from markets.venues import checks
+from markets.venues.checks import UNREADABLE, BadAnswer
+from markets.venues.pacifica import facts, parsing, wire
+from markets.venues.pacifica.parsing import OrderTerms
+from markets.venues.types import (
+    AccountUpdate,
+    BookTop,
+    Endpoint,
+    MarketEvent,
+    MarkPrice,
+    OrderUpdate,
+    PositionReport,
+    PrivateEvent,
+    Quarantined,
+)
+
+ACCOUNT_CHANNELS: Final = (
+    "account_positions",
+    "account_order_updates",
+    "account_trades",
+    "account_info",
+)
+
+
+class _Frame(msgspec.Struct):
+    channel: str
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    li: int = 0
+
+
+_FRAMES: Final = msgspec.json.Decoder(_Frame)
+_BBO: Final = msgspec.json.Decoder(wire.Bbo)
+_PRICES: Final = msgspec.json.Decoder(list[wire.PriceRow])
+_ORDERS: Final = msgspec.json.Decoder(list[wire.OrderUpdateRow])
+_TRADES: Final = msgspec.json.Decoder(list[wire.TradeUpdateRow])
+_POSITIONS: Final = msgspec.json.Decoder(list[wire.PositionUpdateRow])
+_INFO: Final = msgspec.json.Decoder(wire.InfoUpdate)
+
+
+def _subscribe(source: str, **params: str) -> str:
+    frame = {"method": "subscribe", "params": {"source": source, **params}}
+    return msgspec.json.encode(frame).decode()
+
+
+def private_frames(account: str) -> tuple[str, ...]:
+    """Return what opens an account's channels."""
+    return tuple(_subscribe(channel, account=account) for channel in ACCOUNT_CHANNELS)
+
+
+class PacificaMarketSession:
+    """Quotes (or, with `marks`, mark prices) of some symbols over one socket.
+
+    Make a new session for each connection: the order of quotes is judged within one.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, venue_symbols: Collection[str], *, marks: bool = False
+    ) -> None:
+        if not venue_symbols or (not marks and len(venue_symbols) > facts.MAX_SUBSCRIPTIONS):
+            raise ValueError(f"1 to {facts.MAX_SUBSCRIPTIONS} symbols fit on a socket.")
+        self._symbols = frozenset(venue_symbols)
+        self._marks = marks
+        self._last: dict[str, int] = {}
+        self._url = f"{endpoint.websocket}/ws"
+
+    def url(self) -> str:
+        return self._url
+
+    def opening_frames(self) -> Sequence[str]:
+        if self._marks:
+            return (_subscribe("prices"),)
+        return tuple(_subscribe("bbo", symbol=symbol) for symbol in sorted(self._symbols))
+
+    def heartbeat(self) -> str | None:
+        return facts.HEARTBEAT
+
+    def receive(self, frame: str | bytes) -> Sequence[MarketEvent]:
+        """Return what a frame says; what we do not believe comes back as Quarantined."""
+        try:
+            parsed = _FRAMES.decode(frame)
+            if parsed.channel == "bbo" and not self._marks:
+                return (self._book_top(_BBO.decode(parsed.data)),)
+            if parsed.channel == "prices" and self._marks:
+                rows = _PRICES.decode(parsed.data)
+                return [_mark(row) for row in rows if row.symbol in self._symbols]
+        except UNREADABLE as error:
+            return (_unreadable(frame, error),)
+        except BadAnswer as error:
+            return (Quarantined(error.reason, error.detail),)
+        return ()
+
+    def _book_top(self, row: wire.Bbo) -> BookTop:
+        if row.s not in self._symbols:
+            raise BadAnswer("foreign-symbol", row.s)
+        top = parsing.top(row.s, (row.b, row.B), (row.a, row.A), at_ms=row.t, sequence=row.li)
+        last = self._last.get(row.s, 0)
+        if row.li <= last:
+            reason = "duplicate" if row.li == last else "out-of-order"
+            raise BadAnswer(reason, f"{row.s} li {row.li} after {last}")
+        self._last[row.s] = row.li
+        return top
+
+
+def _mark(row: wire.PriceRow) -> MarkPrice | Quarantined:
+    try:
+        at = checks.moment(row.timestamp, "timestamp")
+        return MarkPrice(
+            venue_symbol=row.symbol,
+            mark=Price(checks.positive(row.mark, "mark")),
+            index=Price(checks.positive(row.oracle, "oracle")),
+            funding_rate=Ratio(checks.number(row.next_funding, "next_funding")),
+            next_funding_ms=int(checks.ms_text(parsing.next_hour(at))),
+            venue_ms=row.timestamp,
+        )
+    except BadAnswer as error:
+        return Quarantined(error.reason, error.detail)
+
+
+class PacificaPrivateSession:
+    """One account's channels.
+
+    Positions are told as they change; of one that is closed the venue says an empty list, which
+    names no symbol. So what is open is counted here, from the positions and the trades since
+    (ordered by `li`, as the vendor advises), and a close that cannot be placed is quarantined.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[Decimal, int]] = {}
+
+    def receive(self, frame: str | bytes) -> Sequence[PrivateEvent]:
+        """Return what a frame says; what we do not believe comes back as Quarantined."""
+        try:
+            return self._events(_FRAMES.decode(frame))
+        except UNREADABLE as error:
+            return (_unreadable(frame, error),)
+        except BadAnswer as error:
+            return (Quarantined(error.reason, error.detail),)
+
+    def _events(self, frame: _Frame) -> Sequence[PrivateEvent]:
+        if frame.channel == "account_order_updates":
+            return [_order_update(row) for row in _ORDERS.decode(frame.data)]
+        if frame.channel == "account_trades":
+            return self._trades(_TRADES.decode(frame.data))
+        if frame.channel == "account_positions":
+            return self._positions(_POSITIONS.decode(frame.data), frame.li)
+        if frame.channel == "account_info":
+            row = _INFO.decode(frame.data)
+            wallet = QuoteAmount(checks.number(row.b, "b"))
+            return (AccountUpdate((), wallet, frame.channel, checks.clock_ms(row.t, "t")),)
+        return ()
+
+    def _trades(self, rows: Sequence[wire.TradeUpdateRow]) -> Sequence[PrivateEvent]:
+        events: list[PrivateEvent] = []
+        for row in rows:
+            fill = parsing.fill(row)
+            events.append(fill)
+            size, known_at = self._open.get(row.s, (Decimal(0), row.li))
+            if row.li > known_at:
+                size += fill.amount * fill.side.sign
+                self._open[row.s] = (size, row.li)
+                if size == 0:
+                    del self._open[row.s]
+                    events.append(_flat(row.s, row.t))
+        return events
+
+    def _positions(
+        self, rows: Sequence[wire.PositionUpdateRow], sequence: int
+    ) -> Sequence[PrivateEvent]:
+        if not rows:
+            return self._closed()
+        reports = [
+            parsing.position(row.s, row.d, row.a, row.p, row.l, at=checks.moment(row.t, "t"))
+            for row in rows
+        ]
+        for report in reports:
+            self._open[report.venue_symbol] = (report.size, sequence)
+        at_ms = max(row.t for row in rows)
+        return (AccountUpdate(tuple(reports), None, "account_positions", at_ms),)
+
+    def _closed(self) -> Sequence[PrivateEvent]:
+        """An empty list: a trade has told the close already, or it cannot be placed."""
+        if not self._open:
+            return ()
+        names = ", ".join(sorted(self._open))
+        self._open.clear()
+        return (Quarantined("unnamed-close", names),)
+
+
+def _flat(symbol: str, at_ms: int) -> AccountUpdate:
+    at = checks.moment(at_ms, "t")
+    flat = PositionReport(symbol, BaseAmount(Decimal(0)), None, None, None, None, None, at)
+    return AccountUpdate((flat,), None, "account_trades", at_ms)
+
+
+def _order_update(row: wire.OrderUpdateRow) -> PrivateEvent:
+    try:
+        terms = OrderTerms(
+            row.i, row.I, row.s, row.d, row.a, row.f, row.ip, row.p, row.os, row.r, row.ut
+        )
+        order = parsing.order(terms)
+    except BadAnswer as error:
+        return Quarantined(error.reason, error.detail)
+    return OrderUpdate(order, None)
+
+
+def _unreadable(frame: str | bytes, error: Exception) -> Quarantined:
+    try:
+        parsed: Any = msgspec.json.decode(frame)
+    except UNREADABLE:
+        return Quarantined("malformed", str(error)[:200])
+    if isinstance(parsed, dict) and "id" in parsed and "channel" not in parsed:
+        return Quarantined("error-answer", redact(str(parsed.get("err"))[:160]))
+    return Quarantined("malformed", redact(repr(frame[:160])))

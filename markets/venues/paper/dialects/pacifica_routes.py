@@ -1,0 +1,215 @@
+"""What each route of the Pacifica dialect does."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from markets.venues.paper.dialects import pacifica_render as render
+from markets.venues.paper.dialects.pacifica_errors import malformed
+from markets.venues.paper.dialects.pacifica_rest import Call, Handler, Post
+from markets.venues.paper.model import Order, OrderKind, TimeInForce, floor_to
+from markets.venues.paper.rules import NewOrder, Reason, Refused
+from markets.venues.types import Side
+
+_SIDES: Final = {"bid": Side.BUY, "ask": Side.SELL}
+_TIFS: Final = {"GTC": TimeInForce.GTC, "IOC": TimeInForce.IOC, "ALO": TimeInForce.GTX}
+_HUNDRED: Final = Decimal(100)
+
+
+# Reads, open to everybody
+
+
+def info(call: Call) -> Any:
+    return [render.market(market) for market in call.venue.engine.markets.values()]
+
+
+def prices(call: Call) -> Any:
+    return render.prices(call.venue.engine.markets.values(), now_ms=call.now_ns // 1_000_000)
+
+
+def book(call: Call) -> Any:
+    return render.book(call.market())
+
+
+def nothing(call: Call) -> Any:
+    return []
+
+
+def account(call: Call) -> Any:
+    engine = call.venue.engine
+    rules = next(iter(engine.markets.values())).instrument
+    return render.account(
+        call.account, engine.margin(call.account), (rules.maker_fee, rules.taker_fee)
+    )
+
+
+def settings(call: Call) -> Any:
+    return [
+        {
+            "symbol": symbol,
+            "isolated": False,
+            "leverage": leverage,
+            "created_at": 0,
+            "updated_at": 0,
+        }
+        for symbol, leverage in call.account.leverage.items()
+    ]
+
+
+def positions(call: Call) -> Any:
+    return render.positions(call.account)
+
+
+def orders(call: Call) -> Any:
+    return [render.open_order(order) for order in call.account.open_orders.values()]
+
+
+def order_history(call: Call) -> Any:
+    return call.page(
+        [(item.order_id, render.past_order(item)) for item in call.account.orders.values()]
+    )
+
+
+def order_by_id(call: Call) -> Any:
+    order_id = call.whole("order_id")
+    return [
+        render.order_event(item)
+        for account in call.venue.engine.accounts.values()
+        if (item := account.orders.get(order_id)) is not None
+    ]
+
+
+def trades(call: Call) -> Any:
+    symbol, since_ms = call.params.get("symbol"), call.whole("start_time")
+    return call.page(
+        [
+            (item.trade_id, render.trade(item))
+            for item in call.account.trades
+            if (symbol is None or item.symbol == symbol) and render.ms(item.at_ns) >= since_ms
+        ]
+    )
+
+
+def funding(call: Call) -> Any:
+    markets = call.venue.engine.markets
+    return call.page(
+        [
+            (
+                item.income_id,
+                render.payment(
+                    item, call.account.size(item.symbol), markets[item.symbol].funding_rate
+                ),
+            )
+            for item in call.account.income
+            if item.kind == "FUNDING_FEE"
+        ]
+    )
+
+
+READS: Final[Mapping[str, Handler]] = {
+    "info": info,
+    "info/prices": prices,
+    "book": book,
+    "trades": nothing,
+    "account": account,
+    "account/settings": settings,
+    "positions": positions,
+    "orders": orders,
+    "orders/history": order_history,
+    "orders/history_by_id": order_by_id,
+    "trades/history": trades,
+    "funding/history": funding,
+}
+
+
+# Acts, signed
+
+
+def create(call: Call) -> Any:
+    """Accept a limit order; one that may only make and would take is rejected after the answer."""
+    tif = _TIFS.get(call.text("tif"))
+    if tif is None:
+        raise malformed("Invalid request: tif")
+    price = call.decimal("price")
+    if price <= 0:
+        raise malformed("Invalid request: price")
+    return _place(call, OrderKind.LIMIT, tif, price)
+
+
+def create_market(call: Call) -> Any:
+    """Accept an order that takes up to `slippage_percent` beyond the mid; the rest is cancelled."""
+    market = call.market()
+    slippage = call.decimal("slippage_percent") / _HUNDRED
+    side = _side(call)
+    bound = market.mark * (1 + side.sign * slippage)
+    return _place(call, OrderKind.MARKET, TimeInForce.IOC, floor_to(bound, market.instrument.tick))
+
+
+def _place(call: Call, kind: OrderKind, tif: TimeInForce, price: Decimal) -> Any:
+    amount = call.decimal("amount")
+    if amount <= 0:
+        raise malformed("Invalid request: amount")
+    new = NewOrder(
+        symbol=call.market().instrument.symbol,
+        side=_side(call),
+        kind=kind,
+        tif=tif,
+        amount=amount,
+        price=price,
+        client_id=call.client_id() or f"none-{call.now_ns}",
+        reduce_only=call.flag("reduce_only"),
+    )
+    engine = call.venue.engine
+    try:
+        order = engine.place(call.account, new, now_ns=call.now_ns)
+    except Refused as refused:
+        if refused.reason is not Reason.POST_ONLY_CROSSES:
+            raise
+        order = engine.turn_away(call.account, new, now_ns=call.now_ns)
+    return {"order_id": order.order_id}
+
+
+def cancel(call: Call) -> Any:
+    call.venue.engine.cancel(call.account, _asked_order(call), now_ns=call.now_ns)
+
+
+def cancel_all(call: Call) -> Any:
+    engine = call.venue.engine
+    symbols = list(engine.markets) if call.flag("all_symbols") else [call.text("symbol")]
+    gone = [
+        order
+        for symbol in symbols
+        for order in engine.cancel_all(call.account, symbol, now_ns=call.now_ns)
+    ]
+    return {"cancelled_count": len(gone)}
+
+
+def leverage(call: Call) -> Any:
+    call.venue.engine.set_leverage(
+        call.account, call.market().instrument.symbol, call.whole("leverage")
+    )
+
+
+def _asked_order(call: Call) -> Order:
+    return call.venue.engine.find_order(
+        call.account,
+        call.text("symbol"),
+        order_id=call.whole("order_id") if "order_id" in call.params else None,
+        client_id=call.client_id(),
+    )
+
+
+def _side(call: Call) -> Side:
+    side = _SIDES.get(call.text("side"))
+    if side is None:
+        raise malformed("Invalid request: side")
+    return side
+
+
+POSTS: Final[Mapping[str, Post]] = {
+    "orders/create": Post("create_order", create),
+    "orders/create_market": Post("create_market_order", create_market),
+    "orders/cancel": Post("cancel_order", cancel, cost=5),
+    "orders/cancel_all": Post("cancel_all_orders", cancel_all, cost=5),
+    "account/leverage": Post("update_leverage", leverage),
+}

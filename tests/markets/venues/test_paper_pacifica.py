@@ -1,0 +1,275 @@
+"""The paper venue's Pacifica: its door, its silence, its pages, and an unmodified ccxt on it."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+import ccxt
+import ccxt.async_support as ccxt_async
+import pytest
+
+from controlplane.kernel.secrets import Secret
+from markets.feeds import runner
+from markets.venues.errors import ClockRefused, RateLimited
+from markets.venues.pacifica import client as pacifica_client
+from markets.venues.pacifica import facts
+from markets.venues.pacifica.client import PacificaExecutionClient
+from markets.venues.pacifica.signing import Signer
+from markets.venues.paper.config import ConfigError, PaperConfig, checked
+from markets.venues.paper.dialects import pacifica, pacifica_rest
+from markets.venues.paper.faults import Fault, FaultKind
+from markets.venues.paper.server import PaperVenue
+from markets.venues.types import OrderStatus, OrderUpdate, Side
+from tests.contracts.conftest import REGISTRY
+from tests.contracts.kits import KITS, Kit
+from tests.contracts.orders import accepted, order, resting, settled
+
+SYMBOL = "BTC/USDC:USDC"
+
+
+@pytest.fixture
+def kit() -> Kit:
+    return KITS["pacifica"]()
+
+
+@pytest.fixture
+async def venue(kit: Kit) -> AsyncIterator[PaperVenue]:
+    async with PaperVenue.start(kit.config(control=True)) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(kit: Kit, venue: PaperVenue) -> AsyncIterator[PacificaExecutionClient]:
+    made = PacificaExecutionClient(venue.endpoint, kit.credentials)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+async def post(
+    http: aiohttp.ClientSession,
+    venue: PaperVenue,
+    kit: Kit,
+    *,
+    key: Secret | None = None,
+    late_ms: int = 0,
+    **changes: Any,
+) -> tuple[int, Any, Any]:
+    signer = Signer(key or kit.credentials.agent_key)
+    at = time.time_ns() // 1_000_000 - late_ms
+    payload = {"symbol": "BTC", "leverage": 7}
+    body = {
+        "account": kit.known_as[0],
+        "agent_wallet": signer.address,
+        "signature": signer.sign("update_leverage", payload, at_ms=at, window_ms=1000),
+        "timestamp": at,
+        "expiry_window": 1000,
+        **payload,
+        **changes,
+    }
+    async with http.post(f"{venue.rest_url}/api/v1/account/leverage", json=body) as answer:
+        said = await answer.json()
+        return answer.status, said["code"], said.get("error_id")
+
+
+async def test_the_door_says_what_is_wrong(
+    http: aiohttp.ClientSession, venue: PaperVenue, kit: Kit
+) -> None:
+    forged = (400, 400, "signature_verification_failed")
+    assert (await post(http, venue, kit))[0] == 200
+    assert venue.engine.accounts["alpha"].leverage_of("BTC") == 7
+    assert await post(http, venue, kit, leverage=8) == forged
+    assert await post(http, venue, kit, expiry_window=30_000) == forged
+    assert await post(http, venue, kit, signature="1" * 64) == forged
+    assert (await post(http, venue, kit, late_ms=1500))[:2] == (400, 400)
+    assert (await post(http, venue, kit, key=kit.strangers.agent_key))[:2] == (400, 400)
+    assert (await post(http, venue, kit, account="1" * 32))[:2] == (404, 1)
+    assert venue.engine.accounts["alpha"].leverage_of("BTC") == 7
+
+
+async def test_a_late_request_makes_us_doubt_our_clock(
+    venue: PaperVenue, client: PacificaExecutionClient, kit: Kit
+) -> None:
+    await client.submit(resting(kit))
+    body = json.dumps({"success": False, "error": "Invalid message: expired", "code": 400})
+    venue.faults.add(Fault(FaultKind.ANSWER, "POST", accepts=False, status=400, body=body.encode()))
+    with pytest.raises(ClockRefused):
+        await client.submit(resting(kit))
+    asked = len(venue.ledger.since(kind="request"))
+    await client.submit(resting(kit))
+    paths = [entry["path"] for entry in venue.ledger.since(kind="request")[asked:]]
+    assert paths == ["/api/v1/info/prices", "/api/v1/orders/create"]
+
+
+async def test_limits_are_told_and_enforced(
+    kit: Kit, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacifica_rest, "CREDITS", 25)
+    async with PaperVenue.start(kit.config(enforce_limits=True)) as venue:
+        async with http.get(f"{venue.rest_url}/api/v1/info") as answer:
+            assert answer.headers["ratelimit"].startswith('"credits";r=15;t=')
+            assert answer.headers["ratelimit-policy"] == '"credits";q=25;w=60'
+        client = PacificaExecutionClient(venue.endpoint, kit.credentials)
+        await client.open_orders()
+        with pytest.raises(RateLimited) as throttled:
+            await client.open_orders()
+        assert 1 <= throttled.value.retry_after <= 60
+        await client.close()
+
+
+async def test_orders_are_found_many_pages_back(
+    kit: Kit, client: PacificaExecutionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacifica_client, "PAGE", 2)
+    first = order(kit, amount="0.01")
+    await client.submit(first)
+    for _ in range(5):
+        await client.submit(order(kit, amount="0.01"))
+    found = await settled(client, first)
+    assert (found.status, found.filled) == (OrderStatus.FILLED, Decimal("0.01"))
+    since = datetime.now(UTC) - timedelta(minutes=1)
+    fills = await client.fills("BTC", since=since)
+    assert len(fills) == 6
+    assert [item.at for item in fills] == sorted(item.at for item in fills)
+    assert fills[0].client_order_id == first.client_order_id
+
+
+async def test_an_acceptance_is_not_a_fill_and_the_truth_is_read(
+    kit: Kit, venue: PaperVenue, client: PacificaExecutionClient
+) -> None:
+    command = order(kit, amount="0.01")
+    report = await client.submit(command)
+    assert (report.status, report.filled, report.average_price) == (OrderStatus.OPEN, 0, None)
+    final = await client.order("BTC", command.client_order_id)
+    assert (final.status, final.filled) == (OrderStatus.FILLED, Decimal("0.01"))
+    assert final.average_price == venue.engine.markets["BTC"].quote.ask
+
+
+async def test_a_market_order_does_not_chase_beyond_its_slippage(
+    kit: Kit,
+    venue: PaperVenue,
+    client: PacificaExecutionClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(facts, "MARKET_SLIPPAGE_PERCENT", "0.0001")
+    venue.engine.accounts["alpha"].wallet = Decimal(10**9)
+    quote = venue.engine.markets["BTC"].quote
+    large = order(kit, amount=f"{quote.ask_size + 1:f}")
+    await client.submit(large)
+    final = await settled(client, large)
+    assert (final.status, final.filled) == (OrderStatus.CANCELLED, quote.ask_size)
+    assert final.average_price == quote.ask
+
+
+async def test_wrong_subscriptions_and_junk_are_met_with_silence(
+    http: aiohttp.ClientSession, venue: PaperVenue
+) -> None:
+    async with http.ws_connect(f"{venue.ws_url}/ws") as socket:
+        for junk in (
+            "{",
+            "[]",
+            "17",
+            '{"method":"subscribe","params":{"source":"bbo"}}',
+            '{"method":"subscribe","params":{"source":"account_trades","account":"x"}}',
+        ):
+            await socket.send_str(junk)
+        await socket.send_str('{"method":"ping"}')
+        assert await socket.receive_json(timeout=2) == {"channel": "pong"}
+        wanted = {"source": "bbo", "symbol": "BTC"}
+        await socket.send_json({"method": "subscribe", "params": wanted})
+        assert await socket.receive_json(timeout=2) == {"channel": "subscribe", "data": wanted}
+
+
+async def test_a_silent_client_is_cut_and_a_heartbeat_keeps_it(
+    http: aiohttp.ClientSession, venue: PaperVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacifica, "SILENCE_SECONDS", 2)
+    assert runner.HEARTBEAT_SECONDS < 60
+    async with http.ws_connect(f"{venue.ws_url}/ws") as mute:
+        async with http.ws_connect(f"{venue.ws_url}/ws") as alive:
+            for _ in range(8):
+                await alive.send_str('{"method":"ping"}')
+                assert await alive.receive_json(timeout=2) == {"channel": "pong"}
+                await asyncio.sleep(0.6)
+        gone = await mute.receive(timeout=3)
+    assert gone.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.ERROR)
+
+
+async def test_a_crossing_post_only_order_is_told_as_rejected(
+    kit: Kit, venue: PaperVenue, client: PacificaExecutionClient, http: aiohttp.ClientSession
+) -> None:
+    session, address = REGISTRY.private_session("pacifica"), await client.open_private_stream()
+    async with http.ws_connect(address.url) as socket:
+        for frame in address.frames:
+            await socket.send_str(frame)
+        await asyncio.sleep(0.1)
+        await client.submit(resting(kit, price="62500"))
+        seen: list[OrderUpdate] = []
+        async with asyncio.timeout(3):
+            while not seen or not seen[-1].order.status.is_final:
+                events = session.receive(await socket.receive_str())
+                seen += [event for event in events if isinstance(event, OrderUpdate)]
+    assert seen[-1].order.status is OrderStatus.REJECTED
+    assert len(accepted(venue)) == 1
+
+
+def test_captures_cannot_be_played(kit: Kit, tmp_path: Any) -> None:
+    capture = tmp_path / "capture.jsonl"
+    capture.touch()
+    with pytest.raises(ConfigError, match="Captures"):
+        checked(kit.config(replay=(capture,)))
+
+
+def test_the_venue_settles_names_fees_and_the_interval() -> None:
+    config: PaperConfig = checked(KITS["pacifica"]().config())
+    listed = config.symbols[0].instrument
+    assert (listed.symbol, listed.quote) == ("BTC", "USDC")
+    assert (listed.maker_fee, listed.taker_fee) == (Decimal("0.00015"), Decimal("0.0004"))
+    assert config.funding_interval_seconds == 3600
+    assert checked(config) == config
+
+
+@pytest.fixture
+async def exchange(venue: PaperVenue, kit: Kit) -> AsyncIterator[Any]:
+    made = ccxt_async.pacifica(
+        {
+            "privateKey": kit.credentials.agent_key.reveal(),
+            "walletAddress": kit.known_as[0],
+            "enableRateLimit": False,
+            "options": {"builderFee": False, "agentAddress": kit.known_as[1]},
+        }
+    )
+    made.urls["api"]["public"] = made.urls["api"]["private"] = venue.rest_url
+    await made.load_markets()
+    yield made
+    await made.close()
+
+
+async def test_an_unmodified_ccxt_trades(exchange: Any) -> None:
+    book = await exchange.fetch_order_book(SYMBOL)
+    assert book["asks"][0][0] > book["bids"][0][0]
+    assert (await exchange.fetch_balance())["USDC"]["total"] == 100_000
+    placed = await exchange.create_order(
+        SYMBOL, "limit", "buy", 0.01, 60500, {"timeInForce": "ALO"}
+    )
+    assert [item["id"] for item in await exchange.fetch_open_orders(SYMBOL)] == [placed["id"]]
+    await exchange.cancel_order(placed["id"], SYMBOL)
+    assert await exchange.fetch_open_orders(SYMBOL) == []
+    filled = await exchange.create_order(SYMBOL, "market", "sell", 0.2)
+    assert (await exchange.fetch_order(filled["id"], SYMBOL))["status"] == "closed"
+    [position] = await exchange.fetch_positions()
+    assert (position["side"], position["contracts"]) == ("long", 0.3)
+    [trade] = await exchange.fetch_my_trades(SYMBOL)
+    assert (trade["side"], trade["amount"]) == (Side.SELL.value, 0.2)
+    with pytest.raises(ccxt.InsufficientFunds):
+        await exchange.create_order(SYMBOL, "market", "buy", 100)
