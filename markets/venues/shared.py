@@ -39,6 +39,7 @@ _PROXY_AWAY: Final = (
     aiohttp.ClientProxyConnectionError,
     ProxyConnectionError,
     ProxyTimeoutError,
+    asyncio.IncompleteReadError,  # a SOCKS proxy hangs up, as some do on a wrong password
 )
 _SOCKS_BEYOND: Final = frozenset({3, 4, 5, 6})
 _SOCKS: Final = frozenset({"socks4", "socks5", "socks5h"})

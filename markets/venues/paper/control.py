@@ -26,6 +26,7 @@ def control_routes(
         web.get("/control/ledger", _guarded(control.ledger)),
         web.get("/control/accounts", _guarded(control.accounts)),
         web.get("/control/streams", _guarded(control.streams)),
+        web.get("/control/peer", _guarded(control.peer)),
         web.post("/control/position", _guarded(control.position)),
         web.post("/control/price", _guarded(control.price)),
         web.post("/control/funding", _guarded(control.funding)),
@@ -110,6 +111,10 @@ class _Control:
                 ],
             }
         )
+
+    async def peer(self, request: web.Request) -> web.StreamResponse:
+        """The address the asker comes from, as an echo service would tell it."""
+        return _answer({"ip": request.remote})
 
     async def position(self, request: web.Request) -> web.StreamResponse:
         """Trade as a person in the venue's own interface would: {account, symbol, amount}."""
