@@ -19,6 +19,7 @@ from accounts.choices import AccountStatus, ProxyStatus, RotationPolicy
 from accounts.domain.proxy import ProxyEvent, advance, least_used, rotation_due
 from accounts.inflight import accounts_in_flight
 from accounts.models import ExchangeAccount, ProxyProfile, ProxySession
+from accounts.querysets import AccountQuerySet
 from controlplane.base import audit, events
 from controlplane.base.audit import Actor
 from controlplane.kernel.errors import Conflict
@@ -179,7 +180,7 @@ def _fail(
 
 def _settle(profile: ProxyProfile, *, actor: Actor, reason: str) -> int:
     """Move the accounts of a locked profile that may not stay where they are."""
-    strays = list(profile.accounts.astray().select_related("proxy_session").locked())
+    strays = _strays(profile.accounts.all())
     busy = accounts_in_flight([account.pk for account in strays])
     users = _users(profile)
     moved = 0
@@ -195,6 +196,19 @@ def _settle(profile: ProxyProfile, *, actor: Actor, reason: str) -> int:
             _strand(account, profile, actor=actor, reason=reason)
     _end_rotations(profile, actor=actor)
     return moved
+
+
+def _strays(accounts: AccountQuerySet) -> list[ExchangeAccount]:
+    """Return those of the accounts that are astray, locked.
+
+    They are asked for again once locked: what a locking query joins may be older than its rows.
+    """
+    astray = accounts.astray().order_by("pk")
+    found = [account.pk for account in astray]
+    if not found:
+        return []
+    list(ExchangeAccount.objects.filter(pk__in=found).locked())
+    return list(astray.filter(pk__in=found).select_related("proxy_session"))
 
 
 def _may_move(account: ExchangeAccount, profile: ProxyProfile) -> bool:
@@ -229,7 +243,7 @@ def _strand(account: ExchangeAccount, profile: ProxyProfile, *, actor: Actor, re
 
 def _unbind_all(*, actor: Actor) -> int:
     """Take accounts without a profile off the sessions they still have."""
-    strays = list(ExchangeAccount.objects.astray().filter(proxy_profile=None).locked())
+    strays = _strays(ExchangeAccount.objects.filter(proxy_profile=None))
     busy = accounts_in_flight([account.pk for account in strays])
     free = [account for account in strays if account.pk not in busy]
     for account in free:

@@ -39,10 +39,14 @@ def intent_to_send(intent_id: UUID | str) -> OrderIntent:
 
 
 def account_for_claim(account_id: str) -> ExchangeAccount:
-    """Return the account, locked until the transaction ends: its claims come one by one."""
+    """Return the account, locked until the transaction ends: its claims come one by one.
+
+    Its proxy session is not joined: after a wait for the lock PostgreSQL takes the account's new
+    row with the rows it had joined to the old one.
+    """
     account: ExchangeAccount = (
         ExchangeAccount.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("exchange", "risk_envelope", "proxy_session__proxy_profile")
+        .select_related("exchange", "risk_envelope")
         .get(pk=account_id)
     )
     return account
