@@ -99,11 +99,6 @@ def check_filled(state: OrderStatus, amount: Decimal, filled: Decimal) -> None:
         raise BadAnswer("bad-filled", f"{state}: {filled} of {amount}")
 
 
-def check_uncrossed(symbol: str, bid: Decimal, ask: Decimal) -> None:
-    if bid >= ask:
-        raise BadAnswer("crossed", f"{symbol} {bid}/{ask}")
-
-
 def same(name: str, given: object, asked: object) -> None:
     """Raise BadAnswer unless the venue speaks of what it was asked about."""
     if given != asked:

@@ -11,6 +11,7 @@ from controlplane.kernel.units import BaseAmount, Price, QuoteAmount, Ratio
 from markets.venues import checks
 from markets.venues.checks import BadAnswer
 from markets.venues.fapi import wire
+from markets.venues.reports import order_report, top_of_book
 from markets.venues.types import (
     BalanceReport,
     BookTop,
@@ -118,15 +119,13 @@ def book_top(body: bytes, *, symbol: str) -> BookTop:
 
 
 def _book_top(row: wire.BookTopRow) -> BookTop:
-    bid, ask = checks.positive(row.bidPrice, "bidPrice"), checks.positive(row.askPrice, "askPrice")
-    checks.check_uncrossed(row.symbol, bid, ask)
-    return BookTop(
-        venue_symbol=row.symbol,
-        bid=Price(bid),
-        bid_size=checks.positive(row.bidQty, "bidQty"),
-        ask=Price(ask),
-        ask_size=checks.positive(row.askQty, "askQty"),
-        venue_ms=checks.clock_ms(row.time, "time"),
+    return top_of_book(
+        row.symbol,
+        row.bidPrice,
+        row.bidQty,
+        row.askPrice,
+        row.askQty,
+        at_ms=row.time,
         sequence=row.lastUpdateId,
     )
 
@@ -203,14 +202,14 @@ def positions(body: bytes, *, at: datetime) -> Sequence[PositionReport]:
 
 def order(body: bytes, *, venue_symbol: str, client_order_id: str) -> OrderReport:
     """Read one order; raises BadAnswer when it is not the one asked for."""
-    report = order_report(checks.decode(body, wire.OrderRow))
+    report = past_or_open(checks.decode(body, wire.OrderRow))
     checks.same("symbol", report.venue_symbol, venue_symbol)
     checks.same("client order id", report.client_order_id, client_order_id)
     return report
 
 
 def orders(body: bytes) -> Sequence[OrderReport]:
-    return [order_report(row) for row in checks.decode(body, list[wire.OrderRow])]
+    return [past_or_open(row) for row in checks.decode(body, list[wire.OrderRow])]
 
 
 def acknowledged(body: bytes, command: SubmitOrder) -> OrderReport:
@@ -224,29 +223,19 @@ def acknowledged(body: bytes, command: SubmitOrder) -> OrderReport:
     return report
 
 
-def order_report(row: wire.OrderRow) -> OrderReport:
-    if row.orderId <= 0:
-        raise BadAnswer("bad-id", str(row.orderId))
-    amount = checks.positive(row.origQty, "origQty")
-    filled = checks.unsigned(row.executedQty, "executedQty")
-    state = wire.status(row.status)
-    checks.check_filled(state, amount, filled)
-    average = None if row.avgPrice is None else checks.unsigned(row.avgPrice, "avgPrice")
-    if filled and average == 0:
-        raise BadAnswer("not-positive", "avgPrice of a filled order")
-    price = checks.unsigned(row.price, "price")
-    return OrderReport(
-        venue_symbol=row.symbol,
-        venue_order_id=str(row.orderId),
-        client_order_id=row.clientOrderId,
+def past_or_open(row: wire.OrderRow) -> OrderReport:
+    return order_report(
+        symbol=row.symbol,
+        order_id=row.orderId,
+        client_id=row.clientOrderId,
         side=wire.side(row.side),
-        status=state,
-        amount=BaseAmount(amount),
-        filled=BaseAmount(filled),
-        price=Price(price) if price else None,
-        average_price=Price(average) if filled and average is not None else None,
+        status=wire.status(row.status),
+        amount=row.origQty,
+        filled=row.executedQty,
+        price=row.price,
+        average=row.avgPrice,
         reduce_only=row.reduceOnly,
-        at=checks.moment(row.updateTime, "updateTime"),
+        at_ms=row.updateTime,
     )
 
 

@@ -13,6 +13,7 @@ from controlplane.kernel.units import BaseAmount, Price, QuoteAmount, Ratio
 from markets.venues import checks
 from markets.venues.checks import UNREADABLE, BadAnswer
 from markets.venues.fapi import wire
+from markets.venues.reports import GrowingSequence, order_report, top_of_book
 from markets.venues.types import (
     AccountUpdate,
     BookTop,
@@ -141,7 +142,7 @@ class FapiMarketSession:
         if not 0 < len(venue_symbols) <= MAX_STREAMS:
             raise ValueError(f"1 to {MAX_STREAMS} symbols fit on a socket.")
         self._symbols = frozenset(venue_symbols)
-        self._last: dict[str, int] = {}
+        self._order = GrowingSequence()
         suffix = "markPrice@1s" if marks else "bookTicker"
         names = "/".join(f"{symbol.lower()}@{suffix}" for symbol in sorted(self._symbols))
         self._url = f"{base}/stream?streams={names}"
@@ -183,16 +184,11 @@ class FapiMarketSession:
             return Quarantined(error.reason, error.detail)
 
     def _book_top(self, event: _BookTicker) -> BookTop:
-        bid, ask = checks.positive(event.b, "b"), checks.positive(event.a, "a")
-        checks.check_uncrossed(event.s, bid, ask)
-        bid_size, ask_size = checks.positive(event.B, "B"), checks.positive(event.A, "A")
-        venue_ms = checks.clock_ms(event.E, "E")
-        last = self._last.get(event.s, 0)
-        if event.u <= last:
-            reason = "duplicate" if event.u == last else "out-of-order"
-            raise BadAnswer(reason, f"{event.s} u {event.u} after {last}")
-        self._last[event.s] = event.u
-        return BookTop(event.s, Price(bid), bid_size, Price(ask), ask_size, venue_ms, event.u)
+        top = top_of_book(
+            event.s, event.b, event.B, event.a, event.A, at_ms=event.E, sequence=event.u
+        )
+        self._order.take(event.s, event.u)
+        return top
 
 
 def _mark_price(event: _MarkPriceUpdate) -> MarkPrice:
@@ -266,26 +262,18 @@ class FapiPrivateSession:
 
 
 def _order_update(body: _OrderBody) -> OrderUpdate:
-    if body.i <= 0:
-        raise BadAnswer("bad-id", str(body.i))
-    amount, filled = checks.positive(body.q, "q"), checks.unsigned(body.z, "z")
-    state = wire.status(body.X)
-    checks.check_filled(state, amount, filled)
-    price, average = checks.unsigned(body.p, "p"), checks.unsigned(body.ap, "ap")
-    if filled and not average:
-        raise BadAnswer("not-positive", "ap of a filled order")
-    order = OrderReport(
-        venue_symbol=body.s,
-        venue_order_id=str(body.i),
-        client_order_id=body.c,
+    order = order_report(
+        symbol=body.s,
+        order_id=body.i,
+        client_id=body.c,
         side=wire.side(body.S),
-        status=state,
-        amount=BaseAmount(amount),
-        filled=BaseAmount(filled),
-        price=Price(price) if price else None,
-        average_price=Price(average) if filled else None,
+        status=wire.status(body.X),
+        amount=body.q,
+        filled=body.z,
+        price=body.p,
+        average=body.ap,
         reduce_only=body.R,
-        at=checks.moment(body.T, "T"),
+        at_ms=body.T,
     )
     return OrderUpdate(order, _fill(body, order) if body.x in _TRADED else None)
 

@@ -11,6 +11,7 @@ from controlplane.kernel.units import BaseAmount, Price, QuoteAmount, Ratio
 from markets.venues import checks
 from markets.venues.checks import BadAnswer, decode
 from markets.venues.pacifica import facts, ids, wire
+from markets.venues.reports import order_report, top_of_book
 from markets.venues.types import (
     BalanceReport,
     BookTop,
@@ -102,23 +103,8 @@ def book_top(body: bytes, *, symbol: str) -> BookTop:
     bids, asks = row.l
     if not bids or not asks:
         raise BadAnswer("one-sided", symbol)
-    return top(symbol, (bids[0].p, bids[0].a), (asks[0].p, asks[0].a), at_ms=row.t, sequence=row.li)
-
-
-def top(
-    symbol: str, bid: tuple[str, str], ask: tuple[str, str], *, at_ms: int, sequence: int
-) -> BookTop:
-    """Return a top of book from (price, size) texts; raises BadAnswer when it is unsound."""
-    bid_price, ask_price = checks.positive(bid[0], "bid"), checks.positive(ask[0], "ask")
-    checks.check_uncrossed(symbol, bid_price, ask_price)
-    return BookTop(
-        venue_symbol=symbol,
-        bid=Price(bid_price),
-        bid_size=checks.positive(bid[1], "bid size"),
-        ask=Price(ask_price),
-        ask_size=checks.positive(ask[1], "ask size"),
-        venue_ms=checks.clock_ms(at_ms, "t"),
-        sequence=sequence,
+    return top_of_book(
+        symbol, bids[0].p, bids[0].a, asks[0].p, asks[0].a, at_ms=row.t, sequence=row.li
     )
 
 
@@ -230,27 +216,21 @@ def past_order(row: wire.PastOrderRow) -> OrderReport:
 
 
 def order(terms: OrderTerms) -> OrderReport:
-    if terms.order_id <= 0:
-        raise BadAnswer("bad-id", str(terms.order_id))
-    amount = checks.positive(terms.amount, "amount")
-    filled = checks.unsigned(terms.filled, "filled")
-    state = wire.status(terms.status)
-    if state is OrderStatus.OPEN and filled:
-        state = OrderStatus.PARTIALLY_FILLED  # the list of open orders knows but one status
-    checks.check_filled(state, amount, filled)
-    average = checks.unsigned(terms.average or "0", "average price")
-    return OrderReport(
-        venue_symbol=terms.symbol,
-        venue_order_id=str(terms.order_id),
-        client_order_id=ids.from_venue(terms.client_id),
+    status = wire.status(terms.status)
+    if status is OrderStatus.OPEN and checks.unsigned(terms.filled, "filled"):
+        status = OrderStatus.PARTIALLY_FILLED  # the list of open orders knows but one status
+    return order_report(
+        symbol=terms.symbol,
+        order_id=terms.order_id,
+        client_id=ids.from_venue(terms.client_id),
         side=wire.side(terms.side),
-        status=state,
-        amount=BaseAmount(amount),
-        filled=BaseAmount(filled),
-        price=checks.price_or_none(terms.price, "price"),
-        average_price=Price(average) if filled and average else None,
+        status=status,
+        amount=terms.amount,
+        filled=terms.filled,
+        price=terms.price,
+        average=terms.average,
         reduce_only=terms.reduce_only,
-        at=checks.moment(terms.at_ms, "updated_at"),
+        at_ms=terms.at_ms,
     )
 
 

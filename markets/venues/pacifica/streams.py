@@ -15,6 +15,7 @@ from markets.venues import checks
 from markets.venues.checks import UNREADABLE, BadAnswer
 from markets.venues.pacifica import facts, parsing, wire
 from markets.venues.pacifica.parsing import OrderTerms
+from markets.venues.reports import GrowingSequence, top_of_book
 from markets.venues.types import (
     AccountUpdate,
     BookTop,
@@ -73,7 +74,7 @@ class PacificaMarketSession:
             raise ValueError(f"1 to {facts.MAX_SUBSCRIPTIONS} symbols fit on a socket.")
         self._symbols = frozenset(venue_symbols)
         self._marks = marks
-        self._last: dict[str, int] = {}
+        self._order = GrowingSequence()
         self._url = f"{endpoint.websocket}/ws"
 
     def url(self) -> str:
@@ -105,12 +106,8 @@ class PacificaMarketSession:
     def _book_top(self, row: wire.Bbo) -> BookTop:
         if row.s not in self._symbols:
             raise BadAnswer("foreign-symbol", row.s)
-        top = parsing.top(row.s, (row.b, row.B), (row.a, row.A), at_ms=row.t, sequence=row.li)
-        last = self._last.get(row.s, 0)
-        if row.li <= last:
-            reason = "duplicate" if row.li == last else "out-of-order"
-            raise BadAnswer(reason, f"{row.s} li {row.li} after {last}")
-        self._last[row.s] = row.li
+        top = top_of_book(row.s, row.b, row.B, row.a, row.A, at_ms=row.t, sequence=row.li)
+        self._order.take(row.s, row.li)
         return top
 
 

@@ -49,6 +49,28 @@ def test_serves_until_told_to_stop(tmp_path: Path, stop: signal.Signals) -> None
 
 
 @pytest.mark.parametrize(
+    ("dialect", "path", "symbol"),
+    [("aster", "/fapi/v3/exchangeInfo", "BTCUSDT"), ("pacifica", "/api/v1/info", "BTC")],
+)
+def test_speaks_the_dialect_asked_for(dialect: str, path: str, symbol: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(MANAGE), "run_paper_venue", "--json", f"--dialect={dialect}"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        with urlopen(f"{said['rest']}{path}", timeout=5) as reply:  # noqa: S310
+            assert f'"symbol":"{symbol}"' in reply.read().decode()
+    finally:
+        process.kill()
+        process.wait()
+    assert said["dialect"] == dialect
+    assert said["symbols"][0] == symbol
+
+
+@pytest.mark.parametrize(
     ("options", "says"),
     [
         ({"account": ["only-a-key"]}, "KEY:SECRET:LABEL:BALANCE"),

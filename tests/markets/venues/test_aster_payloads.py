@@ -101,7 +101,7 @@ def test_orders(source: Any, section: str, expected: tuple[str, str, OrderStatus
 
 
 def test_a_filled_order_keeps_its_average() -> None:
-    report = parsing.order_report(decode(sample(RECORDED, "fetch_orders"), OrderRow))
+    report = parsing.past_or_open(decode(sample(RECORDED, "fetch_orders"), OrderRow))
     assert (report.status, report.filled) == (OrderStatus.FILLED, D("0.0054"))
     assert (report.average_price, report.side) == (D("2351.580000"), Side.SELL)
 
