@@ -13,8 +13,10 @@ import ccxt
 import ccxt.async_support as ccxt_async
 import pytest
 
+from controlplane.kernel.clock import SYSTEM_CLOCK
 from controlplane.kernel.secrets import Secret
 from markets.feeds import runner
+from markets.feeds.runner import Opening, run_session
 from markets.venues.errors import ClockRefused, RateLimited
 from markets.venues.pacifica import client as pacifica_client
 from markets.venues.pacifica import facts
@@ -24,7 +26,7 @@ from markets.venues.paper.config import ConfigError, PaperConfig, checked
 from markets.venues.paper.dialects import pacifica, pacifica_rest
 from markets.venues.paper.faults import Fault, FaultKind
 from markets.venues.paper.server import PaperVenue
-from markets.venues.types import OrderStatus, OrderUpdate, Side
+from markets.venues.types import MarketEvent, OrderStatus, OrderUpdate, Side
 from tests.contracts.conftest import REGISTRY
 from tests.contracts.kits import KITS, Kit
 from tests.contracts.orders import accepted, order, resting, settled
@@ -203,6 +205,32 @@ async def test_a_silent_client_is_cut_and_a_heartbeat_keeps_it(
                 await asyncio.sleep(0.6)
         gone = await mute.receive(timeout=3)
     assert gone.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.ERROR)
+
+
+async def test_the_runner_keeps_a_quiet_stream_alive(
+    venue: PaperVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacifica, "SILENCE_SECONDS", 1)
+    monkeypatch.setattr(runner, "HEARTBEAT_SECONDS", 0.3)
+    links: list[bool] = []
+
+    async def opened() -> Opening[MarketEvent]:
+        session = REGISTRY.market_session("pacifica", venue.endpoint, ["BTC"])
+        return Opening(session.url(), session, session.opening_frames(), session.heartbeat())
+
+    held = asyncio.create_task(
+        run_session(
+            opened,
+            lambda events, received: None,
+            clock=SYSTEM_CLOCK,
+            name="quiet",
+            on_link=lambda connected, reason: links.append(connected),
+        )
+    )
+    await asyncio.sleep(4.5)
+    held.cancel()
+    await asyncio.gather(held, return_exceptions=True)
+    assert links == [True]
 
 
 async def test_a_crossing_post_only_order_is_told_as_rejected(
