@@ -21,6 +21,7 @@ PUSH_SECONDS: Final = 0.4
 """The least time between two pushes; changes in between are one push (latest wins)."""
 REFRESH_SECONDS: Final = 5.0
 """Every panel is read again this often, so a lost message costs no more than that."""
+MAX_MESSAGE: Final = 1024
 SIGNED_OUT: Final = 4401
 FORBIDDEN: Final = 4403
 
@@ -61,6 +62,13 @@ class ConsoleConsumer(AsyncJsonWebsocketConsumer):
         if message.get("topic") in PANELS:
             self.changed.add(message["topic"])
 
+    async def receive(
+        self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any
+    ) -> None:
+        """Read short texts; anything else says nothing to us."""
+        if text_data and len(text_data) <= MAX_MESSAGE:
+            await super().receive(text_data=text_data)
+
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
         if isinstance(content, dict) and content.get("refetch") is True:
             self.changed = set(PANELS)
@@ -69,7 +77,7 @@ class ConsoleConsumer(AsyncJsonWebsocketConsumer):
     async def decode_json(cls, text_data: str) -> Any:
         try:
             return await super().decode_json(text_data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     async def _push_for_ever(self) -> None:

@@ -95,11 +95,13 @@ async def test_an_event_reaches_the_browser_without_reload() -> None:
     await socket.disconnect()
 
 
-async def test_a_client_that_missed_a_number_gets_every_panel_again() -> None:
+async def test_a_client_that_missed_a_number_gets_every_panel_again_and_junk_nothing() -> None:
     socket = socket_of(await sync_to_async(signed_in)(is_superuser=True))
     await socket.connect()
     await socket.receive_json_from(timeout=5)
-    await socket.send_to(text_data="{not json")
+    for junk in ("{not json", "[" * 1000, "9" * 5000, "null", '{"refetch": 1}'):
+        await socket.send_to(text_data=junk)
+    await socket.send_to(bytes_data=b"\x00\xff")
     await socket.send_json_to({"refetch": True})
     again = await socket.receive_json_from(timeout=5)
     assert (again["sequence"], set(again["panels"])) == (2, set(PANELS))
