@@ -6,6 +6,7 @@ from channels.db import database_sync_to_async
 
 from accounts.streams import PrivateStream, StreamPlan, StreamTerms, stream_plan
 from markets.consumers import Stream, StreamConsumer
+from markets.venues.registry import dialect_facts
 
 
 class AccountStreamConsumer(StreamConsumer[StreamPlan]):
@@ -24,6 +25,6 @@ class AccountStreamConsumer(StreamConsumer[StreamPlan]):
         return await database_sync_to_async(stream_plan)(self.key)
 
     def streams(self, plan: StreamPlan) -> Sequence[Stream]:
-        if plan.route is None:
-            return ()
+        if plan.route is None or not dialect_facts(plan.route.dialect).has_streams:
+            return ()  # an account without a stream is known by its syncs alone
         return (lambda: PrivateStream(plan, terms=self._terms).run(),)

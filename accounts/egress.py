@@ -21,7 +21,7 @@ from accounts.models import ExchangeAccount, ProxySession
 from controlplane.kernel.secrets import Secret
 from markets.venues.errors import MissingCredential, NotSent
 from markets.venues.ports import ExecutionClient
-from markets.venues.registry import VenueRegistry, dialect_facts
+from markets.venues.registry import VenueRegistry, credential_problem, required_credentials
 from markets.venues.types import Credentials, Endpoint
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ def route_of(account: ExchangeAccount) -> Route:
     Raises MissingCredential, and NotSent for an account that belongs behind a proxy and has no
     session in use: going out directly would show the venue an address it must not see.
     """
-    _check_credentials(account)
+    check_credentials(account)
     session = account.proxy_session
     if (problem := _proxy_problem(account, session)) is not None:
         raise NotSent(f"{account.pk} {problem}")
@@ -113,16 +113,15 @@ def _proxy_problem(account: ExchangeAccount, session: ProxySession | None) -> st
     return session.address_problem()
 
 
-def _check_credentials(account: ExchangeAccount) -> None:
+def check_credentials(account: ExchangeAccount) -> None:
     """Raise MissingCredential for the first key that is blank or can be no key at all."""
-    for name in dialect_facts(account.exchange.dialect).credentials:
+    dialect, endpoint = account.exchange.dialect, account.exchange.endpoint()
+    for name in required_credentials(dialect, endpoint):
         text = getattr(account, name).reveal()
         if not text:
             raise MissingCredential(f"{account.pk} has no {name}.", details={"field": name})
-        if not (text.isascii() and text.isprintable()) or " " in text:
-            raise MissingCredential(
-                f"{name} of {account.pk} has characters that no key has.", details={"field": name}
-            )
+        if (problem := credential_problem(dialect, endpoint, name, text)) is not None:
+            raise MissingCredential(f"{name} of {account.pk} {problem}.", details={"field": name})
 
 
 def _client(route: Route) -> ExecutionClient:

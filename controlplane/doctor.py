@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts import egress
 from accounts.choices import ProxyStatus
 from accounts.models import ExchangeAccount, ProxySession
 from controlplane.base import rotation
@@ -24,6 +25,8 @@ from controlplane.kernel.secrets import redact
 from controlplane.supervision import clusters
 from markets.choices import FeedStatus
 from markets.models import MarketDataFeed, Venue
+from markets.venues import registry
+from markets.venues.errors import VenueError
 from markets.venues.registry import VenueRegistry
 from monitoring.models import ClusterPulse
 
@@ -51,8 +54,13 @@ class Finding:
     advice: str = ""
 
 
-def examine(*, venues: QuerySet[Venue], offline: bool) -> Iterator[Finding]:
-    """Yield findings as they are made; without a database the rest cannot be asked."""
+def examine(
+    *, venues: QuerySet[Venue], offline: bool, in_detail: bool = False
+) -> Iterator[Finding]:
+    """Yield findings as they are made; without a database the rest cannot be asked.
+
+    `in_detail` tells what each venue's adapter can and cannot do.
+    """
     yield disk()
     found = database()
     yield found
@@ -65,6 +73,9 @@ def examine(*, venues: QuerySet[Venue], offline: bool) -> Iterator[Finding]:
     yield secrets()
     yield from queue()
     yield from feeds(venues)
+    yield from account_keys(venues)
+    if in_detail:
+        yield from venue_limits(venues)
     yield from proxies()
     if not offline:
         yield from venue_clocks(venues)
@@ -203,6 +214,31 @@ def proxies() -> Iterator[Finding]:
         )
 
 
+def account_keys(venues: QuerySet[Venue]) -> Iterator[Finding]:
+    """Name the accounts that lack a key their venue needs, or have one that can be none."""
+    for account in ExchangeAccount.objects.syncable().for_sync().filter(exchange__in=venues):
+        try:
+            egress.check_credentials(account)
+        except VenueError as error:
+            advice = _("Enter the account's keys in the console.")
+            yield Finding(f"account {account.pk}", Verdict.FAIL, redact(error.message), advice)
+
+
+def venue_limits(venues: QuerySet[Venue]) -> Iterator[Finding]:
+    """Tell what each venue's adapter can and cannot do there."""
+    for venue in venues:
+        try:
+            able = asdict(registry.capabilities(venue.dialect, venue.endpoint()))
+        except VenueError as error:
+            advice = _("Correct the venue's dialect or ccxt name in the console.")
+            yield Finding(f"venue {venue.pk}", Verdict.FAIL, error.message, advice)
+            continue
+        can = ", ".join(name for name, is_able in able.items() if is_able)
+        cannot = ", ".join(name for name, is_able in able.items() if not is_able)
+        yield Finding(f"venue {venue.pk} can", Verdict.OK, can or _("nothing"))
+        yield Finding(f"venue {venue.pk} cannot", Verdict.OK, cannot or _("nothing"))
+
+
 def venue_clocks(venues: QuerySet[Venue]) -> Iterator[Finding]:
     """Ask every enabled venue for its time: is it reachable, and is our clock right."""
     asked = list(venues.filter(is_enabled=True))
@@ -216,8 +252,8 @@ async def _ask_clocks(venues: Sequence[Venue]) -> list[Finding]:
 async def _ask_clock(venue: Venue) -> Finding:
     name = f"venue {venue.pk}"
     try:
-        registry = VenueRegistry(allow_loopback=settings.ALLOW_LOOPBACK_VENUES)
-        client = registry.market_client(venue.dialect, venue.endpoint())
+        venues = VenueRegistry(allow_loopback=settings.ALLOW_LOOPBACK_VENUES)
+        client = venues.market_client(venue.dialect, venue.endpoint())
         try:
             async with asyncio.timeout(VENUE_SECONDS):
                 before = timezone.now()

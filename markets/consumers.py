@@ -18,10 +18,11 @@ from controlplane.kernel.clock import SYSTEM_CLOCK, Clock
 from markets import groups
 from markets.feeds.board import FeedLine, QuoteBoard
 from markets.feeds.plans import FeedPlan, feed_plan
+from markets.feeds.polling import run_polling
 from markets.feeds.runner import Opening, run_session
 from markets.venues.errors import VenueError
 from markets.venues.ports import MarketSession
-from markets.venues.registry import VenueRegistry
+from markets.venues.registry import VenueRegistry, dialect_facts
 from markets.venues.types import MarketEvent
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS: Final = 1.0
 BROKEN_SECONDS: Final = 30.0
 """How long a stream rests after trouble that trying again at once does not mend."""
+SHORTEST_POLL: Final = 0.5
+"""Seconds between two questions for a top of book that has no stream; else a quarter of the time
+for which a quote counts as fresh."""
 
 Plan = TypeVar("Plan")
 Stream = Callable[[], Coroutine[Any, Any, None]]
@@ -158,6 +162,9 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
             return ()
         registry, silence = self._registry, plan.failover_ms / 1000
 
+        if not dialect_facts(plan.dialect).has_streams:
+            return (lambda: self._poll(plan, line, symbol),)
+
         def quotes() -> MarketSession:
             return registry.market_session(plan.dialect, plan.endpoint, (symbol,))
 
@@ -177,6 +184,20 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
                 _opener(marks), line.take, clock=self._clock, name=f"{plan.feed_id} marks"
             ),
         )
+
+    async def _poll(self, plan: FeedPlan, line: FeedLine, symbol: str) -> None:
+        client = self._registry.market_client(plan.dialect, plan.endpoint)
+        try:
+            await run_polling(
+                client,
+                symbol,
+                line.take,
+                clock=self._clock,
+                on_link=line.connected,
+                seconds=max(SHORTEST_POLL, plan.fresh_ms / 4000),
+            )
+        finally:
+            await client.close()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         try:

@@ -27,6 +27,7 @@ from markets.choices import Dialect, FeedStatus, SynthReason, VenueEnvironment
 from markets.domain.endpoints import endpoint_problem
 from markets.querysets import FeedQuerySet, InstrumentQuerySet, QuoteQuerySet, VenueQuerySet
 from markets.triggers import tell_feed_changed, tell_venue_feeds_changed
+from markets.venues.generic.names import venue_problem
 from markets.venues.types import Endpoint
 
 
@@ -40,8 +41,19 @@ class Venue(Timestamped):
     environment = EnumField(
         VenueEnvironment, verbose_name=_("environment"), default=VenueEnvironment.LIVE
     )
-    rest_endpoint = TextLine(_("HTTP endpoint"), help_text=_("Base address, no trailing slash."))
-    ws_endpoint = TextLine(_("websocket endpoint"))
+    ccxt_id = TextLine(
+        _("ccxt name"),
+        max_length=40,
+        blank=True,
+        default="",
+        help_text=_("For the dialect generic: the venue's name in ccxt, such as bybit."),
+    )
+    rest_endpoint = TextLine(
+        _("HTTP endpoint"),
+        blank=True,
+        help_text=_("Base address, no trailing slash. Empty for the dialect generic."),
+    )
+    ws_endpoint = TextLine(_("websocket endpoint"), blank=True)
     is_enabled = models.BooleanField(_("enabled"), default=True)
 
     objects = VenueQuerySet.as_manager()
@@ -54,6 +66,21 @@ class Venue(Timestamped):
         constraints = (
             one_of("venue", "dialect", Dialect),
             one_of("venue", "environment", VenueEnvironment),
+            models.CheckConstraint(
+                name="venue_ccxt_id_with_generic",
+                condition=Q(dialect=str(Dialect.GENERIC)) ^ Q(ccxt_id=""),
+                violation_error_code="ccxt_id:dialect",
+                violation_error_message=_(
+                    "The dialect generic needs the venue's ccxt name; no other dialect has one."
+                ),
+            ),
+            models.CheckConstraint(
+                name="venue_endpoints_known",
+                condition=Q(dialect=str(Dialect.GENERIC))
+                | (~Q(rest_endpoint="") & ~Q(ws_endpoint="")),
+                violation_error_code="rest_endpoint:missing",
+                violation_error_message=_("This dialect needs both endpoints."),
+            ),
         )
 
     def __str__(self) -> str:
@@ -61,13 +88,29 @@ class Venue(Timestamped):
 
     def clean(self) -> None:
         super().clean()
+        if self.dialect == Dialect.GENERIC:
+            self._check_ccxt()
         check_endpoints(
             self.dialect, rest_endpoint=self.rest_endpoint, ws_endpoint=self.ws_endpoint
         )
 
+    def _check_ccxt(self) -> None:
+        """Refuse a venue that ccxt cannot trade on, and a test network: its hosts are ccxt's."""
+        if (problem := venue_problem(self.ccxt_id)) is not None:
+            raise ValidationError({"ccxt_id": ValidationError(problem, code="unknown_venue")})
+        if self.environment == VenueEnvironment.TESTNET:
+            raise ValidationError(
+                {
+                    "environment": ValidationError(
+                        _("Venues of the dialect generic have no test network here."),
+                        code="no_testnet",
+                    )
+                }
+            )
+
     def endpoint(self) -> Endpoint:
         """Return the addresses an adapter needs."""
-        return Endpoint(rest=self.rest_endpoint, websocket=self.ws_endpoint)
+        return Endpoint(rest=self.rest_endpoint, websocket=self.ws_endpoint, ccxt_id=self.ccxt_id)
 
 
 @audit.track()
@@ -199,6 +242,7 @@ class MarketDataFeed(Timestamped):
         return Endpoint(
             rest=self.http_endpoint or self.exchange.rest_endpoint,
             websocket=self.ws_endpoint or self.exchange.ws_endpoint,
+            ccxt_id=self.exchange.ccxt_id,
         )
 
 

@@ -32,7 +32,9 @@ from controlplane.base.fields import (
     positive,
 )
 from controlplane.base.models import Entity, SecretHolder, Timestamped, secret_mark
+from controlplane.kernel.secrets import Secret
 from markets.models import Venue
+from markets.venues.registry import GENERIC, credential_problem, required_credentials
 from markets.venues.types import Credentials
 
 # The credential that names an account at its venue; Aster and Pacifica know wallets.
@@ -96,7 +98,8 @@ class ExchangeAccount(SecretHolder, Timestamped):
 
     Which credentials a venue needs: Binance apiKey and apiSecret; Aster publicKey (login wallet)
     and agentKey (signer's key); Pacifica publicKey (main wallet), agentKey, and an optional
-    apiKey that only raises the rate limit.
+    apiKey that only raises the rate limit. For ccxt venues `password` is the passphrase,
+    `walletAddress` the publicKey and `privateKey` the agentKey.
     """
 
     account_id = SlugKey(_("account"))
@@ -184,6 +187,7 @@ class ExchangeAccount(SecretHolder, Timestamped):
     def clean(self) -> None:
         super().clean()
         self._check_profile()
+        self._check_credentials()
         self._check_identity()
 
     def _check_profile(self) -> None:
@@ -199,11 +203,40 @@ class ExchangeAccount(SecretHolder, Timestamped):
                 }
             )
 
+    def _check_credentials(self) -> None:
+        """Refuse what can be no key of the venue's, and a ccxt venue's account without its keys."""
+        if not self.exchange_id:
+            return
+        dialect, endpoint = self.exchange.dialect, self.exchange.endpoint()
+        problems = {}
+        for name in ACCOUNT_SECRETS:
+            given: Secret | str = getattr(self, name)
+            text = given.reveal() if isinstance(given, Secret) else given
+            if text and (problem := credential_problem(dialect, endpoint, name, text)):
+                problems[name] = ValidationError(
+                    _("This text %(problem)s."),
+                    code="bad_credential",
+                    params={"problem": problem},
+                )
+        if dialect == GENERIC:
+            for name in required_credentials(dialect, endpoint):
+                if not getattr(self, name):
+                    problems[name] = ValidationError(
+                        _("%(venue)s cannot be used without it."),
+                        code="missing_credential",
+                        params={"venue": self.exchange_id},
+                    )
+        if problems:
+            raise ValidationError(problems)
+
     def _check_identity(self) -> None:
         """Refuse a second row for one account of a venue: its positions would count twice."""
         if not self.exchange_id:
             return
-        name = IDENTITIES.get(self.exchange.dialect, "api_key")
+        dialect, endpoint = self.exchange.dialect, self.exchange.endpoint()
+        name = IDENTITIES.get(dialect, "api_key")
+        if dialect == GENERIC and "public_key" in required_credentials(dialect, endpoint):
+            name = "public_key"
         mark = secret_mark(name, getattr(self, name))
         if mark is None:
             return

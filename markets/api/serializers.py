@@ -19,6 +19,7 @@ class VenueSerializer(EntitySerializer):
             "name",
             "dialect",
             "environment",
+            "ccxt_id",
             "rest_endpoint",
             "ws_endpoint",
             "is_enabled",

@@ -14,7 +14,10 @@ from markets.venues.aster import facts as aster
 from markets.venues.aster.streams import AsterMarketSession, AsterPrivateSession
 from markets.venues.binance import facts as binance
 from markets.venues.binance.streams import BinanceMarketSession, BinancePrivateSession
+from markets.venues.capabilities import OWN_ADAPTER, Capabilities
 from markets.venues.errors import VenueError
+from markets.venues.generic import facts as generic
+from markets.venues.generic import names
 from markets.venues.pacifica import facts as pacifica
 from markets.venues.pacifica.streams import PacificaMarketSession, PacificaPrivateSession
 from markets.venues.ports import ExecutionClient, MarketClient, MarketSession, PrivateSession
@@ -44,8 +47,11 @@ class DialectFacts:
     credentials: tuple[str, ...]
     receive_window: timedelta
     settlement_asset: str
+    has_streams: bool = True
 
 
+GENERIC: Final = "generic"
+"""The dialect of the venues that are reached through ccxt; an endpoint then names which one."""
 DIALECTS: Final[Mapping[str, DialectFacts]] = {
     "binance": DialectFacts(
         ("api_key", "api_secret"), binance.RECEIVE_WINDOW, binance.SETTLEMENT_ASSET
@@ -56,6 +62,7 @@ DIALECTS: Final[Mapping[str, DialectFacts]] = {
     "pacifica": DialectFacts(
         ("public_key", "agent_key"), pacifica.RECEIVE_WINDOW, pacifica.SETTLEMENT_ASSET
     ),
+    GENERIC: DialectFacts((), generic.RECEIVE_WINDOW, generic.SETTLEMENT_ASSET, has_streams=False),
 }
 
 
@@ -86,6 +93,37 @@ def dialect_facts(dialect: str) -> DialectFacts:
         raise UnknownDialect(f"No adapter speaks {dialect!r}; known: {known}.") from None
 
 
+def required_credentials(dialect: str, endpoint: Endpoint) -> tuple[str, ...]:
+    """Return the fields of Credentials that an account needs.
+
+    Raises UnknownDialect, or UnknownVenue for a name that ccxt cannot trade on.
+    """
+    if dialect == GENERIC:
+        return names.required_credentials(endpoint.ccxt_id)
+    return dialect_facts(dialect).credentials
+
+
+def credential_problem(dialect: str, endpoint: Endpoint, name: str, text: str) -> str | None:
+    """Return why a text can be no such credential of the venue's, or None."""
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        return "has characters that no key has"
+    if dialect == GENERIC:
+        form = generic.venue_facts(endpoint.ccxt_id).formats.get(name)
+        if form is not None and not form.fullmatch(text):
+            return f"has not the form that {endpoint.ccxt_id} wants"
+    return None
+
+
+def capabilities(dialect: str, endpoint: Endpoint) -> Capabilities:
+    """Return what the venue's adapter can do; raises UnknownDialect or UnknownVenue."""
+    if dialect == GENERIC:
+        from markets.venues.generic.capabilities import capabilities as generic_capabilities
+
+        return generic_capabilities(endpoint.ccxt_id)
+    dialect_facts(dialect)
+    return OWN_ADAPTER
+
+
 @dataclass(frozen=True, slots=True)
 class VenueRegistry:
     """Makes clients and sessions. `allow_loopback` lets paper venues in; live set-ups keep it off.
@@ -99,6 +137,10 @@ class VenueRegistry:
         self, dialect: str, endpoint: Endpoint, *, proxy_url: str | None = None
     ) -> MarketClient:
         self._check(dialect, endpoint)
+        if dialect == GENERIC:
+            from markets.venues.generic.client import GenericMarketClient
+
+            return GenericMarketClient(endpoint, proxy_url=proxy_url)
         if dialect == "aster":
             from markets.venues.aster.client import AsterMarketClient
 
@@ -121,6 +163,10 @@ class VenueRegistry:
     ) -> ExecutionClient:
         """Return one account's client; raises MissingCredential when a key it needs is blank."""
         self._check(dialect, endpoint)
+        if dialect == GENERIC:
+            from markets.venues.generic.client import GenericExecutionClient
+
+            return GenericExecutionClient(endpoint, credentials, proxy_url=proxy_url)
         if dialect == "aster":
             from markets.venues.aster.client import AsterExecutionClient
 
@@ -158,7 +204,11 @@ class VenueRegistry:
 
     def _check(self, dialect: str, endpoint: Endpoint) -> None:
         dialect_facts(dialect)
+        if dialect == GENERIC:
+            names.check_venue(endpoint.ccxt_id)
         for address, scheme in ((endpoint.rest, "http"), (endpoint.websocket, "ws")):
+            if dialect == GENERIC and not address:
+                continue  # the class's own
             problem = endpoint_problem(
                 dialect, address, scheme=scheme, allow_loopback=self.allow_loopback
             )

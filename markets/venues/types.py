@@ -49,10 +49,14 @@ class OrderStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a venue is: base addresses without a trailing slash."""
+    """Where a venue is: base addresses without a trailing slash.
+
+    A venue reached through ccxt is named by `ccxt_id`; blank addresses are then the class's own.
+    """
 
     rest: str
     websocket: str
+    ccxt_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

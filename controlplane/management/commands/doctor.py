@@ -20,7 +20,11 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--venue", metavar="NAME", help="Look at this venue and its feeds.")
+        parser.add_argument(
+            "--venue",
+            metavar="NAME",
+            help="Look at this venue and its feeds, and tell what it can and cannot do.",
+        )
         parser.add_argument("--offline", action="store_true", help="Ask no venue.")
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
@@ -30,7 +34,7 @@ class Command(BaseCommand):
             venues = venues.filter(pk=name)
             self._check_known(name)
         found = doctor.guarded(
-            doctor.examine(venues=venues, offline=options["offline"]),
+            doctor.examine(venues=venues, offline=options["offline"], in_detail=bool(name)),
             (lambda finding: None) if options["json"] else self._show,
         )
         failed = [finding.name for finding in found if finding.verdict is Verdict.FAIL]

@@ -1,0 +1,205 @@
+"""ccxt's class of a venue over our own transport: it names, signs and reads; we send, once."""
+
+import asyncio
+import copy
+import json
+import re
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import cache
+from http import HTTPStatus
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from markets.venues.ccxt_classes import exchange_class
+from markets.venues.checks import BadAnswer
+from markets.venues.errors import NotSent
+from markets.venues.generic.facts import OPTIONS, venue_facts
+from markets.venues.generic.names import FIELDS, check_venue
+from markets.venues.shared import (
+    MAX_ANSWER,
+    HttpAnswer,
+    ServerClock,
+    Transport,
+    assert_sends_once,
+    server_clock,
+)
+from markets.venues.types import Credentials, Endpoint
+
+LISTING_SECONDS: Final = 3600.0
+"""How old the shared listing may be when something is read; what acts takes it as it is."""
+_HOST: Final = re.compile(r"^https://[^/]+")
+_BUILDER: Final = re.compile(r"builder", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Flight:
+    """What one act or query did on the wire."""
+
+    max_bytes: int = MAX_ANSWER
+    sent: int = 0
+    """Requests of which a byte may have left."""
+    answer: HttpAnswer | None = None
+    """The last complete answer, and what it says; None when it is no JSON."""
+    said: Any = None
+
+
+FLIGHT: ContextVar[Flight] = ContextVar("flight")
+
+
+@dataclass(slots=True)
+class Listing:
+    """The markets of one venue as last read by anybody in this process."""
+
+    exchange: Any = None
+    read_at: float = 0.0
+    locks: "WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]" = field(
+        default_factory=WeakKeyDictionary
+    )
+
+    def reading(self) -> asyncio.Lock:
+        """Return the running loop's lock, so that many accounts starting at once read once."""
+        return self.locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+    @property
+    def is_old(self) -> bool:
+        return time.monotonic() - self.read_at > LISTING_SECONDS
+
+
+@cache
+def _listing(name: str, rest: str) -> Listing:
+    return Listing()
+
+
+class GenericExchange:
+    """Mixed into a class of ccxt: its requests go through `transport`, its time is `clock`."""
+
+    transport: Transport
+    clock: ServerClock
+    listing: Listing
+    markets: Mapping[str, Mapping[str, Any]] | None
+
+    def milliseconds(self) -> int:
+        return self.clock.now_ms() if self.clock.is_known else time.time_ns() // 1_000_000
+
+    async def initialize_client(self) -> bool:
+        """Do not approve a builder's fee or name a referrer, as some classes would."""
+        return True
+
+    async def fetch(
+        self, url: str, method: str = "GET", headers: Any = None, body: Any = None
+    ) -> Any:
+        """Send once; raise what the class makes of the answer, or return what it says."""
+        _refuse_builder(url, body)
+        flight = FLIGHT.get()
+        sent_headers = self.prepare_request_headers(headers)  # type: ignore[attr-defined]
+        flight.answer = flight.said = None
+        flight.sent += 1
+        try:
+            answer = await self.transport.send(
+                method, url, headers=sent_headers, body=body, max_bytes=flight.max_bytes
+            )
+        except NotSent:
+            flight.sent -= 1
+            raise
+        flight.answer, flight.said = answer, parsed(answer.body)
+        self._judge(answer, flight.said, (url, method, sent_headers, body))
+        if flight.said is None:
+            raise BadAnswer("malformed", f"HTTP {answer.status}, no JSON")
+        return flight.said
+
+    def _judge(self, answer: HttpAnswer, said: Any, request: tuple[Any, ...]) -> None:
+        url, method, headers, body = request
+        reason = HTTPStatus(answer.status).phrase if answer.status in _STATUSES else ""
+        text = answer.body.decode("utf-8", "replace")
+        known: Any = self
+        known.handle_errors(
+            answer.status, reason, url, method, dict(answer.headers), text, said, headers, body
+        )
+        known.handle_http_status_code(answer.status, reason, url, method, text)
+
+    async def share_markets(self, *, reload: bool = False, fresh: bool = False) -> None:
+        """Have the venue's markets: those another instance read, or read and shared by us.
+
+        `fresh` asks for a listing that is not old, `reload` for one read now.
+        """
+        known: Any = self
+        shared = self.listing
+        if not (reload or shared.exchange is None or (fresh and shared.is_old)):
+            if known.markets is not shared.exchange.markets:
+                known.set_markets_from_exchange(shared.exchange)
+            return
+        before = shared.read_at
+        async with shared.reading():
+            if shared.read_at == before:
+                await known.load_markets(True)
+                shared.exchange, shared.read_at = _keyless(self), time.monotonic()
+        known.set_markets_from_exchange(shared.exchange)
+
+
+_STATUSES: Final = frozenset(HTTPStatus)
+
+
+def _keyless(exchange: Any) -> Any:
+    """Return a copy that only holds the markets."""
+    kept: Any = copy.copy(exchange)
+    for key in FIELDS:
+        setattr(kept, key, "")
+    kept.markets_loading = None
+    # ccxt copies these along with the markets and stumbles over one that was never needed.
+    helpers = exchange.options.get("marketHelperProps") or ()
+    kept.options = {**dict.fromkeys(helpers), **exchange.options}
+    return kept
+
+
+def parsed(body: bytes) -> Any:
+    """Return JSON with every number as the venue's own text; None for what is none."""
+    try:
+        return json.loads(body, parse_float=str, parse_int=str, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _refuse_builder(url: str, body: Any) -> None:
+    """Raise NotSent for a request that would pay a builder or approve of one."""
+    if _BUILDER.search(url) or (isinstance(body, str) and _BUILDER.search(body)):
+        raise NotSent("The request names a builder, who would be paid for it.")
+
+
+@cache
+def _template(name: str) -> Any:
+    """Return the instance all others of a venue are copied from; building one takes 5-10 ms."""
+    check_venue(name)
+    made = type(f"Generic_{name}", (GenericExchange, exchange_class(name)), {})
+    exchange: Any = made({"enableRateLimit": False, "number": str})
+    exchange.options = {**exchange.options, **OPTIONS, **venue_facts(name).options}
+    exchange.has = {**exchange.has, "fetchCurrencies": False}
+    assert_sends_once(exchange)
+    return exchange
+
+
+def make_exchange(endpoint: Endpoint, credentials: Credentials, *, proxy_url: str | None) -> Any:
+    """Return one account's (or nobody's) instance; raises UnknownVenue."""
+    exchange = copy.copy(_template(endpoint.ccxt_id))
+    exchange.options = dict(exchange.options)
+    if endpoint.rest:
+        exchange.urls = {**exchange.urls, "api": _moved(exchange.urls["api"], endpoint.rest)}
+    for key, name in FIELDS.items():
+        setattr(exchange, key, getattr(credentials, name).reveal())
+    exchange.transport = Transport(proxy_url)
+    exchange.clock = server_clock(endpoint.rest or f"ccxt:{endpoint.ccxt_id}")
+    exchange.listing = _listing(endpoint.ccxt_id, endpoint.rest)
+    return exchange
+
+
+def _moved(urls: Any, rest: str) -> Any:
+    """Return the class's addresses with `rest` for every host."""
+    if isinstance(urls, dict):
+        return {key: _moved(value, rest) for key, value in urls.items()}
+    return _HOST.sub(rest, urls) if isinstance(urls, str) else urls
