@@ -24,7 +24,8 @@ from controlplane.embedded_postgres import server
 for line in sys.stdin:
     directory = server.running(Path(sys.argv[1]), "controlplane", durable=False)
     with psycopg.connect(host=str(directory), user="postgres", dbname="controlplane") as c:
-        print(directory, c.execute("SHOW fsync").fetchone()[0], flush=True)
+        fsync = c.execute("SHOW fsync").fetchone()[0]
+    print(directory, fsync, flush=True)
 """
 
 
@@ -98,6 +99,14 @@ def postmaster(data_dir: Path) -> psutil.Process:
     return psutil.Process(int((data_dir / "postmaster.pid").read_text().split("\n", 1)[0]))
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Tell whether a process has let go of its files; its parent may not have noticed."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -151,6 +160,7 @@ def test_killed_keeper_is_replaced_at_the_next_connection(holder: Start, data_di
     one.connect()
     (keeper,) = (p for p in servers(data_dir) if p.pid != postmaster(data_dir).pid)
     keeper.kill()
+    wait_until(lambda: has_ended(keeper))
     one.connect()
     one.end(signal.SIGKILL)
     wait_until(lambda: not servers(data_dir))
