@@ -1,0 +1,97 @@
+"""Actions on proxy sessions: each asks for a reason and its own permission."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django_q.models import OrmQ
+
+from accounts.models import ExchangeAccount, ProxyProfile, ProxySession
+from monitoring.models import MonitoringEvent
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+LIST = reverse("admin:accounts_proxysession_changelist")
+
+
+@pytest.fixture
+def sessions() -> list[ProxySession]:
+    pool = ProxyProfile.objects.create(profile_id="pool", name="Pool")
+    return [
+        ProxySession.objects.create(proxy_profile=pool, ip="127.0.0.2", port=port)
+        for port in (1, 2)
+    ]
+
+
+def act(page: Client, action: str, session: ProxySession, **more: str) -> Any:
+    data = {"action": action, "_selected_action": str(session.pk), **more}
+    return page.post(LIST, data, follow=True)
+
+
+@pytest.mark.parametrize("action", ["rotate", "fail", "check_now"])
+def test_nothing_happens_without_a_reason(
+    action: str, page: Client, sessions: list[ProxySession]
+) -> None:
+    asked = act(page, action, sessions[0])
+    assert "change_reason" in asked.content.decode()
+    act(page, action, sessions[0], confirmed="1", change_reason="")
+    assert set(ProxySession.objects.values_list("status", flat=True)) == {"active"}
+    assert not OrmQ.objects.exists()
+    assert not MonitoringEvent.objects.filter(type="proxy-alert").exists()
+
+
+def test_each_action_does_its_verb(page: Client, sessions: list[ProxySession]) -> None:
+    first, second = sessions
+    account = factories.account(proxy_profile=first.proxy_profile, proxy_session=first)
+    why = {"confirmed": "1", "change_reason": "as agreed"}
+    act(page, "rotate", first, **why)
+    account.refresh_from_db()
+    assert account.proxy_session == second
+    act(page, "fail", second, **why)
+    account.refresh_from_db()
+    assert account.proxy_session == first
+    second.refresh_from_db()
+    assert (second.status, second.is_held) == ("failed", True)
+    act(page, "check_now", second, **why)
+    second.refresh_from_db()
+    assert second.is_held is False
+    (queued,) = OrmQ.objects.all()
+    assert queued.task["args"][:2] == ("proxies.check", {"session_id": str(second.pk)})
+    events = MonitoringEvent.objects.filter(type="proxy-alert", message__contains="as agreed")
+    assert events.count() == 4
+
+
+def test_actions_are_not_offered_without_permission(
+    clerk: Client, sessions: list[ProxySession]
+) -> None:
+    answer = act(clerk, "fail", sessions[0], confirmed="1", change_reason="as agreed")
+    assert answer.status_code == 403
+    assert not ProxySession.objects.filter(status="failed").exists()
+
+
+def test_account_moves_to_another_session(page: Client, sessions: list[ProxySession]) -> None:
+    first, second = sessions
+    account = factories.account(proxy_profile=first.proxy_profile, proxy_session=first)
+    data = {
+        "action": "reroute",
+        "_selected_action": account.pk,
+        "confirmed": "1",
+        "change_reason": "as agreed",
+    }
+    page.post(reverse("admin:accounts_exchangeaccount_changelist"), data)
+    assert ExchangeAccount.objects.get(pk=account.pk).proxy_session == second
+
+
+def test_malformed_proxy_is_named_in_the_form(page: Client, sessions: list[ProxySession]) -> None:
+    data = {
+        "proxy_profile": "pool",
+        "ip": "169.254.169.254",
+        "port": "1",
+        "auth": "http://user:CANARY@host",
+    }
+    answer = page.post(reverse("admin:accounts_proxysession_add"), data)
+    assert set(answer.context["adminform"].form.errors) == {"ip", "auth"}
+    assert "CANARY" not in answer.content.decode()
+    assert ProxySession.objects.count() == 2
