@@ -1,6 +1,10 @@
 """What is measured, and against which goals: `manage.py benchmark NAME`."""
 
-from controlplane.benchmarks import hedge_latency
+from controlplane.benchmarks import account_sync, hedge_latency, order_path
 from controlplane.benchmarks.report import Benchmark
 
-BENCHMARKS: dict[str, Benchmark] = {"hedge-latency": hedge_latency.run}
+BENCHMARKS: dict[str, Benchmark] = {
+    "account-sync": account_sync.run,
+    "hedge-latency": hedge_latency.run,
+    "order-path": order_path.run,
+}
