@@ -70,11 +70,13 @@ class BookFacts:
     intents: Sequence[IntentFacts]
     exposures: tuple[Exposure, ...]
 
-    def trading_state(self, *, retry_at: datetime | None = None) -> TradingState:
+    def trading_state(
+        self, *, retry_at: datetime | None = None, by_hand: bool = False
+    ) -> TradingState:
         """Return what the book may do.
 
-        An emergency anywhere in it leaves only reducing; with no active account nobody wants it
-        traded, so it is only watched.
+        An emergency anywhere in it leaves only reducing; with no active account it is only
+        watched, and so is a book that no module was given, unless a person asks.
         """
         statuses = {account.status for account in self.accounts if account.is_venue_enabled}
         return TradingState(
@@ -82,16 +84,26 @@ class BookFacts:
             and AccountStatus.EMERGENCY not in statuses,
             may_reduce=AccountStatus.ACTIVE in statuses,
             retry_at=retry_at,
+            is_wanted=by_hand or self.book.sandbox or bool(self.book.module_ids),
         )
 
     def decisions(
-        self, *, now: datetime, retry_at: Mapping[str, datetime] | None = None
+        self,
+        *,
+        now: datetime,
+        retry_at: Mapping[str, datetime] | None = None,
+        by_hand: bool = False,
     ) -> tuple[Decision, ...]:
-        """Decide on every asset of the book."""
+        """Decide on every asset of the book; `by_hand` when a person asks for it."""
         terms = HedgeTerms(BtcEquivalent(self.book.delta_threshold))
         waits = retry_at or {}
         return tuple(
-            decide(seen, terms, self.trading_state(retry_at=waits.get(seen.symbol)), now=now)
+            decide(
+                seen,
+                terms,
+                self.trading_state(retry_at=waits.get(seen.symbol), by_hand=by_hand),
+                now=now,
+            )
             for seen in self.exposures
         )
 

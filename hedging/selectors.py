@@ -73,7 +73,7 @@ class Proposal:
 
 
 def proposals(key: str, *, now: datetime) -> tuple[Proposal, ...]:
-    """Return the decision on every asset of a book, with the plan it would lead to.
+    """Return what a person who asks now would get: each asset's decision and its plan.
 
     Raises KeyError when there is no such book.
     """
@@ -88,7 +88,7 @@ def proposals(key: str, *, now: datetime) -> tuple[Proposal, ...]:
             if decision.is_trading
             else None,
         )
-        for decision in facts.decisions(now=now)
+        for decision in facts.decisions(now=now, by_hand=True)
     )
 
 
@@ -139,7 +139,13 @@ def _state(
         return BookState.HALTED, Reason.STOPPED.value
     if is_hedging:
         return BookState.HEDGING, Reason.IN_FLIGHT.value
-    for reason in (Reason.BREACH, Reason.QUOTE_STALE, Reason.OUTCOME_UNKNOWN, Reason.IN_FLIGHT):
+    for reason in (
+        Reason.BREACH,
+        Reason.UNALLOCATED,
+        Reason.QUOTE_STALE,
+        Reason.OUTCOME_UNKNOWN,
+        Reason.IN_FLIGHT,
+    ):
         if reason in reasons:
             return BookState.BREACH, reason.value
     return BookState.NEUTRAL, Reason.WITHIN_THRESHOLD.value

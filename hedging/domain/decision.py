@@ -30,6 +30,7 @@ class Reason(StrEnum):
     ACCOUNT_UNKNOWN = "ACCOUNT_UNKNOWN"
     BACKING_OFF = "BACKING_OFF"
     STOPPED = "STOPPED"
+    UNALLOCATED = "UNALLOCATED"
     NO_HEDGE_ACCOUNT = "NO_HEDGE_ACCOUNT"
     DUST = "DUST"
 
@@ -43,11 +44,16 @@ class HedgeTerms:
 
 @dataclass(frozen=True, slots=True)
 class TradingState:
-    """What the book may do. `retry_at`: no new attempt before, after attempts that failed."""
+    """What the book may do.
+
+    `retry_at`: no new attempt before, after attempts that failed. `is_wanted`: somebody gave the
+    book to a module, or asks for the hedge by hand.
+    """
 
     may_increase: bool
     may_reduce: bool
     retry_at: datetime | None = None
+    is_wanted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,8 @@ def decide(
         return hold(Reason.OUTCOME_UNKNOWN if exposure.has_unknown_intent else Reason.IN_FLIGHT)
     if exposure.reference is None:
         return hold(Reason.QUOTE_STALE)
+    if not state.is_wanted:
+        return hold(Reason.UNALLOCATED)
     if not (state.may_increase or state.may_reduce):
         return Decision(Verdict.HALT, Reason.STOPPED, exposure, terms.threshold_btc)
     if state.retry_at is not None and now < state.retry_at:

@@ -88,8 +88,9 @@ def facts_evaluate(
     own.
     """
     started: list[HedgeExecution] = []
+    by_hand = trigger_reason is TriggerReason.MANUAL
     for facts in looks:
-        if any(decision.is_trading for decision in facts.decisions(now=now)):
+        if any(decision.is_trading for decision in facts.decisions(now=now, by_hand=by_hand)):
             started += _hedge(facts.book, trigger_reason, actor, reason)
     return started
 
@@ -102,12 +103,13 @@ def _hedge(
     _lock_book(book.key)
     now = timezone.now()
     (facts,) = book_facts([book], now=now)
-    if not any(decision.is_trading for decision in facts.decisions(now=now)):
+    by_hand = trigger_reason is TriggerReason.MANUAL
+    if not any(decision.is_trading for decision in facts.decisions(now=now, by_hand=by_hand)):
         return []
     busy, waits = _recent_hedges(book.key, now=now)
     decisions = [
         decision
-        for decision in facts.decisions(now=now, retry_at=waits)
+        for decision in facts.decisions(now=now, retry_at=waits, by_hand=by_hand)
         if decision.is_trading and decision.exposure.symbol not in busy
     ]
     decisions.sort(key=lambda decision: abs(decision.exposure.delta_btc or ZERO), reverse=True)

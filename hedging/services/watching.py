@@ -42,4 +42,7 @@ class BookWatch:
             self._told.pop(place, None)
         elif now - since >= PATIENCE and self._told.get(place) is not reason:
             self._told[place] = decision.reason
-            telling.hold_told(place[0], decision, severity=Severity.CRITICAL)
+            is_ours = reason is not Reason.UNALLOCATED
+            telling.hold_told(
+                place[0], decision, severity=Severity.CRITICAL if is_ours else Severity.WARN
+            )

@@ -24,7 +24,7 @@ from hedging.services import book_evaluate, executions_finish, fills_attach
 from markets.models import Instrument, Quote
 from monitoring.models import MonitoringEvent
 from strategies.execution import unknown_resolve
-from strategies.models import OrderIntent
+from strategies.models import SYSTEM_HEDGE, AccountAllocation, OrderIntent, StrategyModule
 from tests import factories
 from tests.accounts.paper import Paper, paper_venue
 from tests.hedging import world
@@ -324,6 +324,28 @@ def test_a_book_of_paused_accounts_is_only_watched(stage: Stage) -> None:
     view = selectors.book(BOOK, now=timezone.now())
     assert view is not None
     assert (view.state, view.reason) == ("halted", "STOPPED")
+
+
+@pytest.mark.parametrize("how", ["no allocation", "disabled module", "dry run"])
+def test_an_account_no_live_module_was_given_is_traded_by_hand_only(stage: Stage, how: str) -> None:
+    if how == "no allocation":
+        AccountAllocation.objects.all().delete()
+    elif how == "disabled module":
+        StrategyModule.objects.filter(pk="hedger").update(status="disable")
+    else:
+        StrategyModule.objects.filter(pk="hedger").update(dry_run_enabled=True)
+    stage.sync()
+    assert stage.evaluate() is None
+    assert not OrderIntent.objects.exists()
+    view = selectors.book(BOOK, now=timezone.now())
+    assert view is not None
+    assert (view.account_ids, view.state, view.reason) == (("alpha",), "breach", "UNALLOCATED")
+    if not StrategyModule.objects.filter(pk=SYSTEM_HEDGE).exists():  # emptied with the tables
+        factories.module(module_id=SYSTEM_HEDGE, dry_run_enabled=False)
+    by_hand = book_evaluate(key=BOOK, trigger_reason=TriggerReason.MANUAL, actor=ACTOR)
+    assert by_hand is not None
+    order = by_hand.intents.get()
+    assert (order.module_id, order.account_id, order.side) == ("system-hedge", "alpha", "sell")
 
 
 def test_a_sandbox_book_never_touches_the_venue(stage: Stage) -> None:

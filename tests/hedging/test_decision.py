@@ -102,6 +102,13 @@ def test_what_the_book_may_do_sets_the_verdict(
     assert result.trade_base == (0 if verdict == "HALT" else -1)
 
 
+def test_a_book_nobody_wants_traded_is_held_however_far_out() -> None:
+    unwanted = TradingState(may_increase=True, may_reduce=True, is_wanted=False)
+    result = decided(exposure("100"), unwanted)
+    assert (result.verdict, result.reason) == (Verdict.HOLD, Reason.UNALLOCATED)
+    assert decided(exposure("0"), unwanted).reason is Reason.WITHIN_THRESHOLD
+
+
 def test_attempts_that_failed_wait_before_the_next() -> None:
     later = TradingState(True, True, retry_at=NOW + timedelta(seconds=1))
     assert decided(exposure("1"), later).reason is Reason.BACKING_OFF
