@@ -17,6 +17,7 @@ VALID: Mapping[str, Callable[[], Body]] = {
         "venueId": "paper-new",
         "name": "Paper",
         "dialect": "binance",
+        "ccxtId": "",
         "environment": "paper",
         "restEndpoint": "http://127.0.0.1:9",
         "wsEndpoint": "ws://127.0.0.1:9",
