@@ -36,6 +36,8 @@ class DemoVenue:
     prices: Mapping[str, str]
     funding_rate: str
     accounts: Sequence[DemoAccount]
+    spare: DemoAccount | None = None
+    """An account the venue knows and the console does not, for a person to add."""
     has_actor: bool = True
     captures: tuple[Path, ...] = ()
     loops: bool = False
@@ -82,10 +84,16 @@ class DemoVenue:
                     "leverage": 4,
                     "positions": {base: str(size) for base, size in account.positions.items()},
                 }
-                for account in self.accounts
+                for account in (*self.accounts, *([self.spare] if self.spare else []))
             ],
             "actor": (
-                {"everySeconds": ACTOR_SECONDS, "size": ACTOR_SIZE} if self.has_actor else None
+                {
+                    "everySeconds": ACTOR_SECONDS,
+                    "size": ACTOR_SIZE,
+                    "accounts": [account.account_id for account in self.accounts],
+                }
+                if self.has_actor
+                else None
             ),
         }
 
@@ -109,6 +117,7 @@ def demo_venues(
                 _account("east-alpha", "East Alpha", "alpha", 17_000, "0.5", "5"),
                 _account("east-beta", "East Beta", "beta", 13_000, "-0.4", "3"),
             ),
+            spare=_account("east-spare", "East Spare", "", 8_000, "0.3", "1"),
             has_actor=has_actor,
         ),
         DemoVenue(

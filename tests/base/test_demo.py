@@ -37,7 +37,11 @@ def test_paper_venues_accept_their_configuration(tmp_path: Path) -> None:
     for venue in VENUES:
         config = config_from_mapping(venue.configuration(ledger=str(tmp_path / "ledger")))
         assert config.control
-        assert len(config.accounts) == len(venue.accounts)
+        labels = [account.label for account in config.accounts]
+        known = [account.account_id for account in venue.accounts]
+        assert labels == known + ([venue.spare.account_id] if venue.spare else [])
+        assert config.actor is not None
+        assert list(config.actor.accounts) == known  # nobody moves what nobody watches
 
 
 @pytest.mark.django_db

@@ -109,7 +109,13 @@ class Command(BaseCommand):
             more.append(Program("replay", partial(replay.begin_when_heard, venues)))
         if options["seconds"] and not options["check"]:
             more.append(Program("timer", partial(time.sleep, options["seconds"]), True))
-        announce = partial(self._announce, programs.address(host, port), password, options["json"])
+        login = {
+            "address": programs.address(host, port),
+            "username": data.USERNAME,
+            "password": password,
+            **spare_account(venues),
+        }
+        announce = partial(self._announce, login, options["json"])
         code = programs.run(host=host, port=port, announce=announce, more=more)
         if options["check"]:
             self._conclude(result, as_json=options["json"])
@@ -127,13 +133,16 @@ class Command(BaseCommand):
                 % {"host": host, "port": port, "error": error}
             ) from error
 
-    def _announce(self, address: str, password: str, as_json: bool, supervisor: Supervisor) -> None:
-        login = {"address": address, "username": data.USERNAME, "password": password}
+    def _announce(self, login: dict[str, str], as_json: bool, supervisor: Supervisor) -> None:
         if as_json:
             self.stdout.write(json.dumps(login))
         else:
             self.stdout.write(
-                _("The demo runs at %(address)s — sign in as %(username)s, password %(password)s")
+                _(
+                    "To add an account yourself: exchange %(exchange)s, API key %(apiKey)s, "
+                    "API secret %(apiSecret)s\n"
+                    "The demo runs at %(address)s — sign in as %(username)s, password %(password)s"
+                )
                 % login
             )
         self.stdout.flush()
@@ -181,6 +190,16 @@ def replaying(recorded: Sequence[Recording], *, loops: bool) -> list[DemoVenue]:
 def longest(recorded: Sequence[Recording]) -> int:
     """Return how many whole seconds the longest recording takes."""
     return math.ceil(max((item.seconds for item in recorded), default=0))
+
+
+def spare_account(venues: Sequence[DemoVenue]) -> dict[str, str]:
+    """Return the keys of the paper account that a person may add to the console."""
+    venue, spare = next((venue, venue.spare) for venue in venues if venue.spare is not None)
+    return {
+        "exchange": venue.venue_id,
+        "apiKey": spare.api_key,
+        "apiSecret": spare.api_secret,
+    }
 
 
 @contextmanager
