@@ -1,7 +1,6 @@
 """Filters and annotations on one model of market data."""
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models import OuterRef
@@ -57,7 +56,3 @@ class QuoteQuerySet(models.QuerySet):
         return self.filter(
             feed__symbol__in=symbols, feed__is_enabled=True, feed__exchange__is_enabled=True
         )
-
-    def received_since(self, now: datetime, *, max_age: timedelta) -> "QuoteQuerySet":
-        """Quotes received at most `max_age` before `now`."""
-        return self.filter(received_at__gte=now - max_age)

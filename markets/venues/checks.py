@@ -103,8 +103,3 @@ def same(name: str, given: object, asked: object) -> None:
     """Raise BadAnswer unless the venue speaks of what it was asked about."""
     if given != asked:
         raise BadAnswer("not-ours", f"{name} is {given}, asked was {asked}")
-
-
-def plain(value: Decimal) -> str:
-    """Return a decimal without exponent and without trailing zeros, as venues count digits."""
-    return f"{value.normalize():f}"

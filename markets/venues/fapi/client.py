@@ -6,8 +6,9 @@ from decimal import Decimal
 from functools import partial
 from typing import Final
 
+from controlplane.kernel.units import plain
 from markets.venues.caller import Api, Caller, Result
-from markets.venues.checks import BadAnswer, decode, ms_text, plain
+from markets.venues.checks import BadAnswer, decode, ms_text
 from markets.venues.errors import NotSent, VenueUnavailable
 from markets.venues.fapi import parsing
 from markets.venues.fapi.operations import Operation

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from controlplane.kernel.ids import client_order_id as id_of_intent
 from controlplane.kernel.ids import intent_id_of
-from controlplane.kernel.units import BaseAmount
-from markets.venues.checks import BadAnswer, moment, plain, same
+from controlplane.kernel.units import BaseAmount, plain
+from markets.venues.checks import BadAnswer, moment, same
 from markets.venues.errors import NotSent, OrderNotFound, VenueUnavailable
 from markets.venues.generic import parsing
 from markets.venues.generic.calls import Calls

@@ -12,9 +12,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from controlplane.kernel.units import BaseAmount, Price, QuoteAmount, Ratio
+from controlplane.kernel.units import BaseAmount, Price, QuoteAmount, Ratio, plain
 from markets.venues import checks
-from markets.venues.checks import BadAnswer, plain
+from markets.venues.checks import BadAnswer
 from markets.venues.reports import top_of_book
 from markets.venues.types import (
     BookTop,

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from controlplane.kernel.ids import intent_id_of, uuid7_time
-from controlplane.kernel.units import BaseAmount
+from controlplane.kernel.units import BaseAmount, plain
 from markets.venues.caller import Caller, Result
-from markets.venues.checks import EPOCH, BadAnswer, decode, ms_text, plain
+from markets.venues.checks import EPOCH, BadAnswer, decode, ms_text
 from markets.venues.errors import (
     NotSent,
     OrderNotFound,
