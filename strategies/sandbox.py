@@ -7,7 +7,7 @@ intents, and a position is the sum of them. Nothing here opens a socket.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, TypeVar
 
@@ -22,15 +22,18 @@ from controlplane.kernel.units import BaseAmount, Price, QuoteAmount
 from markets import selectors as markets
 from markets.domain.quotes import QuoteView
 from markets.models import Instrument
-from markets.venues.errors import OrderNotFound, VenueRejected, VenueUnavailable
+from markets.venues.errors import NotOffered, OrderNotFound, VenueRejected, VenueUnavailable
 from markets.venues.types import (
     BalanceReport,
     CancelOrder,
     FillReport,
     FundingPayment,
+    MarginMode,
+    MarginTerms,
     OrderReport,
     OrderStatus,
     OrderType,
+    PositionMode,
     PositionReport,
     Side,
     StreamAddress,
@@ -96,6 +99,21 @@ class SandboxClient:
 
     async def set_leverage(self, venue_symbol: str, leverage: Decimal) -> None:
         return None
+
+    async def margin_terms(self, venue_symbol: str) -> MarginTerms:
+        raise VenueUnavailable("The sandbox margins nothing: it has no money of its own.")
+
+    async def set_margin_mode(self, venue_symbol: str, mode: MarginMode) -> None:
+        raise NotOffered("The sandbox margins nothing.")
+
+    async def position_mode(self) -> PositionMode:
+        return PositionMode.ONE_WAY
+
+    async def set_one_way(self) -> None:
+        return None
+
+    async def set_dead_man_timer(self, venue_symbol: str, after: timedelta) -> None:
+        raise NotOffered("Orders of the sandbox live in this database alone.")
 
     async def open_private_stream(self) -> StreamAddress:
         raise VenueRejected("sandbox", "The sandbox has no stream.")

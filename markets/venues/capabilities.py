@@ -10,7 +10,11 @@ class Capabilities:
 
     `order_by_client_id`: an order can be looked up, and proven unknown, by the id we gave it.
     `margin_state`: equity and margins are read, so utilization is known.
+    `margin_terms`: leverage or margin mode of a contract can be read back.
+    `position_mode`: one-way or hedge mode can be read, so a wrong one is noticed before trading.
     `top_of_book_stream`: quotes come over a socket; else they are polled over HTTP.
+    `dead_man_timer`: the venue itself cancels our orders when we fall silent.
+    `dead_man_timer_per_symbol`: it is one timer a contract; else one for the account.
     """
 
     market_orders: bool
@@ -24,13 +28,18 @@ class Capabilities:
     funding_rates: bool
     funding_history: bool
     set_leverage: bool
+    set_margin_mode: bool
+    margin_terms: bool
+    position_mode: bool
+    set_one_way: bool
     server_time: bool
     top_of_book_stream: bool
     private_stream: bool
     dead_man_timer: bool
+    dead_man_timer_per_symbol: bool
 
 
-OWN_ADAPTER: Final = Capabilities(
+EVERYTHING: Final = Capabilities(
     market_orders=True,
     post_only=True,
     ioc=True,
@@ -42,9 +51,14 @@ OWN_ADAPTER: Final = Capabilities(
     funding_rates=True,
     funding_history=True,
     set_leverage=True,
+    set_margin_mode=True,
+    margin_terms=True,
+    position_mode=True,
+    set_one_way=True,
     server_time=True,
     top_of_book_stream=True,
     private_stream=True,
-    dead_man_timer=False,
+    dead_man_timer=True,
+    dead_man_timer_per_symbol=True,
 )
-"""What the adapters of our own (Binance, Aster, Pacifica) do."""
+"""What an adapter's facts start from; each takes off what its venue has not."""

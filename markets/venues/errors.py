@@ -31,6 +31,12 @@ class ClockRefused(VenueRejected):
     code = "clock_refused"
 
 
+class AlreadySo(VenueRejected):
+    """The venue refused to set what is set already: for the one who asked, a success."""
+
+    code = "already_so"
+
+
 class NotSent(VenueError):
     """Proven: not one byte of the request reached the venue. Safe to decide anew."""
 
@@ -41,6 +47,12 @@ class ProxyRefused(NotSent):
     """The outbound proxy is away or refuses us: its fault or its password, not the venue's key."""
 
     code = "proxy_refused"
+
+
+class NotOffered(NotSent):
+    """The venue has no such thing, or not in a form we may rely on (see its capabilities)."""
+
+    code = "not_offered"
 
 
 class RateLimited(VenueError):

@@ -1,7 +1,7 @@
 """What every venue adapter offers. Simulation is a venue too: it implements the same port."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
@@ -13,8 +13,11 @@ from markets.venues.types import (
     FundingPayment,
     FundingQuote,
     InstrumentReport,
+    MarginMode,
+    MarginTerms,
     MarketEvent,
     OrderReport,
+    PositionMode,
     PositionReport,
     PrivateEvent,
     StreamAddress,
@@ -65,7 +68,38 @@ class ExecutionClient(Protocol):
 
     async def cancel_all(self, venue_symbol: str) -> None: ...
 
-    async def set_leverage(self, venue_symbol: str, leverage: Decimal) -> None: ...
+    async def set_leverage(self, venue_symbol: str, leverage: Decimal) -> None:
+        """Set a contract's leverage, a whole number from 1; raises NotSent for any other."""
+        ...
+
+    async def margin_terms(self, venue_symbol: str) -> MarginTerms:
+        """Read leverage and margin mode back, as far as the venue tells them."""
+        ...
+
+    async def set_margin_mode(self, venue_symbol: str, mode: MarginMode) -> None:
+        """Set a contract's margin mode; that it is so already is a success.
+
+        Some venues keep one mode for the whole account. Raises NotOffered where it cannot be set,
+        VenueRejected while the contract has a position or orders.
+        """
+        ...
+
+    async def position_mode(self) -> PositionMode:
+        """Return how the account keeps positions; only one-way ones are traded."""
+        ...
+
+    async def set_one_way(self) -> None:
+        """Have the account keep one position a contract; that it does already is a success."""
+        ...
+
+    async def set_dead_man_timer(self, venue_symbol: str, after: timedelta) -> None:
+        """Have the venue cancel open orders `after` so long, unless this is called again before.
+
+        Zero disarms it. Whole milliseconds; each venue has bounds of its own and rejects what is
+        outside. It covers the contract, or all contracts of the account where the capability
+        `dead_man_timer_per_symbol` is false. Raises NotOffered where the venue has none.
+        """
+        ...
 
     async def open_private_stream(self) -> StreamAddress:
         """Return where this account's private stream is (a listen key made where needed)."""

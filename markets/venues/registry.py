@@ -14,7 +14,7 @@ from markets.venues.aster import facts as aster
 from markets.venues.aster.streams import AsterMarketSession, AsterPrivateSession
 from markets.venues.binance import facts as binance
 from markets.venues.binance.streams import BinanceMarketSession, BinancePrivateSession
-from markets.venues.capabilities import OWN_ADAPTER, Capabilities
+from markets.venues.capabilities import Capabilities
 from markets.venues.errors import VenueError
 from markets.venues.generic import facts as generic
 from markets.venues.generic import names
@@ -48,19 +48,30 @@ class DialectFacts:
     receive_window: timedelta
     settlement_asset: str
     has_streams: bool = True
+    capabilities: Capabilities | None = None
+    """None where they differ from venue to venue, as those of ccxt do."""
 
 
 GENERIC: Final = "generic"
 """The dialect of the venues that are reached through ccxt; an endpoint then names which one."""
 DIALECTS: Final[Mapping[str, DialectFacts]] = {
     "binance": DialectFacts(
-        ("api_key", "api_secret"), binance.RECEIVE_WINDOW, binance.SETTLEMENT_ASSET
+        ("api_key", "api_secret"),
+        binance.RECEIVE_WINDOW,
+        binance.SETTLEMENT_ASSET,
+        capabilities=binance.CAPABILITIES,
     ),
     "aster": DialectFacts(
-        ("public_key", "agent_key"), aster.RECEIVE_WINDOW, aster.SETTLEMENT_ASSET
+        ("public_key", "agent_key"),
+        aster.RECEIVE_WINDOW,
+        aster.SETTLEMENT_ASSET,
+        capabilities=aster.CAPABILITIES,
     ),
     "pacifica": DialectFacts(
-        ("public_key", "agent_key"), pacifica.RECEIVE_WINDOW, pacifica.SETTLEMENT_ASSET
+        ("public_key", "agent_key"),
+        pacifica.RECEIVE_WINDOW,
+        pacifica.SETTLEMENT_ASSET,
+        capabilities=pacifica.CAPABILITIES,
     ),
     GENERIC: DialectFacts((), generic.RECEIVE_WINDOW, generic.SETTLEMENT_ASSET, has_streams=False),
 }
@@ -116,12 +127,11 @@ def credential_problem(dialect: str, endpoint: Endpoint, name: str, text: str) -
 
 def capabilities(dialect: str, endpoint: Endpoint) -> Capabilities:
     """Return what the venue's adapter can do; raises UnknownDialect or UnknownVenue."""
-    if dialect == GENERIC:
-        from markets.venues.generic.capabilities import capabilities as generic_capabilities
+    if (known := dialect_facts(dialect).capabilities) is not None:
+        return known
+    from markets.venues.generic.capabilities import capabilities as generic_capabilities
 
-        return generic_capabilities(endpoint.ccxt_id)
-    dialect_facts(dialect)
-    return OWN_ADAPTER
+    return generic_capabilities(endpoint.ccxt_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,20 @@ class OrderType(StrEnum):
     IOC = "ioc"
 
 
+class MarginMode(StrEnum):
+    """Whether a contract's position is backed by the whole account or by a margin of its own."""
+
+    CROSS = "cross"
+    ISOLATED = "isolated"
+
+
+class PositionMode(StrEnum):
+    """Whether a contract has one signed position, or a long and a short beside each other."""
+
+    ONE_WAY = "one-way"
+    HEDGE = "hedge"
+
+
 class OrderStatus(StrEnum):
     """A venue order's status, as the venue tells it; `EXPIRED` covers an IOC's unfilled rest."""
 
@@ -149,6 +163,15 @@ class FillReport:
     fee_asset: str
     is_maker: bool
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MarginTerms:
+    """How the venue margins a contract for an account; None is what it does not tell."""
+
+    venue_symbol: str
+    leverage: Decimal | None
+    mode: MarginMode | None
 
 
 @dataclass(frozen=True, slots=True)

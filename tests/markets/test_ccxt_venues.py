@@ -140,7 +140,23 @@ def test_doctor_tells_what_a_venue_can_and_cannot_do(monkeypatch: pytest.MonkeyP
     call_command("doctor", venue="by", offline=True, json=True, stdout=out)
     findings = {item["name"]: item["message"] for item in json.loads(out.getvalue())["findings"]}
     assert "order_by_client_id" in findings["venue by can"]
-    assert findings["venue by cannot"] == ("top_of_book_stream, private_stream, dead_man_timer")
+    assert findings["venue by cannot"] == (
+        "position_mode, top_of_book_stream, private_stream, dead_man_timer,"
+        " dead_man_timer_per_symbol"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "lacks"),
+    [
+        ("binance", "nothing"),
+        ("aster", "nothing"),
+        ("pacifica", "dead_man_timer, dead_man_timer_per_symbol"),
+    ],
+)
+def test_doctor_tells_the_limits_of_our_own_adapters(name: str, lacks: str) -> None:
+    _, cannot = doctor.venue_limits(Venue.objects.filter(pk=name))
+    assert (cannot.name, cannot.message) == (f"venue {name} cannot", lacks)
 
 
 def test_doctor_says_that_a_row_names_no_venue() -> None:

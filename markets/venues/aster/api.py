@@ -34,6 +34,11 @@ _ROUTES: Final[Mapping[Operation, tuple[str, str]]] = {
     Operation.TRADES: ("GET", "userTrades"),
     Operation.INCOME: ("GET", "income"),
     Operation.LEVERAGE: ("POST", "leverage"),
+    Operation.MARGIN_TERMS: ("GET", "positionRisk"),
+    Operation.SET_MARGIN_MODE: ("POST", "marginType"),
+    Operation.POSITION_MODE: ("GET", "positionSide/dual"),
+    Operation.SET_POSITION_MODE: ("POST", "positionSide/dual"),
+    Operation.DEAD_MAN_TIMER: ("POST", "countdownCancelAll"),
     Operation.OPEN_STREAM: ("POST", "listenKey"),
     Operation.KEEP_STREAM: ("PUT", "listenKey"),
 }

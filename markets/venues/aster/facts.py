@@ -5,11 +5,13 @@ from decimal import Decimal
 from typing import Final
 
 from controlplane.kernel.units import Ratio
+from markets.venues.capabilities import EVERYTHING
 from markets.venues.fapi.parsing import Fees
 
 RECEIVE_WINDOW: Final = timedelta(seconds=10)
 """How far a nonce may be from the venue's clock (vendor: "V3 Nonce Mechanism")."""
 SETTLEMENT_ASSET: Final = "USDT"
+CAPABILITIES: Final = EVERYTHING
 FEES: Final = Fees(maker=Ratio(Decimal("0.0001")), taker=Ratio(Decimal("0.00035")))
 """As ccxt 4.5.90 lists them."""
 MAIN_CHAIN: Final = 1666

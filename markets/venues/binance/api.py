@@ -36,6 +36,11 @@ _METHODS: Final[Mapping[Operation, str]] = {
     Operation.TRADES: "fapiPrivateGetUserTrades",
     Operation.INCOME: "fapiPrivateGetIncome",
     Operation.LEVERAGE: "fapiPrivatePostLeverage",
+    Operation.MARGIN_TERMS: "fapiPrivateGetSymbolConfig",
+    Operation.SET_MARGIN_MODE: "fapiPrivatePostMarginType",
+    Operation.POSITION_MODE: "fapiPrivateGetPositionSideDual",
+    Operation.SET_POSITION_MODE: "fapiPrivatePostPositionSideDual",
+    Operation.DEAD_MAN_TIMER: "fapiPrivatePostCountdownCancelAll",
     Operation.OPEN_STREAM: "fapiPrivatePostListenKey",
     Operation.KEEP_STREAM: "fapiPrivatePutListenKey",
 }

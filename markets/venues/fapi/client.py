@@ -1,6 +1,7 @@
 """The /fapi venues over HTTP: we send our own strings and believe only evidence."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -8,12 +9,13 @@ from typing import Final
 
 from controlplane.kernel.units import plain
 from markets.venues.caller import Api, Caller, Result
-from markets.venues.checks import BadAnswer, decode, ms_text
-from markets.venues.errors import NotSent, VenueUnavailable
+from markets.venues.checks import decode, ms_text
+from markets.venues.commands import timer_ms, whole_leverage
+from markets.venues.errors import AlreadySo, NotSent, VenueUnavailable
 from markets.venues.fapi import parsing
 from markets.venues.fapi.operations import Operation
 from markets.venues.fapi.parsing import Fees
-from markets.venues.fapi.wire import Done, LeverageRow, ListenKey
+from markets.venues.fapi.wire import MARGIN_TYPES, ListenKey
 from markets.venues.types import (
     BalanceReport,
     BookTop,
@@ -22,8 +24,11 @@ from markets.venues.types import (
     FundingPayment,
     FundingQuote,
     InstrumentReport,
+    MarginMode,
+    MarginTerms,
     OrderReport,
     OrderType,
+    PositionMode,
     PositionReport,
     StreamAddress,
     SubmitOrder,
@@ -186,25 +191,46 @@ class FapiExecutionClient:
         )
 
     async def cancel_all(self, venue_symbol: str) -> None:
-        def confirmed(body: bytes) -> None:
-            if str(decode(body, Done).code) != "200":
-                raise BadAnswer("malformed", "cancel-all was not confirmed")
+        await self._caller.act(Operation.CANCEL_ALL, {"symbol": venue_symbol}, parsing.done)
 
-        await self._caller.act(Operation.CANCEL_ALL, {"symbol": venue_symbol}, confirmed)
+    # Terms and safety
 
     async def set_leverage(self, venue_symbol: str, leverage: Decimal) -> None:
-        if leverage != leverage.to_integral_value() or leverage < 1:
-            raise NotSent(f"The venue takes whole leverages from 1, not {leverage}.")
-
-        def confirmed(body: bytes) -> None:
-            row = decode(body, LeverageRow)
-            if row.symbol != venue_symbol or row.leverage != int(leverage):
-                raise BadAnswer("not-ours", f"leverage of {row.symbol} is {row.leverage}")
-
+        whole = whole_leverage(leverage)
         await self._caller.act(
             Operation.LEVERAGE,
-            {"symbol": venue_symbol, "leverage": str(int(leverage))},
-            confirmed,
+            {"symbol": venue_symbol, "leverage": str(whole)},
+            partial(parsing.leverage_set, venue_symbol=venue_symbol, leverage=whole),
+        )
+
+    async def margin_terms(self, venue_symbol: str) -> MarginTerms:
+        return await self._read(
+            Operation.MARGIN_TERMS,
+            partial(parsing.margin_terms, venue_symbol=venue_symbol),
+            symbol=venue_symbol,
+        )
+
+    async def set_margin_mode(self, venue_symbol: str, mode: MarginMode) -> None:
+        params = {"symbol": venue_symbol, "marginType": MARGIN_TYPES[mode]}
+        with suppress(AlreadySo):
+            await self._caller.act(Operation.SET_MARGIN_MODE, params, parsing.done)
+
+    async def position_mode(self) -> PositionMode:
+        return await self._read(Operation.POSITION_MODE, parsing.position_mode)
+
+    async def set_one_way(self) -> None:
+        with suppress(AlreadySo):
+            await self._caller.act(
+                Operation.SET_POSITION_MODE, {"dualSidePosition": "false"}, parsing.done
+            )
+
+    async def set_dead_man_timer(self, venue_symbol: str, after: timedelta) -> None:
+        """Arm the contract's countdown (weight 10)."""
+        milliseconds = timer_ms(after)
+        await self._caller.act(
+            Operation.DEAD_MAN_TIMER,
+            {"symbol": venue_symbol, "countdownTime": str(milliseconds)},
+            partial(parsing.timer_set, venue_symbol=venue_symbol, milliseconds=milliseconds),
         )
 
     # Private stream

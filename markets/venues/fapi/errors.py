@@ -11,6 +11,7 @@ import msgspec
 
 from controlplane.kernel.secrets import redact
 from markets.venues.errors import (
+    AlreadySo,
     AuthenticationFailed,
     ClockRefused,
     OrderNotFound,
@@ -30,6 +31,8 @@ THROTTLE_CODES: Final = frozenset({-1003, -1008, -1015})
 """Too many requests, overloaded (not executed, says the vendor), too many orders."""
 AUTHENTICATION_CODES: Final = frozenset({-1002, -1022, -1099, -2014, -2015, -2017})
 NOT_FOUND_CODES: Final = frozenset({-2011, -2013})
+ALREADY_CODES: Final = frozenset({-4046, -4059})
+"""Margin type, position side: no need to change it."""
 CLOCK_CODES: Final = frozenset({-1021, -5028})
 
 DEFAULT_BACKOFF_SECONDS: Final = 30
@@ -62,6 +65,8 @@ def _refusal(code: int, message: str) -> VenueError:
         return AuthenticationFailed(f"{code}: {message}")
     if code in NOT_FOUND_CODES:
         return OrderNotFound(str(code), message)
+    if code in ALREADY_CODES:
+        return AlreadySo(str(code), message)
     if code in CLOCK_CODES:
         return ClockRefused(str(code), message)
     return VenueRejected(str(code), message)

@@ -20,6 +20,11 @@ class Operation(Enum):
     TRADES = auto()
     INCOME = auto()
     LEVERAGE = auto()
+    MARGIN_TERMS = auto()
+    SET_MARGIN_MODE = auto()
+    POSITION_MODE = auto()
+    SET_POSITION_MODE = auto()
+    DEAD_MAN_TIMER = auto()
     OPEN_STREAM = auto()
     KEEP_STREAM = auto()
 

@@ -19,8 +19,10 @@ from markets.venues.types import (
     FundingPayment,
     FundingQuote,
     InstrumentReport,
+    MarginTerms,
     OrderReport,
     OrderType,
+    PositionMode,
     PositionReport,
     SubmitOrder,
 )
@@ -274,3 +276,38 @@ def funding_payments(body: bytes) -> Sequence[FundingPayment]:
         for row in checks.decode(body, list[wire.IncomeRow])
         if row.incomeType == "FUNDING_FEE"
     ]
+
+
+def margin_terms(body: bytes, *, venue_symbol: str) -> MarginTerms:
+    """Read a contract's terms; raises BadAnswer for two-sided rows, as in hedge mode."""
+    rows = checks.decode(body, list[wire.TermsRow])
+    if len(rows) != 1 or rows[0].positionSide != "BOTH":
+        raise BadAnswer("hedge-mode" if rows else "missing-symbol", venue_symbol)
+    [row] = rows
+    checks.same("symbol", row.symbol, venue_symbol)
+    if row.leverage < 1:
+        raise BadAnswer("not-positive", f"leverage is {row.leverage}")
+    return MarginTerms(row.symbol, Decimal(row.leverage), wire.margin_mode(row.marginType))
+
+
+def position_mode(body: bytes) -> PositionMode:
+    is_hedged = checks.decode(body, wire.PositionModeRow).dualSidePosition
+    return PositionMode.HEDGE if is_hedged else PositionMode.ONE_WAY
+
+
+def done(body: bytes) -> None:
+    """Raise BadAnswer unless the venue says that something is done."""
+    if str(checks.decode(body, wire.Done).code) != "200":
+        raise BadAnswer("malformed", "it was not confirmed")
+
+
+def leverage_set(body: bytes, *, venue_symbol: str, leverage: int) -> None:
+    row = checks.decode(body, wire.LeverageRow)
+    checks.same("symbol", row.symbol, venue_symbol)
+    checks.same("leverage", row.leverage, leverage)
+
+
+def timer_set(body: bytes, *, venue_symbol: str, milliseconds: int) -> None:
+    row = checks.decode(body, wire.TimerRow)
+    checks.same("symbol", row.symbol, venue_symbol)
+    checks.same("countdownTime", row.countdownTime, milliseconds)

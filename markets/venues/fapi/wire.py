@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from markets.venues.checks import BadAnswer
-from markets.venues.types import OrderStatus, Side
+from markets.venues.types import MarginMode, OrderStatus, Side
 
 STATUSES: Final = {
     "NEW": OrderStatus.OPEN,
@@ -20,6 +20,12 @@ STATUSES: Final = {
     "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
 }
 SIDES: Final = {"BUY": Side.BUY, "SELL": Side.SELL}
+MARGIN_TYPES: Final = {MarginMode.CROSS: "CROSSED", MarginMode.ISOLATED: "ISOLATED"}
+_MARGIN_MODES: Final = {
+    "cross": MarginMode.CROSS,
+    "crossed": MarginMode.CROSS,
+    "isolated": MarginMode.ISOLATED,
+}
 
 
 class OrderRow(msgspec.Struct):
@@ -123,6 +129,22 @@ class LeverageRow(msgspec.Struct):
     leverage: int
 
 
+class TermsRow(msgspec.Struct):
+    symbol: str
+    leverage: int
+    marginType: str
+    positionSide: str = "BOTH"
+
+
+class PositionModeRow(msgspec.Struct):
+    dualSidePosition: bool
+
+
+class TimerRow(msgspec.Struct):
+    symbol: str
+    countdownTime: int
+
+
 class ListenKey(msgspec.Struct):
     listenKey: str
 
@@ -143,3 +165,11 @@ def status(text: str) -> OrderStatus:
         return STATUSES[text]
     except KeyError:
         raise BadAnswer("unknown-status", text) from None
+
+
+def margin_mode(text: str) -> MarginMode:
+    """Read a margin type, which one answer says in other words than the next."""
+    try:
+        return _MARGIN_MODES[text.lower()]
+    except KeyError:
+        raise BadAnswer("unknown-margin-type", text) from None

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from controlplane.kernel.secrets import redact
 from markets.venues.checks import EPOCH, BadAnswer, clock_ms
 from markets.venues.errors import (
+    AlreadySo,
     AuthenticationFailed,
     ClockRefused,
     NotSent,
@@ -46,6 +47,9 @@ _REFUSALS: Final = frozenset(
         "PermissionDenied",
     }
 )
+_UNCHANGED: Final = frozenset({"MarginModeAlreadySet", "NoChange"})
+_UNCHANGED_CODES: Final = frozenset({"110043"})
+"""Bybit's "leverage not modified", which ccxt files under bad requests."""
 _EXISTS: Final = re.compile(r"duplicat|already exist|same client|repeated", re.IGNORECASE)
 _CODES: Final = ("retCode", "sCode", "code", "error_code", "errorCode", "label")
 
@@ -161,8 +165,11 @@ class Calls:
             return OutcomeUnknown(f"An order with this id may exist already: {message}")
         if "AuthenticationError" in kinds and "PermissionDenied" not in kinds:
             return AuthenticationFailed(message)
+        code = _code(flight.said, error)
+        if kinds & _UNCHANGED or code in _UNCHANGED_CODES:
+            return AlreadySo(code, message)
         if kinds & _REFUSALS:
-            return VenueRejected(_code(flight.said, error), message)
+            return VenueRejected(code, message)
         return OutcomeUnknown(message)
 
 

@@ -26,10 +26,15 @@ def capabilities(name: str) -> Capabilities:
         funding_rates=has["fetchFundingRates"] is True,
         funding_history=has["fetchFundingHistory"] is True,
         set_leverage=has["setLeverage"] is True,
+        set_margin_mode=facts.sets_margin_mode,
+        margin_terms=has["fetchLeverage"] is True or has["fetchMarginMode"] is True,
+        position_mode=facts.is_one_way or has["fetchPositionMode"] is True,
+        set_one_way=facts.is_one_way or has["setPositionMode"] is True,
         server_time=has["fetchTime"] is True,
         top_of_book_stream=False,
         private_stream=False,
-        dead_man_timer=False,
+        dead_man_timer=facts.timer is not None,
+        dead_man_timer_per_symbol=False,
     )
 
 

@@ -26,6 +26,7 @@ from markets.venues.generic.facts import Lookup, venue_facts
 from markets.venues.generic.margins import balance as read_balance
 from markets.venues.generic.names import required_credentials
 from markets.venues.generic.orders import Orders, terms
+from markets.venues.generic.terms import Terms
 from markets.venues.types import (
     BalanceReport,
     BookTop,
@@ -36,8 +37,11 @@ from markets.venues.types import (
     FundingPayment,
     FundingQuote,
     InstrumentReport,
+    MarginMode,
+    MarginTerms,
     OrderReport,
     OrderType,
+    PositionMode,
     PositionReport,
     StreamAddress,
     SubmitOrder,
@@ -113,6 +117,7 @@ class GenericExecutionClient:
         self._facts = venue_facts(endpoint.ccxt_id)
         self._calls = Calls(self._exchange)
         self._orders = Orders(self._exchange, self._facts, self._calls)
+        self._terms = Terms(self._exchange, self._facts, self._calls)
 
     # Reading
 
@@ -268,12 +273,26 @@ class GenericExecutionClient:
             return error
         return None
 
+    # Terms and safety
+
     async def set_leverage(self, venue_symbol: str, leverage: Decimal) -> None:
-        if leverage != leverage.to_integral_value() or leverage < 1:
-            raise NotSent(f"The venue takes whole leverages from 1, not {leverage}.")
-        await self._calls.act(
-            partial(self._exchange.set_leverage, int(leverage), venue_symbol), lambda _said: None
-        )
+        await self._terms.set_leverage(venue_symbol, leverage)
+
+    async def margin_terms(self, venue_symbol: str) -> MarginTerms:
+        return await self._terms.read(venue_symbol)
+
+    async def set_margin_mode(self, venue_symbol: str, mode: MarginMode) -> None:
+        await self._terms.set_margin_mode(venue_symbol, mode)
+
+    async def position_mode(self) -> PositionMode:
+        return await self._terms.position_mode()
+
+    async def set_one_way(self) -> None:
+        await self._terms.set_one_way()
+
+    async def set_dead_man_timer(self, venue_symbol: str, after: timedelta) -> None:
+        """Set the account's one timer, which covers every contract."""
+        await self._terms.set_timer(after)
 
     async def open_private_stream(self) -> StreamAddress:
         raise VenueUnavailable("The generic adapter has no private stream; accounts are synced.")

@@ -37,6 +37,18 @@ class Lookup(Enum):
     """Only by going through the open orders, so that nothing proves an order unknown."""
 
 
+class Timer(Enum):
+    """How a venue is told when to cancel all of an account's orders, and what proves it heard.
+
+    Bybit's is none: it cancels when a private socket breaks that has subscribed to that, which we
+    do not hold. Its unified method would be answered with a success.
+    """
+
+    OKX = auto()
+    HYPERLIQUID = auto()
+    """A time of day, at least 5 s ahead; fires at most ten times a day, for larger traders only."""
+
+
 class Margins(Enum):
     """Where a venue tells an account's margin state; ccxt has no common form of it."""
 
@@ -47,7 +59,9 @@ class Margins(Enum):
 
 @dataclass(frozen=True, slots=True)
 class VenueFacts:
-    """`fills_page` is the most trades one query returns; `fills_span` the longest time it covers
+    """`sets_margin_mode`: with nothing but the mode, kept by the venue; elsewhere each order names
+    it (OKX) or it comes with a new leverage (Hyperliquid). `is_one_way`: there is no hedge mode.
+    `fills_page` is the most trades one query returns; `fills_span` the longest time it covers
     where it can be bounded at both ends, None where it cannot.
     """
 
@@ -57,6 +71,9 @@ class VenueFacts:
     id_parameter: str = "clientOrderId"
     ids_are_hex: bool = False
     margins: Margins | None = None
+    timer: Timer | None = None
+    sets_margin_mode: bool = False
+    is_one_way: bool = False
     orders_page: int = 50
     fills_page: int = 50
     fills_span: timedelta | None = None
@@ -76,6 +93,7 @@ _FACTS: Final[Mapping[str, VenueFacts]] = {
         lookup=Lookup.LISTS,
         id_parameter="orderLinkId",
         margins=Margins.BYBIT,
+        sets_margin_mode=True,
         orders_page=50,
         fills_page=100,
         fills_span=timedelta(days=7),
@@ -88,6 +106,7 @@ _FACTS: Final[Mapping[str, VenueFacts]] = {
         },
         lookup=Lookup.ORDER,
         margins=Margins.OKX,
+        timer=Timer.OKX,
         orders_page=100,
         fills_page=100,
         fills_span=timedelta(days=90),
@@ -98,6 +117,8 @@ _FACTS: Final[Mapping[str, VenueFacts]] = {
         lookup=Lookup.ORDER,
         ids_are_hex=True,
         margins=Margins.HYPERLIQUID,
+        timer=Timer.HYPERLIQUID,
+        is_one_way=True,
         orders_page=1000,
         fills_page=2000,
         fills_span=timedelta(days=3650),

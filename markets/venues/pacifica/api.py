@@ -29,6 +29,7 @@ class Operation(Enum):
     PRICES = "info/prices"
     BOOK = "book"
     ACCOUNT = "account"
+    SETTINGS = "account/settings"
     POSITIONS = "positions"
     ORDERS = "orders"
     ORDER_HISTORY = "orders/history"
@@ -39,6 +40,7 @@ class Operation(Enum):
     CANCEL = "orders/cancel"
     CANCEL_ALL = "orders/cancel_all"
     LEVERAGE = "account/leverage"
+    MARGIN_MODE = "account/margin"
 
 
 _SIGNED_AS: Final[Mapping[Operation, str]] = {
@@ -47,6 +49,7 @@ _SIGNED_AS: Final[Mapping[Operation, str]] = {
     Operation.CANCEL: "cancel_order",
     Operation.CANCEL_ALL: "cancel_all_orders",
     Operation.LEVERAGE: "update_leverage",
+    Operation.MARGIN_MODE: "update_margin_mode",
 }
 
 

@@ -10,7 +10,9 @@ from controlplane.kernel.ids import intent_id_of, uuid7_time
 from controlplane.kernel.units import BaseAmount, plain
 from markets.venues.caller import Caller, Result
 from markets.venues.checks import EPOCH, BadAnswer, decode, ms_text
+from markets.venues.commands import whole_leverage
 from markets.venues.errors import (
+    NotOffered,
     NotSent,
     OrderNotFound,
     OutcomeUnknown,
@@ -32,9 +34,12 @@ from markets.venues.types import (
     FundingPayment,
     FundingQuote,
     InstrumentReport,
+    MarginMode,
+    MarginTerms,
     OrderReport,
     OrderStatus,
     OrderType,
+    PositionMode,
     PositionReport,
     Side,
     StreamAddress,
@@ -189,11 +194,36 @@ class PacificaExecutionClient:
             lambda body: decode(body, wire.Envelope[wire.Cancelled]),
         )
 
+    # Terms and safety
+
     async def set_leverage(self, venue_symbol: str, leverage: Decimal) -> None:
-        if leverage != leverage.to_integral_value() or leverage < 1:
-            raise NotSent(f"The venue takes whole leverages from 1, not {leverage}.")
-        payload = {"symbol": venue_symbol, "leverage": int(leverage)}
+        payload = {"symbol": venue_symbol, "leverage": whole_leverage(leverage)}
         await self._caller.act(Operation.LEVERAGE, payload, _confirmed)
+
+    async def margin_terms(self, venue_symbol: str) -> MarginTerms:
+        told = await self._read(
+            Operation.SETTINGS, partial(parsing.margin_terms, venue_symbol=venue_symbol)
+        )
+        if told is not None:
+            return told
+        return await self._caller.read(
+            Operation.INFO, {}, partial(parsing.default_terms, venue_symbol=venue_symbol)
+        )
+
+    async def set_margin_mode(self, venue_symbol: str, mode: MarginMode) -> None:
+        """Set the mode; VenueRejected (12) while the contract has a position."""
+        payload = {"symbol": venue_symbol, "is_isolated": mode is MarginMode.ISOLATED}
+        await self._caller.act(Operation.MARGIN_MODE, payload, _confirmed)
+
+    async def position_mode(self) -> PositionMode:
+        """Return the only mode the venue has."""
+        return PositionMode.ONE_WAY
+
+    async def set_one_way(self) -> None:
+        """Do nothing: no other mode exists."""
+
+    async def set_dead_man_timer(self, venue_symbol: str, after: timedelta) -> None:
+        raise NotOffered("Pacifica has no dead-man timer: our own watch is all that cancels.")
 
     # Private stream
 

@@ -1,14 +1,17 @@
 """What Pacifica fixes by its own rules, or leaves to us."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
 from controlplane.kernel.units import Ratio
+from markets.venues.capabilities import EVERYTHING
 
 RECEIVE_WINDOW: Final = timedelta(seconds=5)
 """Our `expiry_window`: how long after its signed time a request may still be accepted."""
 SETTLEMENT_ASSET: Final = "USDC"
+CAPABILITIES: Final = replace(EVERYTHING, dead_man_timer=False, dead_man_timer_per_symbol=False)
 MAKER_FEE: Final = Ratio(Decimal("0.00015"))
 TAKER_FEE: Final = Ratio(Decimal("0.0004"))
 """The first fee level, as an account's `maker_fee` and `taker_fee` show it."""

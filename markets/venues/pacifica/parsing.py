@@ -19,6 +19,8 @@ from markets.venues.types import (
     FundingPayment,
     FundingQuote,
     InstrumentReport,
+    MarginMode,
+    MarginTerms,
     OrderReport,
     OrderStatus,
     PositionReport,
@@ -144,6 +146,26 @@ def balance(body: bytes, *, at: datetime) -> BalanceReport:
         maintenance_margin=QuoteAmount(checks.unsigned(row.cross_mmr, "cross_mmr")),
         at=at,
     )
+
+
+def margin_terms(body: bytes, *, venue_symbol: str) -> MarginTerms | None:
+    """Read a contract's terms; None where they are the venue's defaults, which it does not list."""
+    rows = decode(body, wire.Envelope[list[wire.SettingRow]]).data
+    for row in rows:
+        if row.symbol == venue_symbol:
+            if row.leverage < 1:
+                raise BadAnswer("not-positive", f"leverage is {row.leverage}")
+            mode = MarginMode.ISOLATED if row.isolated else MarginMode.CROSS
+            return MarginTerms(venue_symbol, Decimal(row.leverage), mode)
+    return None
+
+
+def default_terms(body: bytes, *, venue_symbol: str) -> MarginTerms:
+    """Return what holds unless it is set: cross margin, the contract's highest leverage."""
+    for report in instruments(body):
+        if report.venue_symbol == venue_symbol:
+            return MarginTerms(venue_symbol, report.max_leverage, MarginMode.CROSS)
+    raise BadAnswer("missing-symbol", venue_symbol)
 
 
 def positions(body: bytes, *, at: datetime) -> Sequence[PositionReport]:

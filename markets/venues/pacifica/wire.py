@@ -75,6 +75,12 @@ class AccountRow(msgspec.Struct):
     cross_mmr: str
 
 
+class SettingRow(msgspec.Struct):
+    symbol: str
+    isolated: bool
+    leverage: int
+
+
 class PositionRow(msgspec.Struct):
     symbol: str
     side: str

@@ -151,6 +151,17 @@ class Engine:
             account.leverage[symbol] = before
             raise Refused(Reason.INSUFFICIENT_MARGIN)
 
+    def set_margin_mode(self, account: Account, symbol: str, *, isolated: bool) -> None:
+        """Change a symbol's margin mode; refused while it has a position or open orders."""
+        self.market(symbol)
+        if isolated == (symbol in account.isolated):
+            return
+        if account.size(symbol):
+            raise Refused(Reason.MARGIN_MODE_WITH_POSITION)
+        if symbol in account.touched():
+            raise Refused(Reason.MARGIN_MODE_WITH_ORDERS)
+        account.isolated ^= {symbol}
+
     def seed_position(self, account: Account, symbol: str, size: Decimal, *, now_ns: int) -> None:
         """Give an account a position at the mark without a trade (its state at the start)."""
         market = self.market(symbol)

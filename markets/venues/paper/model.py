@@ -190,7 +190,7 @@ class Position:
 
 @dataclass(slots=True)
 class Account:
-    """One cross-margin, one-way account."""
+    """One one-way account. Which symbols are `isolated` is kept and told; margins are not split."""
 
     label: str
     asset: str
@@ -199,6 +199,7 @@ class Account:
     default_leverage: int = 20
     positions: dict[str, Position] = field(default_factory=dict)
     leverage: dict[str, int] = field(default_factory=dict)
+    isolated: set[str] = field(default_factory=set)
     open_orders: dict[int, Order] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
     newest_by_client_id: dict[str, Order] = field(default_factory=dict)

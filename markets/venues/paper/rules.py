@@ -38,6 +38,8 @@ class Reason(StrEnum):
     FOK_UNFILLED = "fok-unfilled"
     UNKNOWN_ORDER = "unknown-order"
     LEVERAGE_OUT_OF_RANGE = "leverage-out-of-range"
+    MARGIN_MODE_WITH_ORDERS = "margin-mode-with-orders"
+    MARGIN_MODE_WITH_POSITION = "margin-mode-with-position"
 
 
 class Refused(Exception):

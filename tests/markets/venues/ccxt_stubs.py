@@ -16,6 +16,8 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from controlplane.kernel.secrets import Secret
+from markets.venues.ports import ExecutionClient
+from markets.venues.registry import VenueRegistry
 from markets.venues.types import Credentials, Endpoint
 
 
@@ -78,6 +80,15 @@ class StubVenue(ABC):
             yield self
         finally:
             await runner.cleanup()
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[ExecutionClient]:
+        """The adapter's client of the one account."""
+        made = VenueRegistry(allow_loopback=True).execution_client(
+            "generic", self.endpoint, self.credentials
+        )
+        yield made
+        await made.close()
 
     async def _handle(self, request: web.Request) -> web.Response:
         text = await request.text()
@@ -165,12 +176,21 @@ class BybitStub(StubVenue):
             "/v5/order/create": lambda: self._ids(self.place(asked.fields)),
             "/v5/order/cancel": lambda: self._cancel(asked),
             "/v5/order/cancel-all": self._cancel_all,
-            "/v5/position/set-leverage": dict,
+            "/v5/position/set-leverage": lambda: self._unless_so("110043"),
+            "/v5/account/info": lambda: {"marginMode": "REGULAR_MARGIN", "dcpStatus": "OFF"},
+            "/v5/account/set-margin-mode": lambda: {"reasons": []},
+            "/v5/position/switch-mode": lambda: self._unless_so("110025"),
         }[asked.path]
         result = ask()
         if isinstance(result, web.Response):
             return result
         return {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": now_ms()}
+
+    def _unless_so(self, code: str) -> Any:
+        """Say as the venue does that nothing would change, when the test told us to."""
+        if not self.answers.get("unchanged"):
+            return {}
+        return web.json_response({"retCode": int(code), "retMsg": "not modified", "result": {}})
 
     def _instruments(self, asked: Request) -> Any:
         if asked.fields.get("status") == "PreLaunch":
@@ -393,6 +413,14 @@ class OkxStub(StubVenue):
             "/api/v5/trade/fills-history": self._fills,
             "/api/v5/account/bills-archive": self._bills,
             "/api/v5/account/set-leverage": lambda: [{"lever": "5"}],
+            "/api/v5/account/leverage-info": self._leverage,
+            "/api/v5/account/config": lambda: [
+                {"uid": "1", "acctLv": "2", "posMode": self.answers.get("posMode", "net_mode")}
+            ],
+            "/api/v5/account/set-position-mode": lambda: [{"posMode": "net_mode"}],
+            "/api/v5/trade/cancel-all-after": lambda: [
+                {"triggerTime": self.answers.get("trigger", str(now_ms() + 60_000)), "ts": "1"}
+            ],
         }[asked.path]
         data = ask()
         return data if isinstance(data, web.Response) else {"code": "0", "msg": "", "data": data}
@@ -430,6 +458,13 @@ class OkxStub(StubVenue):
             "instFamily": "BTC-USD",
         }
         return [row, inverse]
+
+    def _leverage(self) -> Any:
+        sides = self.answers.get("levers", {"net": "5.00000000"})
+        return [
+            {"instId": "BTC-USDT-SWAP", "lever": lever, "mgnMode": "cross", "posSide": side}
+            for side, lever in sides.items()
+        ]
 
     def _book(self) -> Any:
         return [

@@ -46,9 +46,8 @@ async def venue(request: pytest.FixtureRequest) -> AsyncIterator[StubVenue]:
 
 @pytest.fixture
 async def client(venue: StubVenue) -> AsyncIterator[ExecutionClient]:
-    made = REGISTRY.execution_client("generic", venue.endpoint, venue.credentials)
-    yield made
-    await made.close()
+    async with venue.client() as made:
+        yield made
 
 
 @pytest.fixture
@@ -422,7 +421,8 @@ def test_the_exercised_venues_state_what_they_can() -> None:
         assert able.reduce_only
         assert able.post_only
         assert not able.private_stream
-        assert not able.dead_man_timer
+        assert able.dead_man_timer is (name != "bybit")
+        assert not able.dead_man_timer_per_symbol
     assert not capabilities("generic", Endpoint("", "", ccxt_id="hyperliquid")).market_orders
 
 

@@ -34,6 +34,7 @@ ROUTES: Final[Routes] = {
     **routes.at("/fapi/v1", routes.PUBLIC_ROUTES),
     **routes.at("/fapi/v1", routes.ACCOUNT_ROUTES),
     ("GET", "/fapi/v1/fundingInfo"): Route(funding_info, 1, Security.NONE),
+    ("GET", "/fapi/v1/symbolConfig"): Route(routes.symbol_config, 5, Security.SIGNED),
     ("GET", "/fapi/v2/ticker/price"): Route(routes.price_ticker, 1, Security.NONE),
     ("GET", "/fapi/v2/account"): Route(routes.account_v2, 5, Security.SIGNED),
     ("GET", "/fapi/v3/account"): Route(routes.account_v3, 5, Security.SIGNED),

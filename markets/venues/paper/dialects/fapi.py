@@ -214,14 +214,22 @@ class FapiDialect:
             self._countdowns[timer] = call.now_ns + milliseconds * 1_000_000
         else:
             self._countdowns.pop(timer, None)
+        self._note_timer(timer, "armed" if milliseconds else "disarmed", call.now_ns, milliseconds)
         return {"symbol": symbol, "countdownTime": str(milliseconds)}
 
     def _fire_countdowns(self, now_ns: int) -> None:
         for (label, symbol), due_ns in list(self._countdowns.items()):
             if now_ns >= due_ns:
                 del self._countdowns[label, symbol]
+                self._note_timer((label, symbol), "fired", now_ns, 0)
                 engine = self._venue.engine
                 engine.cancel_all(engine.accounts[label], symbol, now_ns=now_ns)
+
+    def _note_timer(self, timer: tuple[str, str], event: str, now_ns: int, after_ms: int) -> None:
+        label, symbol = timer
+        self._venue.ledger.append(
+            "timer", now_ns, account=label, symbol=symbol, event=event, afterMs=after_ms
+        )
 
 
 def _user_stream(label: str) -> str:

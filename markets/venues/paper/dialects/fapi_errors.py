@@ -48,6 +48,14 @@ REASONS: Final[Mapping[Reason, tuple[int, str]]] = {
     ),
     Reason.UNKNOWN_ORDER: (-2013, "Order does not exist."),
     Reason.LEVERAGE_OUT_OF_RANGE: (-4028, "Leverage is not valid."),
+    Reason.MARGIN_MODE_WITH_ORDERS: (
+        -4047,
+        "Margin type cannot be changed if there exists open orders.",
+    ),
+    Reason.MARGIN_MODE_WITH_POSITION: (
+        -4048,
+        "Margin type cannot be changed if there exists position.",
+    ),
 }
 
 

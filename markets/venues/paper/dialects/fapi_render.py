@@ -294,11 +294,22 @@ def position(item: Account, market: Market, *, v2: bool) -> Json:
         row |= {
             "leverage": str(item.leverage_of(symbol)),
             "maxNotionalValue": "100000000",
-            "marginType": "cross",
+            "marginType": "isolated" if symbol in item.isolated else "cross",
             "isAutoAddMargin": "false",
-            "isolated": False,
+            "isolated": symbol in item.isolated,
         }
     return row
+
+
+def symbol_config(item: Account, market: Market) -> Json:
+    symbol = market.instrument.symbol
+    return {
+        "symbol": symbol,
+        "marginType": "ISOLATED" if symbol in item.isolated else "CROSSED",
+        "isAutoAddMargin": "false",
+        "leverage": item.leverage_of(symbol),
+        "maxNotionalValue": "100000000",
+    }
 
 
 def leverage_bracket(market: Market) -> Json:

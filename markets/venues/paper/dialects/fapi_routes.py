@@ -126,13 +126,18 @@ def get_multi_assets(call: Call) -> object:
 
 
 def set_margin_type(call: Call) -> object:
-    call.market()
-    kind = call.text("marginType")
-    if kind == "CROSSED":
+    symbol, kind = call.market().instrument.symbol, call.text("marginType")
+    if kind not in ("CROSSED", "ISOLATED"):
+        raise malformed("marginType")
+    isolated = kind == "ISOLATED"
+    if isolated == (symbol in call.account.isolated):
         raise FapiError(-4046, "No need to change margin type.")
-    if kind == "ISOLATED":
-        raise FapiError(-4168, "Unable to adjust to isolated-margin mode.")
-    raise malformed("marginType")
+    call.venue.engine.set_margin_mode(call.account, symbol, isolated=isolated)
+    return done()
+
+
+def symbol_config(call: Call) -> object:
+    return [render.symbol_config(call.account, market) for market in call.markets()]
 
 
 def set_leverage(call: Call) -> object:

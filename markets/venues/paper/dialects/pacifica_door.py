@@ -33,6 +33,7 @@ _PAYLOAD: Final = frozenset(
         "all_symbols",
         "exclude_reduce_only",
         "leverage",
+        "is_isolated",
         "builder_code",
     }
 )

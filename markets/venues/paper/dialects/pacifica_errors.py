@@ -37,6 +37,8 @@ REASONS: Final[Mapping[Reason, tuple[int, str]]] = {
     Reason.INSUFFICIENT_MARGIN: (5, "Insufficient balance"),
     Reason.UNKNOWN_ORDER: (37, "Unused client order id"),
     Reason.LEVERAGE_OUT_OF_RANGE: (11, "Invalid leverage"),
+    Reason.MARGIN_MODE_WITH_ORDERS: (12, "Invalid margin mode"),
+    Reason.MARGIN_MODE_WITH_POSITION: (12, "Invalid margin mode"),
 }
 
 

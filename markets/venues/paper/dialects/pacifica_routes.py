@@ -44,15 +44,19 @@ def account(call: Call) -> Any:
 
 
 def settings(call: Call) -> Any:
+    """List the contracts that are not at the venue's default: cross, highest leverage."""
+    account = call.account
     return [
         {
             "symbol": symbol,
-            "isolated": False,
-            "leverage": leverage,
+            "isolated": symbol in account.isolated,
+            "leverage": account.leverage_of(symbol),
             "created_at": 0,
             "updated_at": 0,
         }
-        for symbol, leverage in call.account.leverage.items()
+        for symbol, market in call.venue.engine.markets.items()
+        if symbol in account.isolated
+        or account.leverage_of(symbol) != market.instrument.max_leverage
     ]
 
 
@@ -190,6 +194,12 @@ def leverage(call: Call) -> Any:
     )
 
 
+def margin_mode(call: Call) -> Any:
+    call.venue.engine.set_margin_mode(
+        call.account, call.market().instrument.symbol, isolated=call.flag("is_isolated")
+    )
+
+
 def _asked_order(call: Call) -> Order:
     return call.venue.engine.find_order(
         call.account,
@@ -212,4 +222,5 @@ POSTS: Final[Mapping[str, Post]] = {
     "orders/cancel": Post("cancel_order", cancel, cost=5),
     "orders/cancel_all": Post("cancel_all_orders", cancel_all, cost=5),
     "account/leverage": Post("update_leverage", leverage),
+    "account/margin": Post("update_margin_mode", margin_mode),
 }
