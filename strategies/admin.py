@@ -19,7 +19,7 @@ from controlplane.base.admin import (
 )
 from strategies.config_form import config_widget
 from strategies.lifecycle import module_disable, module_enable
-from strategies.models import AccountAllocation, OrderIntent, StrategyModule
+from strategies.models import AccountAllocation, OrderIntent, RiskLimit, StrategyModule
 
 MODULE_COLOURS = {"enable": "success"}
 STATE_COLOURS = {
@@ -98,6 +98,28 @@ class AccountAllocationAdmin(AuditedModelAdmin):
     list_select_related = ("module", "account")
     search_fields = ("module__module_id", "account__account_id")
     autocomplete_fields = ("module", "account")
+
+
+@admin.register(RiskLimit)
+class RiskLimitAdmin(AuditedModelAdmin):
+    list_display = (
+        "limit_id",
+        "scope",
+        related("venue", _("venue")),
+        related("account", _("account")),
+        related("module", _("module")),
+        related("instrument", _("instrument")),
+        number("max_order_value", _("largest order"), unit="USD"),
+        number("max_long_value", _("long"), unit="USD"),
+        number("max_short_value", _("short"), unit="USD"),
+        number("max_gross_value", _("gross"), unit="USD"),
+        number("max_net_value", _("net"), unit="USD"),
+        "max_orders_per_minute",
+    )
+    list_filter = (("scope", ChoicesDropdownFilter),)
+    list_select_related = ("venue", "account", "module", "instrument")
+    search_fields = ("venue__venue_id", "account__account_id", "module__module_id")
+    autocomplete_fields = ("venue", "account", "module", "instrument")
 
 
 @admin.register(OrderIntent)

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts import egress
 from accounts.choices import AccountStatus
+from accounts.domain import risk
 from accounts.jobs import session_doubt
 from accounts.lifecycle import account_pause
 from accounts.selectors import able_to_read
@@ -33,7 +34,6 @@ from markets.venues.ports import ExecutionClient
 from markets.venues.registry import dialect_facts
 from markets.venues.types import OrderReport, OrderType, Side, SubmitOrder
 from strategies import sandbox, selectors, services, workers
-from strategies.domain import gate
 from strategies.domain.intent import LOST, PENDING, RESTING, SENDING, IntentEvent
 from strategies.models import OrderIntent
 
@@ -124,7 +124,7 @@ def refusal(intent: OrderIntent, *, now: datetime) -> Denied | None:
             module=intent.module, account=intent.account, sandbox=intent.sandbox
         )
         or selectors.pair_problem(intent)
-        or gate.denial(
+        or risk.denial(
             services.order_terms(intent),
             markets.instrument_spec(intent.instrument),
             selectors.holding(intent, now=now),

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q, Sum
 from django.utils.translation import gettext_lazy as _
 
+from accounts.domain.risk import LimitScope, ScopeLimits
 from accounts.models import ExchangeAccount, ProxySession
 from controlplane.base import audit
 from controlplane.base.fields import (
@@ -29,14 +30,16 @@ from controlplane.base.fields import (
 )
 from controlplane.base.models import Timestamped
 from controlplane.kernel.units import plain
-from markets.models import Instrument
+from markets.models import Instrument, Venue
 from markets.venues.types import OrderType, Side
 from strategies import triggers
 from strategies.choices import ModuleStatus
 from strategies.domain import config as config_rules
 from strategies.domain.intent import IntentState, Submission
-from strategies.querysets import IntentQuerySet, ModuleQuerySet
+from strategies.querysets import IntentQuerySet, LimitQuerySet, ModuleQuerySet
 
+TARGETS = (LimitScope.VENUE, LimitScope.ACCOUNT, LimitScope.MODULE, LimitScope.INSTRUMENT)
+"""The scopes that have a target; each is named as its column."""
 SYSTEM_HEDGE = "system-hedge"
 """The built-in module that owns hedges of books without a hedge-only module of their own."""
 
@@ -171,6 +174,102 @@ class AccountAllocation(Timestamped):
             )
 
 
+def _targets_match() -> Q:
+    """Return the condition that a limit has its scope's target and no other."""
+    condition = Q()
+    for scope in LimitScope:
+        others = [name for name in TARGETS if name != scope]
+        only = Q(**{f"{name}__isnull": True for name in others})
+        if scope in TARGETS:
+            only &= Q(**{f"{scope}__isnull": False})
+        condition |= Q(scope=str(scope)) & only
+    return condition
+
+
+@audit.track()
+class RiskLimit(Timestamped):
+    """What the positions and orders of one scope may be worth together, in USD; empty: no limit.
+
+    The scope names which one of the targets is set; the firm's has none.
+    """
+
+    limit_id = UUIDKey()
+    scope = EnumField(LimitScope, verbose_name=_("scope"))
+    venue = models.ForeignKey(
+        Venue, models.CASCADE, null=True, blank=True, related_name="+", verbose_name=_("venue")
+    )
+    account = models.ForeignKey(
+        ExchangeAccount,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("account"),
+    )
+    module = models.ForeignKey(
+        StrategyModule,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("module"),
+    )
+    instrument = models.ForeignKey(
+        Instrument,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("instrument"),
+    )
+    max_order_value = MoneyField(_("largest order, USD"), null=True, blank=True)
+    max_long_value = MoneyField(_("long at most, USD"), null=True, blank=True)
+    max_short_value = MoneyField(_("short at most, USD"), null=True, blank=True)
+    max_gross_value = MoneyField(_("gross at most, USD"), null=True, blank=True)
+    max_net_value = MoneyField(_("net at most, USD"), null=True, blank=True)
+    max_orders_per_minute = models.PositiveIntegerField(_("orders a minute"), null=True, blank=True)
+
+    objects = LimitQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("risk limit")
+        verbose_name_plural = _("risk limits")
+        ordering = ("limit_id",)
+        constraints = (
+            one_of("risklimit", "scope", LimitScope),
+            *positive("risklimit", "max_order_value", "max_long_value", "max_short_value"),
+            *positive("risklimit", "max_gross_value", "max_net_value", "max_orders_per_minute"),
+            models.UniqueConstraint(
+                fields=("scope", "venue", "account", "module", "instrument"),
+                name="risklimit_unique_target",
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(
+                name="risklimit_target_of_scope",
+                condition=_targets_match(),
+                violation_error_code="scope:target",
+                violation_error_message=_("Choose exactly the target that the scope names."),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.limits().name
+
+    def limits(self) -> ScopeLimits:
+        """Return the row as the value the gate works on."""
+        target = self.venue_id or self.account_id or self.module_id or self.instrument_id
+        return ScopeLimits(
+            scope=LimitScope(self.scope),
+            target="" if target is None else str(target),
+            max_order_value=self.max_order_value,
+            max_long_value=self.max_long_value,
+            max_short_value=self.max_short_value,
+            max_gross_value=self.max_gross_value,
+            max_net_value=self.max_net_value,
+            max_orders_per_minute=self.max_orders_per_minute,
+        )
+
+
 class OrderIntent(Timestamped):
     """A wish for one order, sent at most once; trying again is a new intent.
 
@@ -237,6 +336,9 @@ class OrderIntent(Timestamped):
             ),
             models.Index(fields=("account", "-intent_id"), name="intent_account_recent"),
             models.Index(fields=("module", "-intent_id"), name="intent_module_recent"),
+            models.Index(
+                fields=("-signed_at",), name="intent_sent", condition=Q(signed_at__isnull=False)
+            ),
         )
         constraints = (
             one_of("intent", "side", Side),

@@ -1,8 +1,15 @@
 """Filters on one model of strategies."""
 
+from datetime import datetime
+from typing import TYPE_CHECKING
+
 from django.db import models
+from django.db.models import Q
 
 from strategies.domain.intent import TERMINAL_STATES
+
+if TYPE_CHECKING:
+    from strategies.models import OrderIntent
 
 
 class ModuleQuerySet(models.QuerySet):
@@ -10,6 +17,24 @@ class ModuleQuerySet(models.QuerySet):
 
     def enabled(self) -> "ModuleQuerySet":
         return self.filter(status="enable")
+
+
+class LimitQuerySet(models.QuerySet):
+    """Risk limits."""
+
+    def over(self, intent: "OrderIntent") -> "LimitQuerySet":
+        """The limits an order falls under."""
+        return self.filter(
+            Q(scope="firm")
+            | Q(venue=intent.account.exchange_id)
+            | Q(account=intent.account_id)
+            | Q(module=intent.module_id)
+            | Q(instrument=intent.instrument_id)
+        )
+
+    def locked(self) -> "LimitQuerySet":
+        """Lock the rows in order: orders under one limit are claimed one after the other."""
+        return self.order_by("pk").select_for_update(of=("self",), no_key=True)
 
 
 class IntentQuerySet(models.QuerySet):
@@ -30,3 +55,7 @@ class IntentQuerySet(models.QuerySet):
     def unknown(self) -> "IntentQuerySet":
         """Intents whose send may or may not have happened."""
         return self.filter(submission="unknown")
+
+    def sent_since(self, moment: datetime) -> "IntentQuerySet":
+        """Intents claimed for sending at or after a moment."""
+        return self.filter(signed_at__gte=moment)

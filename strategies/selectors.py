@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.models import Case, Count, F, Q, Sum, When
 
 from accounts.choices import AccountStatus
+from accounts.domain.risk import Circumstances, Holding
 from accounts.models import AccountState, ExchangeAccount, Position
 from controlplane.kernel.errors import Denied
 from markets import selectors as markets
@@ -16,9 +17,9 @@ from markets.domain.quotes import is_fresh
 from markets.models import FundingRate, Instrument, Quote
 from strategies.choices import ModuleStatus
 from strategies.domain.capacity import capacity
-from strategies.domain.gate import Circumstances, Holding
 from strategies.models import AccountAllocation, OrderIntent, StrategyModule
 from strategies.plugins import port
+from strategies.tallies import account_standing, tallies, twin
 
 POSITIONS_VALID: Final = timedelta(seconds=60)
 """Positions read longer ago than this, and than four sync intervals, are unknown."""
@@ -133,16 +134,21 @@ def _is_valid(read_at: datetime | None, account: ExchangeAccount, *, now: dateti
 
 
 def circumstances(intent: OrderIntent, *, now: datetime) -> Circumstances:
-    """Return the stops, limits and prices that hold for the intent right now."""
-    account = intent.account
+    """Return the stops, limits and prices that hold for the intent right now.
+
+    A reduce-only order is held to none of the limits, so none of them is read.
+    """
+    account, adds = intent.account, not intent.reduce_only
     return Circumstances(
         account_is_active=account.status == AccountStatus.ACTIVE,
         venue_is_enabled=account.exchange.is_enabled,
         module_is_enabled=intent.module.status == ModuleStatus.ENABLE,
         instrument_is_active=intent.instrument.is_active,
         reference=markets.reference_price(intent.symbol, now=now),
-        max_position_value=account.max_position_value,
-        slippage_tolerance_percent=account.risk_envelope.slippage_tolerance,
+        limits=account.risk_envelope.limits(),
+        standing=account_standing(intent, now=now) if adds else None,
+        tallies=tallies(intent, now=now) if adds else (),
+        twin=twin(intent, now=now) if adds else "",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.domain.risk import OrderTerms
 from accounts.models import ExchangeAccount
 from controlplane.base import events
 from controlplane.base.audit import Actor
@@ -19,7 +20,6 @@ from markets.venues.types import OrderReport, OrderType, Side
 from strategies.domain import evidence
 from strategies.domain.environment import environment_problem
 from strategies.domain.evidence import OrderAsked
-from strategies.domain.gate import OrderTerms
 from strategies.domain.intent import (
     IntentEvent,
     IntentState,

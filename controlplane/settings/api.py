@@ -12,6 +12,7 @@ from accounts.choices import (
     StopLossAction,
     SyncStatus,
 )
+from accounts.domain.risk import LimitScope
 from controlplane.kernel.events import EventType, Severity
 from hedging.choices import BreakKind, BreakStatus, HedgeResult, TriggerReason
 from markets.choices import Dialect, FeedStatus, SynthReason, VenueEnvironment
@@ -31,6 +32,7 @@ ENUMERATIONS: Final[tuple[type[StrEnum], ...]] = (
     HedgeResult,
     IntentState,
     JobStatus,
+    LimitScope,
     ModuleStatus,
     OrderType,
     ProxyScheme,

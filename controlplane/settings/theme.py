@@ -38,6 +38,7 @@ NAVIGATION = [
             _item(_("Positions"), "stacked_bar_chart", "accounts_position"),
             _item(_("Account states"), "monitor_heart", "accounts_accountstate"),
             _item(_("Risk envelopes"), "shield", "accounts_riskenvelope"),
+            _item(_("Risk limits"), "fence", "strategies_risklimit"),
             _item(_("Stop-loss configs"), "front_hand", "accounts_stoplossconfig"),
             _item(_("Equity samples"), "show_chart", "accounts_equitysample"),
             _item(_("Account syncs"), "sync", "accounts_accountsyncjob"),

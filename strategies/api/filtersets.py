@@ -3,7 +3,7 @@
 import django_filters
 
 from controlplane.base.api.filtersets import EntityFilterSet
-from strategies.models import AccountAllocation, OrderIntent, StrategyModule
+from strategies.models import AccountAllocation, OrderIntent, RiskLimit, StrategyModule
 
 
 class ModuleFilters(EntityFilterSet):
@@ -23,6 +23,20 @@ class AllocationFilters(EntityFilterSet):
     class Meta:
         model = AccountAllocation
         fields = ("module", "account", "sandbox_mode", "created_at", "updated_at")
+
+
+class LimitFilters(EntityFilterSet):
+    class Meta:
+        model = RiskLimit
+        fields = (
+            "scope",
+            "venue",
+            "account",
+            "module",
+            "instrument",
+            "created_at",
+            "updated_at",
+        )
 
 
 class IntentFilters(EntityFilterSet):

@@ -1,7 +1,7 @@
 """Modules, allocations and intents on the wire."""
 
 from controlplane.base.api.serializers import EntitySerializer
-from strategies.models import AccountAllocation, OrderIntent, StrategyModule
+from strategies.models import AccountAllocation, OrderIntent, RiskLimit, StrategyModule
 
 
 class ModuleSerializer(EntitySerializer):
@@ -36,6 +36,29 @@ class AllocationSerializer(EntitySerializer):
             "weight",
             "max_concurrent_orders",
             "sandbox_mode",
+            "created_at",
+            "updated_at",
+        )
+
+
+class LimitSerializer(EntitySerializer):
+    """USD; null is no limit. Give the one target that the scope names, none for the firm."""
+
+    class Meta:
+        model = RiskLimit
+        fields = (
+            "limit_id",
+            "scope",
+            "venue",
+            "account",
+            "module",
+            "instrument",
+            "max_order_value",
+            "max_long_value",
+            "max_short_value",
+            "max_gross_value",
+            "max_net_value",
+            "max_orders_per_minute",
             "created_at",
             "updated_at",
         )

@@ -9,4 +9,5 @@ def register(router: BaseRouter) -> None:
     """Add this app's routes."""
     router.register("strategy-modules", viewsets.ModuleViewSet)
     router.register("allocations", viewsets.AllocationViewSet)
+    router.register("risk-limits", viewsets.LimitViewSet)
     router.register("order-intents", viewsets.IntentViewSet)

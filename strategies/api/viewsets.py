@@ -6,7 +6,7 @@ from rest_framework.response import Response
 from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet, verb
 from strategies import lifecycle
 from strategies.api import filtersets, serializers
-from strategies.models import AccountAllocation, OrderIntent, StrategyModule
+from strategies.models import AccountAllocation, OrderIntent, RiskLimit, StrategyModule
 
 
 class ModuleViewSet(EntityViewSet):
@@ -33,6 +33,14 @@ class AllocationViewSet(EntityViewSet):
     queryset = AccountAllocation.objects.all()
     serializer_class = serializers.AllocationSerializer
     filterset_class = filtersets.AllocationFilters
+
+
+class LimitViewSet(EntityViewSet):
+    """What an instrument, a venue, a module, an account or the firm may hold and send."""
+
+    queryset = RiskLimit.objects.all()
+    serializer_class = serializers.LimitSerializer
+    filterset_class = filtersets.LimitFilters
 
 
 class IntentViewSet(ReadOnlyEntityViewSet):

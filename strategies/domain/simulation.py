@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from accounts.domain.risk import OrderTerms
 from markets.venues.types import OrderStatus, OrderType, Side
-from strategies.domain.gate import OrderTerms
 
 
 @dataclass(frozen=True, slots=True)

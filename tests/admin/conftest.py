@@ -22,6 +22,7 @@ from accounts.models import (
 from hedging.models import Fill, HedgeExecution, ReconciliationBreak
 from markets.models import FeedTraffic, FundingRate, Quote, SynthPriceSnapshot
 from monitoring.models import Alert, AlertRoute, JobRun, MonitoringEvent
+from strategies.models import RiskLimit
 from tests import factories
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -86,6 +87,7 @@ def make_rows(number: int) -> dict[str, Any]:
         event,
         user,
         factories.allocation(account=account, module=module),
+        RiskLimit.objects.create(scope="account", account=account, max_order_value=Decimal(100)),
         RiskEnvelope.objects.get(account=account),
         AccountState.objects.get(account=account),
         ProxySession.objects.create(proxy_profile=profile, ip="10.0.0.1", port=1080, auth="a:b"),

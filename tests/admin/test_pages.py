@@ -39,7 +39,8 @@ def test_every_entity_has_an_admin() -> None:
         "Venue", "Instrument", "MarketDataFeed", "Quote", "SynthPriceSnapshot", "FundingRate",
         "ProxyProfile", "ProxySession", "StopLossConfig", "ExchangeAccount", "RiskEnvelope",
         "AccountSyncJob", "AccountState", "Position", "EquitySample", "StrategyModule",
-        "AccountAllocation", "OrderIntent", "HedgeExecution", "Fill", "ReconciliationBreak",
+        "AccountAllocation", "RiskLimit", "OrderIntent", "HedgeExecution", "Fill",
+        "ReconciliationBreak",
         "MonitoringEvent", "AlertRoute", "Alert", "JobRun", "User", "Group", "AuditEvent",
     }  # fmt: skip
     assert not names & {"Schedule", "OrmQ", "Success", "Failure", "AccessAttempt"}

@@ -93,6 +93,16 @@ VALID: Mapping[str, Callable[[], Body]] = {
         "maxConcurrentOrders": 3,
         "sandboxMode": True,
     },
+    "risk-limits": lambda: {
+        "scope": "module",
+        "moduleId": factories.module().pk,
+        "maxOrderValue": "1000",
+        "maxLongValue": "5000",
+        "maxShortValue": "5000",
+        "maxGrossValue": "8000",
+        "maxNetValue": "2000",
+        "maxOrdersPerMinute": 60,
+    },
     "alert-routes": lambda: {
         "routeId": "route-new",
         "name": "On call",

@@ -19,6 +19,7 @@ from accounts.models import (
 from hedging.models import Fill, HedgeExecution, ReconciliationBreak
 from markets.models import FundingRate, Quote, SynthPriceSnapshot
 from monitoring.models import Alert, AlertRoute, JobRun, MonitoringEvent
+from strategies.models import RiskLimit
 from tests import factories
 
 CANARY = "canary-7f3a9c"
@@ -136,6 +137,9 @@ def _of_trading(account: Any, instrument: Any) -> dict[str, Any]:
     return {
         "strategy-modules": module,
         "allocations": factories.allocation(account=account, module=module),
+        "risk-limits": RiskLimit.objects.create(
+            scope="account", account=account, max_gross_value=Decimal(1000)
+        ),
         "order-intents": intent,
         "hedge-executions": hedge,
         "fills": Fill.objects.create(

@@ -211,6 +211,9 @@ def test_config_and_its_schema_hold_together(changes, field, code, api: APIClien
         ("proxy-sessions", {"port": 70_000}, "port", "max_value"),
         ("proxy-profiles", {"rotationMinutes": None}, "rotationMinutes", "missing"),
         ("allocations", {"weight": "1.5"}, "weight", "weights_exceed_one"),
+        ("risk-limits", {"scope": "firm"}, "scope", "target"),
+        ("risk-limits", {"moduleId": None}, "scope", "target"),
+        ("risk-limits", {"maxNetValue": "0"}, "maxNetValue", "positive"),
         (
             "stop-loss-configs",
             {"maxDailyDrawdownPercent": "101"},

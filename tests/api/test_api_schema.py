@@ -14,8 +14,8 @@ from controlplane.settings.api import ENUMERATIONS
 
 PROMISED = """accounts risk-envelopes proxy-profiles proxy-sessions stop-loss-configs sync-jobs
 positions market-feeds instruments funding-rates synth-prices strategy-modules allocations
-order-intents hedge-executions fills reconciliation-breaks books monitoring-events alerts venues
-quotes account-states equity-samples alert-routes job-runs audit"""
+risk-limits order-intents hedge-executions fills reconciliation-breaks books monitoring-events
+alerts venues quotes account-states equity-samples alert-routes job-runs audit"""
 
 
 def test_schema_is_valid_and_without_warnings() -> None:

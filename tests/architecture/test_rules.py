@@ -27,6 +27,7 @@ CONFIGURATION = frozenset(
         "accounts.RiskEnvelope",
         "strategies.StrategyModule",
         "strategies.AccountAllocation",
+        "strategies.RiskLimit",
         "monitoring.AlertRoute",
     }
 )

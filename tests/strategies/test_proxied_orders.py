@@ -153,10 +153,12 @@ def test_rotation_under_load_sends_every_order_once_by_the_session_on_record(
         enough = threading.Event()
 
         def trade() -> list[OrderIntent]:
-            sent = []
+            sent: list[OrderIntent] = []
             try:
                 while not enough.wait(0.02):
-                    sent.append(made.wish(amount=Decimal("0.001")))
+                    # Another size each time: the same order twice in a second is a slip.
+                    size = Decimal(1 + len(sent) % 60) * Decimal("0.001")
+                    sent.append(made.wish(amount=size))
                     submit(made, sent[-1])
             finally:
                 connections.close_all()

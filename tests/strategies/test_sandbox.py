@@ -5,13 +5,13 @@ from decimal import Decimal
 import pytest
 
 from accounts import egress, observations
+from accounts.domain.risk import OrderTerms
 from accounts.models import Position
 from accounts.observations import FillsSeen, Observation
 from markets.models import Quote
 from markets.venues.errors import OutcomeUnknown, VenueRejected, VenueUnavailable
 from markets.venues.types import CancelOrder, OrderStatus, OrderType, Side
 from strategies import execution, sandbox
-from strategies.domain.gate import OrderTerms
 from strategies.domain.simulation import SimulatedFill, held, place, rest
 from strategies.models import OrderIntent
 from strategies.sandbox import SandboxClient

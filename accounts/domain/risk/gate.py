@@ -2,29 +2,20 @@
 
 Pure. An order is denied with a code and the numbers; `None` means approved. Reduce-only orders
 are held to the rules of form only: no limit, stop or stale price keeps risk from shrinking.
+Cancels do not come here at all.
 """
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
 
+from accounts.domain.risk.exposure import Tally, exposure_problem, rate_problem
+from accounts.domain.risk.limits import RiskLimits
+from accounts.domain.risk.standing import PERCENT, AccountStanding, standing_problem
+from accounts.domain.risk.terms import OrderTerms, denied
 from controlplane.kernel.errors import Denied
-from controlplane.kernel.units import LIMIT, plain
+from controlplane.kernel.units import LIMIT
 from markets.domain.instrument import InstrumentSpec
 from markets.venues.types import OrderType, Side
-
-PERCENT: Final = Decimal(100)
-
-
-@dataclass(frozen=True, slots=True)
-class OrderTerms:
-    """What is to be sent. `amount` is base, `price` None for a market order."""
-
-    side: Side
-    type: OrderType
-    amount: Decimal
-    price: Decimal | None
-    reduce_only: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +40,22 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """Where the order would be sent, at this moment. `reference` is None when nothing is fresh."""
+    """Where the order would be sent, at this moment. `reference` is None when nothing is fresh.
+
+    `standing` is None where there is no money to lose: a simulated order of an account whose
+    equity nobody has read. `tallies` are those of every limit the order falls under. `twin` is
+    the id of an order of the same terms that was sent a moment ago, blank when there is none.
+    """
 
     account_is_active: bool
     venue_is_enabled: bool
     module_is_enabled: bool
     instrument_is_active: bool
     reference: Decimal | None
-    max_position_value: Decimal
-    slippage_tolerance_percent: Decimal
+    limits: RiskLimits
+    standing: AccountStanding | None = None
+    tallies: tuple[Tally, ...] = ()
+    twin: str = ""
 
 
 def denial(
@@ -73,44 +71,46 @@ def denial(
         or _knowledge_problem(holding, now)
         or _collar_problem(order, now)
         or _size_problem(order, spec, holding, now)
+        or _duplicate_problem(now)
+        or _limit_problem(order, now)
     )
 
 
 def _form_problem(order: OrderTerms, spec: InstrumentSpec, now: Circumstances) -> Denied | None:
     if not now.venue_is_enabled:
-        return _denied("VENUE_DISABLED")
+        return denied("VENUE_DISABLED")
     if not _usable(order.amount):
-        return _denied("AMOUNT_NOT_USABLE", amount=order.amount)
+        return denied("AMOUNT_NOT_USABLE", amount=order.amount)
     if order.amount != spec.floor_size(order.amount):
-        return _denied("AMOUNT_NOT_ON_LOT", amount=order.amount, lot=spec.lot)
+        return denied("AMOUNT_NOT_ON_LOT", amount=order.amount, lot=spec.lot)
     if (order.price is None) != (order.type is OrderType.MARKET):
-        return _denied("PRICE_DOES_NOT_FIT_TYPE", price=order.price, type=order.type)
+        return denied("PRICE_DOES_NOT_FIT_TYPE", price=order.price, type=order.type)
     if order.price is None:
         return None
     if not _usable(order.price):
-        return _denied("PRICE_NOT_USABLE", price=order.price)
+        return denied("PRICE_NOT_USABLE", price=order.price)
     if order.price != spec.price_toward_passive(order.side, order.price):
-        return _denied("PRICE_NOT_ON_TICK", price=order.price, tick=spec.tick)
+        return denied("PRICE_NOT_ON_TICK", price=order.price, tick=spec.tick)
     return None
 
 
 def _standing_problem(now: Circumstances) -> Denied | None:
     if not now.account_is_active:
-        return _denied("ACCOUNT_NOT_ACTIVE")
+        return denied("ACCOUNT_NOT_ACTIVE")
     if not now.module_is_enabled:
-        return _denied("MODULE_NOT_ENABLED")
+        return denied("MODULE_NOT_ENABLED")
     if not now.instrument_is_active:
-        return _denied("INSTRUMENT_NOT_ACTIVE")
+        return denied("INSTRUMENT_NOT_ACTIVE")
     return None
 
 
 def _knowledge_problem(holding: Holding, now: Circumstances) -> Denied | None:
     if now.reference is None or not _usable(now.reference):
-        return _denied("PRICE_STALE", reference=now.reference)
+        return denied("PRICE_STALE", reference=now.reference)
     if holding.position is None:
-        return _denied("POSITION_UNKNOWN")
+        return denied("POSITION_UNKNOWN")
     if holding.has_unknown_order:
-        return _denied("ORDER_OUTCOME_UNKNOWN")
+        return denied("ORDER_OUTCOME_UNKNOWN")
     return None
 
 
@@ -118,10 +118,10 @@ def _collar_problem(order: OrderTerms, now: Circumstances) -> Denied | None:
     """Only the side that could cost is collared: buying dear or selling cheap."""
     if order.price is None or now.reference is None:
         return None
-    width = now.reference * now.slippage_tolerance_percent / PERCENT
+    width = now.reference * now.limits.slippage_tolerance_percent / PERCENT
     limit = now.reference + order.side.sign * width
     if order.side.sign * (order.price - limit) > 0:
-        return _denied(
+        return denied(
             "PRICE_OUTSIDE_COLLAR", price=order.price, limit=limit, reference=now.reference
         )
     return None
@@ -136,24 +136,34 @@ def _size_problem(
     try:
         spec.check_order(order.amount, price, is_market=is_market)
     except Denied as error:
-        return _denied(error.code, **error.details)
+        return denied(error.code, **error.details)
     before, after = holding.worst_case(order.side, order.amount)
     notional = after * now.reference
-    if notional > now.max_position_value and after > before:
-        return _denied(
-            "NOTIONAL_EXCEEDS_MAXIMUM", notional=notional, maximum=now.max_position_value
+    if notional > now.limits.max_position_value and after > before:
+        return denied(
+            "NOTIONAL_EXCEEDS_MAXIMUM", notional=notional, maximum=now.limits.max_position_value
         )
+    return None
+
+
+def _duplicate_problem(now: Circumstances) -> Denied | None:
+    return denied("DUPLICATE_ORDER", intent=now.twin) if now.twin else None
+
+
+def _limit_problem(order: OrderTerms, now: Circumstances) -> Denied | None:
+    """The account's own limits first, then those it shares, the widest scope last."""
+    assert now.reference is not None
+    value = order.amount * now.reference
+    if now.standing is not None:
+        problem = standing_problem(value, now.limits, now.standing)
+        if problem is not None:
+            return problem
+    for tally in now.tallies:
+        problem = rate_problem(tally) or exposure_problem(order, value, tally)
+        if problem is not None:
+            return problem
     return None
 
 
 def _usable(number: Decimal) -> bool:
     return number.is_finite() and 0 < number < LIMIT
-
-
-def _denied(code: str, **numbers: object) -> Denied:
-    shown = ", ".join(f"{name}={_shown(value)}" for name, value in numbers.items())
-    return Denied(code, f"{code}: {shown}" if shown else code, **numbers)
-
-
-def _shown(value: object) -> str:
-    return plain(value) if isinstance(value, Decimal) and value.is_finite() else str(value)
