@@ -19,6 +19,7 @@ from django.conf import settings
 from accounts.choices import ProxyStatus
 from accounts.models import ExchangeAccount, ProxySession
 from controlplane.kernel.secrets import Secret
+from markets.bans import bans_hear
 from markets.venues.errors import MissingCredential, NotSent
 from markets.venues.ports import ExecutionClient
 from markets.venues.registry import VenueRegistry, credential_problem, required_credentials
@@ -55,10 +56,12 @@ _process = _Process()
 def execution_client(account: ExchangeAccount) -> ExecutionClient:
     """Return this process's client of the account, for use inside `run`.
 
-    Made anew when the account's keys, addresses or proxy changed. Raises MissingCredential,
-    NotSent when the account must use a proxy and has none, EndpointRefused, UnknownDialect.
+    Made anew when the account's keys, addresses or proxy changed. It knows of every ban that any
+    process was told before. Raises MissingCredential, NotSent when the account must use a proxy
+    and has none, EndpointRefused, UnknownDialect.
     """
     route = route_of(account)
+    bans_hear()
     with _process.lock:
         known, client = _process.clients.get(account.pk, (None, None))
         if client is not None and known == route:

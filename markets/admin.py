@@ -22,6 +22,7 @@ from markets.models import (
     Quote,
     SynthPriceSnapshot,
     Venue,
+    VenueBan,
 )
 
 FEED_COLOURS = {
@@ -165,3 +166,10 @@ class FundingRateAdmin(ReadOnlyModelAdmin):
     list_filter = (("instrument", AutocompleteSelectFilter),)
     list_select_related = ("instrument",)
     ordering = ("-funding_rate_id",)
+
+
+@admin.register(VenueBan)
+class VenueBanAdmin(ReadOnlyModelAdmin):
+    list_display = ("key", "banned_until", "reason", "told_at")
+    search_fields = ("key__istartswith",)
+    ordering = ("-banned_until", "key")

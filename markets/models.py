@@ -23,6 +23,7 @@ from controlplane.base.fields import (
     positive,
 )
 from controlplane.base.models import Entity, Timestamped
+from markets.bans import VenueBan as VenueBan
 from markets.choices import Dialect, FeedStatus, SynthReason, VenueEnvironment
 from markets.domain.endpoints import endpoint_problem
 from markets.querysets import FeedQuerySet, InstrumentQuerySet, QuoteQuerySet, VenueQuerySet

@@ -8,6 +8,13 @@ from typing import Any
 
 from controlplane.settings.env import env
 
+VENUE_PROCESSES = env.int(
+    "VENUE_PROCESSES",
+    default=env.int("SYNC_WORKERS", default=1) + env.int("HEDGE_WORKERS", default=2) + 3,
+)
+"""How many processes of all hosts together send to venues: the workers, web, feeds, sentinel.
+Each has an equal part of what a venue's answers have not told of yet (decision 0005)."""
+
 Q_CLUSTER: dict[str, Any] = {
     "name": "sync",
     "orm": "default",

@@ -1,7 +1,7 @@
 """How every adapter calls its venue: once, by the venue's clock, and believing only evidence."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -17,22 +17,34 @@ from markets.venues.errors import (
     VenueError,
     VenueUnavailable,
 )
+from markets.venues.ratelimit.limiter import Gate
+from markets.venues.ratelimit.terms import Cost, Told
 from markets.venues.shared import HttpAnswer, ServerClock
 
 Operation = TypeVar("Operation")
-Operation_contra = TypeVar("Operation_contra", contravariant=True)
 Result = TypeVar("Result")
 Params = Mapping[str, Any]
 
 
-class Api(Protocol[Operation_contra]):
+class Api(Protocol[Operation]):
     """One account's (or nobody's) way to a venue: names, signs and sends an operation once."""
 
     clock: ServerClock
+    gate: Gate
+    asks_time: Operation
+    """The operation whose answer tells the venue's time."""
 
-    async def call(self, operation: Operation_contra, params: Params) -> HttpAnswer: ...
+    async def call(self, operation: Operation, params: Params) -> HttpAnswer: ...
 
-    def needs_clock(self, operation: Operation_contra) -> bool:
+    def cost(self, operation: Operation, params: Params) -> Cost:
+        """Return what a request takes of the venue's limits."""
+        ...
+
+    def told(self, answer: HttpAnswer, *, now_ms: int) -> Sequence[Told]:
+        """Return what an answer tells of the limits' use; `now_ms` is the venue's clock."""
+        ...
+
+    def needs_clock(self, operation: Operation) -> bool:
         """Tell whether what is sent carries the venue's time."""
         ...
 
@@ -40,10 +52,8 @@ class Api(Protocol[Operation_contra]):
         """Return what an answer proves went wrong, or None when its body is worth reading."""
         ...
 
-    async def ask_time(self) -> HttpAnswer: ...
-
     def server_ms(self, answer: HttpAnswer) -> int:
-        """Read the venue's clock off the answer to `ask_time`; raises BadAnswer."""
+        """Read the venue's clock off the answer to `asks_time`; raises BadAnswer."""
         ...
 
     async def close(self) -> None: ...
@@ -51,7 +61,8 @@ class Api(Protocol[Operation_contra]):
 
 class Caller(Generic[Operation]):
     """Makes calls and turns what comes back into a body worth reading, or an error that says
-    what is proven.
+    what is proven. Every request passes the gate before it is signed: one that had to wait is
+    as fresh as any.
     """
 
     def __init__(self, api: Api[Operation]) -> None:
@@ -65,7 +76,7 @@ class Caller(Generic[Operation]):
         try:
             if self._api.needs_clock(operation) and not self._clock.is_known:
                 await self._set_clock()
-            return parse(self._judged(await self._api.call(operation, params)).body)
+            return parse((await self._answer(operation, params)).body)
         except VenueError:
             raise
         except Exception as error:
@@ -78,7 +89,7 @@ class Caller(Generic[Operation]):
         try:
             if self._api.needs_clock(operation) and self._clock.is_stale:
                 await self._set_clock()
-            return parse(self._judged(await self._api.call(operation, params)).body)
+            return parse((await self._answer(operation, params)).body)
         except (RateLimited, AuthenticationFailed, OrderNotFound, VenueUnavailable):
             raise
         except (VenueError, BadAnswer) as error:
@@ -103,7 +114,7 @@ class Caller(Generic[Operation]):
         Raises VenueUnavailable, RateLimited, or ProxyRefused when it is the proxy's fault.
         """
         try:
-            ms = self._api.server_ms(self._judged(await self._api.ask_time()))
+            ms = self._api.server_ms(await self._answer(self._api.asks_time, {}))
         except (RateLimited, ProxyRefused):
             raise
         except (VenueError, BadAnswer) as error:
@@ -113,9 +124,22 @@ class Caller(Generic[Operation]):
     async def close(self) -> None:
         await self._api.close()
 
-    def _judged(self, answer: HttpAnswer) -> HttpAnswer:
+    async def _answer(self, operation: Operation, params: Params) -> HttpAnswer:
+        """Send once, when the limits allow it, and judge the answer."""
+        api = self._api
+        permit = await api.gate.enter(api.cost(operation, params))
+        try:
+            answer = await api.call(operation, params)
+        except BaseException:
+            permit.lost()
+            raise
         now_ms = self._clock.now_ms() if self._clock.is_known else time.time_ns() // 1_000_000
-        error = self._api.failure(answer, now_ms=now_ms)
+        error = api.failure(answer, now_ms=now_ms)
+        await permit.answered(
+            answer.status,
+            api.told(answer, now_ms=now_ms),
+            error if isinstance(error, RateLimited) else None,
+        )
         if error is None:
             return answer
         if isinstance(error, ClockRefused):
@@ -131,7 +155,7 @@ class Caller(Generic[Operation]):
         """Learn the venue's clock; raises NotSent, because what needs it has not been sent."""
         sent_ns = time.monotonic_ns()
         try:
-            server_ms = self._api.server_ms(self._judged(await self._api.ask_time()))
+            server_ms = self._api.server_ms(await self._answer(self._api.asks_time, {}))
         except (RateLimited, NotSent):
             raise
         except (VenueError, BadAnswer) as error:

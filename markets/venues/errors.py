@@ -1,6 +1,7 @@
 """What can go wrong at a venue, split by who must act next (never by a library's class)."""
 
 from controlplane.kernel.errors import ControlPlaneError
+from markets.venues.ratelimit.terms import Scope
 
 
 class VenueError(ControlPlaneError):
@@ -56,13 +57,21 @@ class NotOffered(NotSent):
 
 
 class RateLimited(VenueError):
-    """The venue refused to look at the request; nothing was accepted."""
+    """The venue refused to look at the request, or our own limiter kept it back; nothing was
+    accepted.
+
+    `retry_after` is the seconds to wait. `scope` says what has to wait: all behind the address,
+    the account, its orders, or, where it is None, nobody in particular.
+    """
 
     code = "rate_limited"
 
-    def __init__(self, message: str, *, retry_after: float) -> None:
+    def __init__(
+        self, message: str, *, retry_after: float, scope: Scope | None = Scope.EXIT
+    ) -> None:
         super().__init__(message, details={"retryAfter": retry_after})
         self.retry_after = retry_after
+        self.scope = scope
 
 
 class OutcomeUnknown(VenueError):

@@ -20,7 +20,7 @@ from accounts.models import (
     StopLossConfig,
 )
 from hedging.models import Fill, HedgeExecution, ReconciliationBreak
-from markets.models import FeedTraffic, FundingRate, Quote, SynthPriceSnapshot
+from markets.models import FeedTraffic, FundingRate, Quote, SynthPriceSnapshot, VenueBan
 from monitoring.models import Alert, AlertRoute, JobRun, MonitoringEvent
 from strategies.models import RiskLimit
 from tests import factories
@@ -76,6 +76,9 @@ def make_rows(number: int) -> dict[str, Any]:
     event = MonitoringEvent.objects.create(type="hedge", message="hedged", account_id=account.pk)
     user = User.objects.create_user(f"user-{number}", password="x" * 20)
     made = [
+        VenueBan.objects.create(
+            key=f"fapi.binance.com direct {number}", banned_until=NOW, reason="-1003", told_at=NOW
+        ),
         venue,
         instrument,
         feed,

@@ -268,6 +268,7 @@ def test_read_only_admins_are_exactly_what_machines_write() -> None:
         "accounts.AccountState", "accounts.AccountSyncJob", "accounts.EquitySample",
         "accounts.Position", "base.AuditEvent", "hedging.Fill", "hedging.HedgeExecution",
         "hedging.ReconciliationBreak", "knox.AuthToken", "markets.FeedTraffic",
-        "markets.FundingRate", "markets.Quote", "markets.SynthPriceSnapshot", "monitoring.Alert",
-        "monitoring.JobRun", "monitoring.MonitoringEvent", "strategies.OrderIntent",
+        "markets.FundingRate", "markets.Quote", "markets.SynthPriceSnapshot", "markets.VenueBan",
+        "monitoring.Alert", "monitoring.JobRun", "monitoring.MonitoringEvent",
+        "strategies.OrderIntent",
     }  # fmt: skip

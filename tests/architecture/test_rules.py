@@ -38,6 +38,7 @@ RECORDS = frozenset(
         "markets.FeedTraffic",
         "markets.SynthPriceSnapshot",
         "markets.FundingRate",
+        "markets.VenueBan",
         "accounts.AccountSyncJob",
         "accounts.AccountState",
         "accounts.Position",

@@ -28,7 +28,7 @@ BEHAVIOURS: Final[Mapping[str, str]] = {
     "c16": "An id used again means: go and read it.",
     "c17": "A lost reply is unknown, whatever happened.",
     "c18": "An answer without our order in it is unknown; such a read is unavailable.",
-    "c19": "A throttled request was not accepted, and says how long to wait.",
+    "c19": "A throttled request was not accepted, says how long to wait, and nothing follows it.",
     "c20": "No connection is not sent; a refusing proxy is named.",
     "c21": "Orders carry our own strings and nobody's fee.",
     "c22": "Cancel-all clears one symbol.",

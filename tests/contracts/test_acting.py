@@ -1,6 +1,7 @@
 """C10-C24: orders go out as our own strings, once, and only evidence is believed."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,7 +19,7 @@ from markets.venues.errors import (
 )
 from markets.venues.paper.faults import Fault, FaultKind
 from markets.venues.paper.server import PaperVenue
-from markets.venues.ports import ExecutionClient
+from markets.venues.ports import ExecutionClient, MarketClient
 from markets.venues.types import CancelOrder, OrderStatus, OrderType, Side
 from tests.contracts.conftest import REGISTRY
 from tests.contracts.kits import Kit, mark
@@ -177,23 +178,37 @@ async def test_c18_an_answer_without_our_order_in_it_is_unknown(
             await client.positions()
 
 
-async def test_c19_a_throttled_request_was_not_accepted_and_says_how_long_to_wait(
-    kit: Kit, venue: PaperVenue, client: ExecutionClient
+@pytest.mark.parametrize("status", [429, 418])
+async def test_c19_a_throttled_request_was_not_accepted_and_nothing_follows_it(
+    kit: Kit, venue: PaperVenue, client: ExecutionClient, market: MarketClient, status: int
 ) -> None:
     await client.positions()
-    for status in (429, 418):
-        venue.faults.add(
-            Fault(
-                FaultKind.ANSWER,
-                accepts=False,
-                status=status,
-                body=b"{}",
-                headers={"Retry-After": "7"},
-            )
+    venue.faults.add(
+        Fault(
+            FaultKind.ANSWER,
+            accepts=False,
+            status=status,
+            body=b"{}",
+            headers={"Retry-After": "120"},
         )
-        with pytest.raises(RateLimited) as throttled:
-            await client.submit(resting(kit))
-        assert throttled.value.retry_after == 7
+    )
+    with pytest.raises(RateLimited) as throttled:
+        await client.submit(resting(kit))
+    assert throttled.value.retry_after == 120
+    told = venue.ledger.last_sequence
+    reducing = replace(resting(kit), reduce_only=True)
+    for attempt in (
+        client.balance(),
+        client.submit(reducing),
+        client.cancel(CancelOrder(kit.symbol, resting(kit).client_order_id)),
+        client.cancel_all(kit.symbol),
+        market.instruments(),
+        market.server_time(),
+    ):
+        with pytest.raises(RateLimited) as held:
+            await attempt
+        assert 100 < held.value.retry_after <= 121
+    assert venue.ledger.since(told, kind="request") == []
     assert accepted(venue) == []
 
 

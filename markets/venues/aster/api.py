@@ -13,7 +13,9 @@ from markets.venues.aster.facts import chain_id
 from markets.venues.aster.nonces import nonce_source
 from markets.venues.aster.signing import Signer, checked_address
 from markets.venues.fapi.api import FapiApi
+from markets.venues.fapi.limits import ASTER
 from markets.venues.fapi.operations import PUBLIC, Operation
+from markets.venues.ratelimit.gates import open_gate
 from markets.venues.shared import HttpAnswer, Transport, assert_sent_as_given, server_clock
 from markets.venues.types import Credentials, Endpoint
 
@@ -65,6 +67,9 @@ class AsterApi(FapiApi):
         self.clock = server_clock(endpoint.rest)
         self._rest = endpoint.rest
         self.transport = Transport(proxy_url)
+        self.gate = open_gate(
+            endpoint.rest, proxy_url, ASTER, public=identity.user if identity else None
+        )
         self._max_bytes = max_bytes
         self._identity = identity
         self._nonces = nonce_source(endpoint.rest, identity.user.lower()) if identity else None

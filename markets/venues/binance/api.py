@@ -8,7 +8,9 @@ from typing import Any, Final
 from markets.venues.binance.facts import RECEIVE_WINDOW
 from markets.venues.ccxt_classes import exchange_class
 from markets.venues.fapi.api import FapiApi
+from markets.venues.fapi.limits import BINANCE
 from markets.venues.fapi.operations import PUBLIC, Operation
+from markets.venues.ratelimit.gates import open_gate
 from markets.venues.shared import (
     HttpAnswer,
     ServerClock,
@@ -112,6 +114,7 @@ def make_api(
     api.apiKey = credentials.api_key.reveal()
     api.secret = credentials.api_secret.reveal()
     api.transport = Transport(proxy_url)
+    api.gate = open_gate(endpoint.rest, proxy_url, BINANCE, public=api.apiKey)
     api.clock = server_clock(endpoint.rest)
     api.max_bytes = max_bytes
     return api

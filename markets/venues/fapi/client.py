@@ -12,7 +12,7 @@ from markets.venues.caller import Api, Caller, Result
 from markets.venues.checks import decode, ms_text
 from markets.venues.commands import timer_ms, whole_leverage
 from markets.venues.errors import AlreadySo, NotSent, VenueUnavailable
-from markets.venues.fapi import parsing
+from markets.venues.fapi import limits, parsing
 from markets.venues.fapi.operations import Operation
 from markets.venues.fapi.parsing import Fees
 from markets.venues.fapi.wire import MARGIN_TYPES, ListenKey
@@ -51,12 +51,17 @@ class FapiMarketClient:
 
     def __init__(self, api: Api[Operation], *, fees: Fees) -> None:
         self._caller = Caller(api)
+        self._gate = api.gate
         self._fees = fees
 
     async def instruments(self) -> Sequence[InstrumentReport]:
-        return await self._read(
-            Operation.INSTRUMENTS, partial(parsing.instruments, fees=self._fees)
-        )
+        """Read the listing, and with it the venue's own limits."""
+
+        def learned(body: bytes) -> Sequence[InstrumentReport]:
+            self._gate.learn(limits.listed(body))
+            return parsing.instruments(body, fees=self._fees)
+
+        return await self._read(Operation.INSTRUMENTS, learned)
 
     async def book_tops(self, venue_symbols: Sequence[str]) -> Sequence[BookTop]:
         if len(venue_symbols) > FEW_SYMBOLS:

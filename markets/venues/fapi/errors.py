@@ -20,6 +20,7 @@ from markets.venues.errors import (
     VenueError,
     VenueRejected,
 )
+from markets.venues.ratelimit.terms import Scope
 from markets.venues.shared import MAX_BACKOFF_SECONDS, HttpAnswer, retry_after_header
 
 UNDECIDED_CODES: Final = frozenset({-1000, -1001, -1006, -1007, -1016})
@@ -29,6 +30,9 @@ DUPLICATE_CODES: Final = frozenset({-4115, -4116})
 """An order with our id exists: go and read it."""
 THROTTLE_CODES: Final = frozenset({-1003, -1008, -1015})
 """Too many requests, overloaded (not executed, says the vendor), too many orders."""
+TOO_MANY_ORDERS: Final = -1015
+_SCOPES: Final = {-1008: None, TOO_MANY_ORDERS: Scope.ORDERS}
+"""An overload is nobody's ban; too many orders are one account's."""
 AUTHENTICATION_CODES: Final = frozenset({-1002, -1022, -1099, -2014, -2015, -2017})
 NOT_FOUND_CODES: Final = frozenset({-2011, -2013})
 ALREADY_CODES: Final = frozenset({-4046, -4059})
@@ -47,10 +51,16 @@ def failure(answer: HttpAnswer, *, now_ms: int) -> VenueError | None:
     code, message = _code_and_message(answer.body)
     if answer.status in (429, 418):
         return RateLimited(
-            f"HTTP {answer.status}: {message}", retry_after=_retry_after(answer, message, now_ms)
+            f"HTTP {answer.status}: {message}",
+            retry_after=_retry_after(answer, message, now_ms),
+            scope=Scope.ORDERS if code == TOO_MANY_ORDERS else Scope.EXIT,
         )
     if code in THROTTLE_CODES:
-        return RateLimited(f"{code}: {message}", retry_after=_retry_after(answer, message, now_ms))
+        return RateLimited(
+            f"{code}: {message}",
+            retry_after=_retry_after(answer, message, now_ms),
+            scope=_SCOPES.get(code, Scope.EXIT),
+        )
     if answer.status == 200 and code is None:
         return None
     if answer.status not in (200, 400, 401, 403) or code is None or code in UNDECIDED_CODES:

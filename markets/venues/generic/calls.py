@@ -27,13 +27,13 @@ from markets.venues.errors import (
     VenueRejected,
     VenueUnavailable,
 )
-from markets.venues.generic.exchange import FLIGHT, Flight
-from markets.venues.shared import MAX_ANSWER, MAX_LISTING, retry_after_header
+from markets.venues.generic.exchange import FLIGHT, Flight, retry_after
+from markets.venues.ratelimit.terms import Kind
+from markets.venues.shared import MAX_ANSWER, MAX_LISTING
 
 Result = TypeVar("Result")
 Work = Callable[[], Awaitable[Any]]
 
-DEFAULT_BACKOFF_SECONDS: Final = 30
 _THROTTLED: Final = (429, 418)
 _DECIDED: Final = frozenset({200, 201, 400, 401, 403, 404, 422})
 """The statuses of an answer in which a venue itself may say that it refused."""
@@ -60,13 +60,17 @@ class Calls:
     def __init__(self, exchange: Any) -> None:
         self._exchange = exchange
 
-    async def act(self, work: Work, parse: Callable[[Any], Result]) -> Result:
+    async def act(
+        self, work: Work, parse: Callable[[Any], Result], *, kind: Kind = Kind.ORDER
+    ) -> Result:
         """Act once. Whatever may have left us and is not answered with proof is unknown."""
         try:
             await self._make_ready(fresh=False)
+        except RateLimited:
+            raise
         except VenueError as error:
             raise NotSent(f"Nothing was sent: {error.message}") from None
-        return await self._fly(work, parse, is_act=True)
+        return await self._fly(work, parse, is_act=True, kind=kind)
 
     async def read(self, work: Work, parse: Callable[[Any], Result]) -> Result:
         """Query and parse; every failure but throttling, a bad key and a missing order is
@@ -122,8 +126,9 @@ class Calls:
         *,
         is_act: bool = False,
         max_bytes: int = MAX_ANSWER,
+        kind: Kind = Kind.READ,
     ) -> Result:
-        flight = Flight(max_bytes=max_bytes)
+        flight = Flight(max_bytes=max_bytes, kind=kind)
         token = FLIGHT.set(flight)
         try:
             return parse(await work())
@@ -136,7 +141,9 @@ class Calls:
 
     def _proven(self, error: Exception, flight: Flight, *, is_act: bool) -> VenueError:
         if flight.sent == 0:
-            return error if isinstance(error, NotSent) else NotSent(_text(error))
+            return error if isinstance(error, NotSent | RateLimited) else NotSent(_text(error))
+        if is_act and isinstance(error, RateLimited):
+            return OutcomeUnknown(_text(error))  # what was sent before may be the act
         if isinstance(error, RateLimited | AuthenticationFailed | OrderNotFound):
             return error
         if isinstance(error, VenueError | BadAnswer) or flight.answer is None:
@@ -151,11 +158,11 @@ class Calls:
         body = flight.answer.body[:300].decode("utf-8", "replace")
         message = redact(f"{type(error).__name__}, HTTP {status}: {body}")
         if status in _THROTTLED:
-            return RateLimited(message, retry_after=_wait(flight))
+            return RateLimited(message, retry_after=retry_after(flight.answer))
         if status not in _DECIDED or not isinstance(flight.said, dict | list):
             return OutcomeUnknown(message)
         if kinds & {"RateLimitExceeded", "DDoSProtection"}:
-            return RateLimited(message, retry_after=_wait(flight))
+            return RateLimited(message, retry_after=retry_after(flight.answer))
         if "InvalidNonce" in kinds:
             self._exchange.clock.doubt()
             return ClockRefused(_code(flight.said, error), message)
@@ -187,12 +194,6 @@ def _clock(told: Any) -> int:
     if not str(told).isdigit():
         raise BadAnswer("bad-time", str(told))
     return clock_ms(int(told), "time")
-
-
-def _wait(flight: Flight) -> int:
-    assert flight.answer is not None
-    told = retry_after_header(flight.answer.headers)
-    return DEFAULT_BACKOFF_SECONDS if told is None else told
 
 
 def _code(said: Any, error: Exception) -> str:

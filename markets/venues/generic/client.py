@@ -27,6 +27,7 @@ from markets.venues.generic.margins import balance as read_balance
 from markets.venues.generic.names import required_credentials
 from markets.venues.generic.orders import Orders, terms
 from markets.venues.generic.terms import Terms
+from markets.venues.ratelimit.terms import Kind
 from markets.venues.types import (
     BalanceReport,
     BookTop,
@@ -215,6 +216,7 @@ class GenericExecutionClient:
                 params,
             ),
             partial(self._orders.echoed, command=command),
+            kind=Kind.URGENT if command.reduce_only else Kind.ORDER,
         )
         return said if said is not None else await self._confirmed(command)
 
@@ -235,7 +237,9 @@ class GenericExecutionClient:
             except VenueUnavailable as error:
                 raise NotSent(f"Nothing was cancelled: {error.message}") from None
         await self._calls.act(
-            partial(self._exchange.cancel_order, venue_id, symbol, params), lambda _said: None
+            partial(self._exchange.cancel_order, venue_id, symbol, params),
+            lambda _said: None,
+            kind=Kind.URGENT,
         )
         try:
             return await self.order(symbol, ours)
@@ -246,7 +250,9 @@ class GenericExecutionClient:
         """Cancel a contract's open orders; where the venue has no one call for that, in turn."""
         if self._exchange.has["cancelAllOrders"] is True:
             await self._calls.act(
-                partial(self._exchange.cancel_all_orders, venue_symbol), lambda _said: None
+                partial(self._exchange.cancel_all_orders, venue_symbol),
+                lambda _said: None,
+                kind=Kind.URGENT,
             )
             return
         try:
@@ -266,7 +272,7 @@ class GenericExecutionClient:
         """Cancel an order by the venue's id, for it may not be ours; return what went wrong."""
         cancel = partial(self._exchange.cancel_order, report.venue_order_id, report.venue_symbol)
         try:
-            await self._calls.act(cancel, lambda _said: None)
+            await self._calls.act(cancel, lambda _said: None, kind=Kind.URGENT)
         except OrderNotFound:
             return None  # it is not open any more
         except VenueError as error:

@@ -15,19 +15,25 @@ from weakref import WeakKeyDictionary
 
 from markets.venues.ccxt_classes import exchange_class
 from markets.venues.checks import BadAnswer
-from markets.venues.errors import NotSent
+from markets.venues.errors import NotSent, RateLimited
 from markets.venues.generic.facts import OPTIONS, venue_facts
+from markets.venues.generic.limits import is_throttled, terms, weight
 from markets.venues.generic.names import FIELDS, check_venue
+from markets.venues.ratelimit.gates import open_gate
+from markets.venues.ratelimit.limiter import Gate, Permit
+from markets.venues.ratelimit.terms import Cost, Kind
 from markets.venues.shared import (
     MAX_ANSWER,
     HttpAnswer,
     ServerClock,
     Transport,
     assert_sends_once,
+    retry_after_header,
     server_clock,
 )
 from markets.venues.types import Credentials, Endpoint
 
+DEFAULT_BACKOFF_SECONDS: Final = 30
 LISTING_SECONDS: Final = 3600.0
 """How old the shared listing may be when something is read; what acts takes it as it is."""
 _HOST: Final = re.compile(r"^https://[^/]+")
@@ -41,12 +47,15 @@ class Flight:
     max_bytes: int = MAX_ANSWER
     sent: int = 0
     """Requests of which a byte may have left."""
+    kind: Kind = Kind.READ
+    """How urgent it is to our own limiter."""
     answer: HttpAnswer | None = None
     """The last complete answer, and what it says; None when it is no JSON."""
     said: Any = None
 
 
 FLIGHT: ContextVar[Flight] = ContextVar("flight")
+_PERMIT: ContextVar[Permit] = ContextVar("permit")
 
 
 @dataclass(slots=True)
@@ -77,6 +86,7 @@ class GenericExchange:
     """Mixed into a class of ccxt: its requests go through `transport`, its time is `clock`."""
 
     transport: Transport
+    gate: Gate
     clock: ServerClock
     listing: Listing
     markets: Mapping[str, Mapping[str, Any]] | None
@@ -88,12 +98,29 @@ class GenericExchange:
         """Do not approve a builder's fee or name a referrer, as some classes would."""
         return True
 
+    async def fetch2(
+        self, path: Any, api: Any = "public", method: Any = "GET", params: Any = None, *more: Any
+    ) -> Any:
+        """Sign and send when the limits allow it: what is signed has not waited."""
+        known: Any = self
+        config = more[0] if more else {}
+        units = known.calculate_rate_limiter_cost(api, method, path, params or {}, config)
+        flight = FLIGHT.get()
+        permit = await self.gate.enter(Cost(flight.kind, weight(units)))
+        token = _PERMIT.set(permit)
+        try:
+            above: Any = super()
+            return await above.fetch2(path, api, method, params or {}, config)
+        finally:
+            permit.lost()  # unless it was answered
+            _PERMIT.reset(token)
+
     async def fetch(
         self, url: str, method: str = "GET", headers: Any = None, body: Any = None
     ) -> Any:
         """Send once; raise what the class makes of the answer, or return what it says."""
         _refuse_builder(url, body)
-        flight = FLIGHT.get()
+        flight, permit = FLIGHT.get(), _PERMIT.get()
         sent_headers = self.prepare_request_headers(headers)  # type: ignore[attr-defined]
         flight.answer = flight.said = None
         flight.sent += 1
@@ -105,7 +132,12 @@ class GenericExchange:
             flight.sent -= 1
             raise
         flight.answer, flight.said = answer, parsed(answer.body)
-        self._judge(answer, flight.said, (url, method, sent_headers, body))
+        try:
+            self._judge(answer, flight.said, (url, method, sent_headers, body))
+        except Exception as error:
+            await permit.answered(answer.status, (), _refusal(answer, error))
+            raise
+        await permit.answered(answer.status, (), _refusal(answer, None))
         if flight.said is None:
             raise BadAnswer("malformed", f"HTTP {answer.status}, no JSON")
         return flight.said
@@ -140,6 +172,18 @@ class GenericExchange:
 
 
 _STATUSES: Final = frozenset(HTTPStatus)
+
+
+def retry_after(answer: HttpAnswer) -> int:
+    """Return the seconds to wait that an answer tells, or a cautious default."""
+    told = retry_after_header(answer.headers)
+    return DEFAULT_BACKOFF_SECONDS if told is None else told
+
+
+def _refusal(answer: HttpAnswer, error: Exception | None) -> RateLimited | None:
+    if not is_throttled(answer.status, error):
+        return None
+    return RateLimited(f"HTTP {answer.status}", retry_after=retry_after(answer))
 
 
 def _keyless(exchange: Any) -> Any:
@@ -193,6 +237,12 @@ def make_exchange(endpoint: Endpoint, credentials: Credentials, *, proxy_url: st
     for key, name in FIELDS.items():
         setattr(exchange, key, getattr(credentials, name).reveal())
     exchange.transport = Transport(proxy_url)
+    exchange.gate = open_gate(
+        endpoint.rest or f"ccxt:{endpoint.ccxt_id}",
+        proxy_url,
+        terms(exchange),
+        public=exchange.apiKey or exchange.walletAddress,
+    )
     exchange.clock = server_clock(endpoint.rest or f"ccxt:{endpoint.ccxt_id}")
     exchange.listing = _listing(endpoint.ccxt_id, endpoint.rest)
     return exchange

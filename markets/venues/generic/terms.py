@@ -13,6 +13,7 @@ from markets.venues.errors import AlreadySo, NotOffered, NotSent, VenueUnavailab
 from markets.venues.generic import parsing
 from markets.venues.generic.calls import Calls
 from markets.venues.generic.facts import Timer, VenueFacts
+from markets.venues.ratelimit.terms import Kind
 from markets.venues.types import MarginMode, MarginTerms, PositionMode
 
 
@@ -72,11 +73,13 @@ class Terms:
             raise NotOffered(f"No dead-man timer of {self._exchange.id} is known to work.")
         arm = partial(self._exchange.cancel_all_orders_after, milliseconds)
         if kind is Timer.HYPERLIQUID:
-            await self._calls.act(arm if milliseconds else self._unschedule, _heard)
+            await self._calls.act(
+                arm if milliseconds else self._unschedule, _heard, kind=Kind.URGENT
+            )
             return
         if milliseconds % 1000:
             raise NotSent("The venue takes whole seconds; ccxt would cut a fraction, even to none.")
-        await self._calls.act(arm, partial(_triggered, is_armed=milliseconds > 0))
+        await self._calls.act(arm, partial(_triggered, is_armed=milliseconds > 0), kind=Kind.URGENT)
 
     async def _unschedule(self) -> Any:
         """Take the scheduled time back: an action without one; ccxt would schedule it for now."""

@@ -1,6 +1,6 @@
 """One call to Pacifica: named and signed by us, sent once. No order carries a builder code."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -12,9 +12,12 @@ import msgspec
 
 from markets.venues.checks import EPOCH, BadAnswer, clock_ms
 from markets.venues.errors import VenueError
+from markets.venues.pacifica import limits
 from markets.venues.pacifica.errors import failure
 from markets.venues.pacifica.facts import RECEIVE_WINDOW
 from markets.venues.pacifica.signing import Signer, checked_address
+from markets.venues.ratelimit.gates import open_gate
+from markets.venues.ratelimit.terms import Cost, Scope, Told
 from markets.venues.shared import HttpAnswer, ServerClock, Transport, server_clock
 from markets.venues.types import Credentials, Endpoint
 
@@ -65,6 +68,9 @@ class Identity:
 class PacificaApi:
     """The way to one endpoint; `identity` is None where only public data is read."""
 
+    asks_time = Operation.PRICES
+    """Something small: the venue has no clock of its own, but every answer is dated."""
+
     def __init__(
         self,
         endpoint: Endpoint,
@@ -80,6 +86,13 @@ class PacificaApi:
         self._headers = {"PF-API-KEY": identity.config_key} if identity is not None else {}
         if not self._headers.get("PF-API-KEY"):
             self._headers = {}
+        self._scope = Scope.ACCOUNT if self._headers else Scope.EXIT
+        self.gate = open_gate(
+            endpoint.rest,
+            proxy_url,
+            limits.BY_KEY if self._headers else limits.BY_ADDRESS,
+            public=identity.account if identity else None,
+        )
 
     async def call(self, operation: Operation, params: Mapping[str, Any]) -> HttpAnswer:
         url, headers, body = f"{self._base}/{operation.value}", self._headers, None
@@ -111,11 +124,13 @@ class PacificaApi:
         return operation in _SIGNED_AS
 
     def failure(self, answer: HttpAnswer, *, now_ms: int) -> VenueError | None:
-        return failure(answer)
+        return failure(answer, scope=self._scope)
 
-    async def ask_time(self) -> HttpAnswer:
-        """Ask something small: the venue has no clock of its own, but every answer is dated."""
-        return await self.call(Operation.PRICES, {})
+    def cost(self, operation: Operation, params: Mapping[str, Any]) -> Cost:
+        return limits.cost(operation.value, params)
+
+    def told(self, answer: HttpAnswer, *, now_ms: int) -> Sequence[Told]:
+        return limits.told(answer.headers, self._scope)
 
     def server_ms(self, answer: HttpAnswer) -> int:
         """Read the Date header, which is cut to the second: the middle of it is nearest."""

@@ -20,6 +20,7 @@ from markets.venues.errors import (
     VenueError,
     VenueRejected,
 )
+from markets.venues.ratelimit.terms import Scope
 from markets.venues.shared import HttpAnswer, retry_after_header
 
 UNDECIDED_CODES: Final = frozenset({14, 26, 27})
@@ -44,13 +45,18 @@ class _Problem(msgspec.Struct):
     error_id: str | None = None
 
 
-def failure(answer: HttpAnswer) -> VenueError | None:
-    """Return what went wrong, or None when the body is worth reading."""
+def failure(answer: HttpAnswer, *, scope: Scope = Scope.EXIT) -> VenueError | None:
+    """Return what went wrong, or None when the body is worth reading.
+
+    `scope` is what the credits of this request are counted by.
+    """
     problem = _problem(answer.body)
     message = redact((problem.error or "")[:300]) if problem else _readable(answer.body)
     if answer.status in (429, 418) or (problem and problem.code == 429):
         return RateLimited(
-            f"HTTP {answer.status}: {message}", retry_after=_retry_after(answer.headers)
+            f"HTTP {answer.status}: {message}",
+            retry_after=_retry_after(answer.headers),
+            scope=scope,
         )
     if problem is None or answer.status not in _REFUSALS:
         return OutcomeUnknown(f"HTTP {answer.status}: {message}")

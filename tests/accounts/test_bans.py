@@ -1,0 +1,133 @@
+"""Bans of venues: told by whoever meets one, known to every process before it sends."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from aiohttp import web
+from django.db import connection
+
+from accounts import egress
+from markets import bans
+from markets.bans import BanBoard
+from markets.models import VenueBan
+from markets.venues.errors import RateLimited
+from markets.venues.ratelimit.limiter import Limiter
+from markets.venues.ratelimit.terms import Cost, Kind, Limit, Scope, Terms
+from tests.accounts.paper import Paper, paper_venue
+
+CHILD = """
+import sys
+import django
+from django.conf import settings
+settings.DATABASES["default"]["NAME"] = sys.argv[1]
+django.setup()
+from accounts import egress
+from accounts.models import ExchangeAccount
+from markets.venues.errors import VenueError
+for line in sys.stdin:
+    account = ExchangeAccount.objects.for_sync().get(pk=line.strip())
+    try:
+        client = egress.execution_client(account)
+        egress.run(client.balance())
+        print("answered", flush=True)
+    except VenueError as error:
+        print(error.code, flush=True)
+"""
+
+
+class Process:
+    """Another process of ours, which asks for an account's balance when told to."""
+
+    def __init__(self, child: "subprocess.Popen[str]") -> None:
+        self._child = child
+
+    def ask(self, account_id: str) -> str:
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        self._child.stdin.write(f"{account_id}\n")
+        self._child.stdin.flush()
+        return self._child.stdout.readline().strip()
+
+
+@contextmanager
+def process() -> Iterator[Process]:
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, connection.settings_dict["NAME"]],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Process(child)
+    finally:
+        child.communicate(timeout=60)
+
+
+async def ban(_request: web.Request) -> web.StreamResponse:
+    return web.json_response(
+        {"code": -1003, "msg": "Way too many requests; IP banned."},
+        status=418,
+        headers={"Retry-After": "120"},
+    )
+
+
+def test_a_ban_that_one_process_met_keeps_every_process_away(live_paper: Paper) -> None:
+    live_paper.account("alpha")
+    with (
+        paper_venue(labels=("beta",)) as elsewhere,
+        process() as first,
+        process() as second,
+    ):
+        elsewhere.account("beta")
+        assert (first.ask("alpha"), second.ask("alpha")) == ("answered", "answered")
+
+        live_paper.gateway.faults["GET", "/fapi/v3/account"] = ban
+        assert first.ask("alpha") == "rate_limited"
+        live_paper.gateway.faults.clear()
+        reached = len(live_paper.gateway.requests)
+
+        for _attempt in range(10):
+            assert (first.ask("alpha"), second.ask("alpha")) == ("rate_limited", "rate_limited")
+        assert len(live_paper.gateway.requests) == reached
+        assert (first.ask("beta"), second.ask("beta")) == ("answered", "answered")
+        with process() as third:  # started within the ban
+            assert third.ask("alpha") == "rate_limited"
+        assert len(live_paper.gateway.requests) == reached
+
+
+@pytest.mark.django_db
+def test_the_way_the_reason_and_the_end_of_a_ban_are_kept() -> None:
+    bans.ban_post(key="venue direct", seconds=60, reason="-1003 signature=abcdef")
+    bans.ban_post(key="venue direct", seconds=10, reason="shorter")
+    bans.ban_post(key="over", seconds=0, reason="")
+    assert bans.bans_left() == {"venue direct": 60}
+    row = VenueBan.objects.get(pk="venue direct")
+    assert "abcdef" not in row.reason
+    assert row.reason.startswith("-1003")
+
+
+def test_a_long_running_process_hears_of_a_ban_within_a_second(live_paper: Paper) -> None:
+    now_ns = 1
+    made = Limiter(clock=lambda: now_ns)
+    made.share(BanBoard(), processes=2)
+    gate = made.gate(
+        "venue",
+        exit_name="direct",
+        account=None,
+        terms=Terms((Limit(Scope.EXIT, 100, 60),)),
+    )
+
+    async def send() -> None:
+        await (await gate.enter(Cost(Kind.READ, 1))).answered(200, ())
+
+    egress.run(send())
+    bans.ban_post(key="venue direct", seconds=60, reason="")
+    egress.run(send())  # heard a moment ago, so not asked again yet
+    now_ns += 1_000_000_000
+    with pytest.raises(RateLimited):
+        egress.run(send())
