@@ -23,10 +23,14 @@ from controlplane.health import pending_migrations
 from controlplane.kernel.errors import ControlPlaneError
 from controlplane.kernel.secrets import redact
 from controlplane.supervision import clusters
+from markets.bans import bans_left
 from markets.choices import FeedStatus
 from markets.models import MarketDataFeed, Venue
 from markets.venues import registry
 from markets.venues.errors import VenueError
+from markets.venues.ratelimit.limiter import limiter
+from markets.venues.ratelimit.names import host_name
+from markets.venues.ratelimit.terms import Scope
 from markets.venues.registry import VenueRegistry
 from monitoring.models import ClusterPulse
 
@@ -79,6 +83,7 @@ def examine(
     yield from proxies()
     if not offline:
         yield from venue_clocks(venues)
+    yield from venue_use(venues)
 
 
 def disk() -> Finding:
@@ -243,6 +248,30 @@ def venue_clocks(venues: QuerySet[Venue]) -> Iterator[Finding]:
     """Ask every enabled venue for its time: is it reachable, and is our clock right."""
     asked = list(venues.filter(is_enabled=True))
     yield from asyncio.run(_ask_clocks(asked))
+
+
+def venue_use(venues: QuerySet[Venue]) -> Iterator[Finding]:
+    """Name the ways to venues that are banned, and tell how full the others' limits are.
+
+    What this process was just told counts all processes behind its own address.
+    """
+    advice = _("Nothing is sent that way until then. Find out who asks too much.")
+    hosts = {host_name(venue.rest_endpoint or f"ccxt:{venue.ccxt_id}") for venue in venues}
+    for key, seconds in bans_left().items():
+        if key.partition(" ")[0] in hosts:
+            message = _("banned for %(seconds)d s more") % {"seconds": seconds}
+            yield Finding(f"limits {key}", Verdict.FAIL, message, advice)
+    for use in limiter().uses():
+        if use.key.partition(" ")[0] in hosts and use.scope is Scope.EXIT:
+            message = _("%(used)d of %(limit)d in %(seconds)d s, %(reserved)d kept for cancels")
+            facts = {name: getattr(use, name) for name in ("used", "limit", "seconds", "reserved")}
+            is_tight = use.used > use.limit - use.reserved
+            yield Finding(
+                f"limits {use.key}",
+                Verdict.WARN if is_tight else Verdict.OK,
+                message % facts,
+                _("Sync less often, or put accounts behind proxies.") if is_tight else "",
+            )
 
 
 async def _ask_clocks(venues: Sequence[Venue]) -> list[Finding]:

@@ -15,7 +15,10 @@ from django.utils import timezone
 from controlplane import doctor
 from controlplane.doctor import Verdict
 from controlplane.supervision import clusters
+from markets import bans
 from markets.models import Venue
+from markets.venues.ratelimit.limiter import Limiter
+from markets.venues.ratelimit.terms import Limit, Scope, Terms
 from monitoring.models import ClusterPulse
 from tests import factories
 
@@ -111,3 +114,23 @@ def test_unknown_venue_is_a_usage_error() -> None:
     with pytest.raises(CommandError) as refused:
         call_command("doctor", venue="nowhere", offline=True)
     assert refused.value.returncode == 2
+
+
+def test_a_banned_way_and_the_use_of_limits_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Limiter()
+    monkeypatch.setattr(doctor, "limiter", lambda: made)
+    terms = Terms((Limit(Scope.EXIT, 100, 60),))
+    made.gate("venue.example", exit_name="direct", account="a", terms=terms)
+    made.gate("other.example", exit_name="direct", account="a", terms=terms)
+    factories.venue(
+        rest_endpoint="https://venue.example", ws_endpoint="wss://venue.example", is_enabled=False
+    )
+    bans.ban_post(key="venue.example proxy:1", seconds=60, reason="-1003")
+    bans.ban_post(key="elsewhere.example direct", seconds=60, reason="-1003")
+    found = {name: one for name, one in findings().items() if name.startswith("limits ")}
+    assert set(found) == {"limits venue.example proxy:1", "limits venue.example direct"}
+    assert found["limits venue.example proxy:1"]["verdict"] == "fail"
+    assert found["limits venue.example direct"]["verdict"] == "ok"
+    assert found["limits venue.example direct"]["message"] == (
+        "0 of 100 in 60 s, 20 kept for cancels"
+    )

@@ -34,6 +34,7 @@ BEHAVIOURS: Final[Mapping[str, str]] = {
     "c22": "Cancel-all clears one symbol.",
     "c23": "Cancelling what is not there is not found.",
     "c24": "Leverage is set and confirmed.",
+    "c25": "Every request passes the limiter, of whatever kind.",
     # Streams
     "c30": "Quotes arrive as the venue has them.",
     "c31": "Marks arrive with the funding rate.",

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,8 @@ from markets.venues.errors import (
 from markets.venues.paper.faults import Fault, FaultKind
 from markets.venues.paper.server import PaperVenue
 from markets.venues.ports import ExecutionClient, MarketClient
+from markets.venues.ratelimit.limiter import Gate, Limiter, Permit
+from markets.venues.ratelimit.terms import Cost
 from markets.venues.types import CancelOrder, OrderStatus, OrderType, Side
 from tests.contracts.conftest import REGISTRY
 from tests.contracts.kits import Kit, mark
@@ -267,3 +269,45 @@ async def test_c24_leverage_is_set_and_confirmed(
         await client.set_leverage(kit.symbol, Decimal(5000))
     with pytest.raises(NotSent):
         await client.set_leverage(kit.symbol, Decimal("2.5"))
+
+
+async def test_c25_every_request_passes_the_limiter(
+    kit: Kit, venue: PaperVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    permits: list[Permit] = []
+    attempt = Limiter.attempt
+
+    def counted(made: Limiter, way: Gate, cost: Cost) -> Permit | int:
+        got = attempt(made, way, cost)
+        if isinstance(got, Permit):
+            permits.append(got)
+        return got
+
+    monkeypatch.setattr(Limiter, "attempt", counted)
+    client = REGISTRY.execution_client(kit.dialect, venue.endpoint, kit.credentials)
+    market = REGISTRY.market_client(kit.dialect, venue.endpoint)
+    since = datetime.now(UTC) - timedelta(hours=1)
+    command = resting(kit)
+    await client.submit(command)
+    for ask in (
+        client.balance(),
+        client.positions(),
+        client.open_orders(),
+        client.order(kit.symbol, command.client_order_id),
+        client.fills(kit.symbol, since=since),
+        client.funding_payments(since=since),
+        client.cancel(CancelOrder(kit.symbol, command.client_order_id)),
+        client.cancel_all(kit.symbol),
+        client.set_leverage(kit.symbol, Decimal(3)),
+        client.open_private_stream(),
+        client.keep_private_stream(),
+        market.instruments(),
+        market.book_tops([kit.symbol]),
+        market.funding_quotes(),
+        market.server_time(),
+    ):
+        await ask
+    assert len(permits) == len(venue.ledger.since(kind="request"))
+    assert all(permit.has_ended for permit in permits)
+    await client.close()
+    await market.close()

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -199,6 +200,21 @@ async def test_limits_can_be_enforced(
         assert (await caller.signed("GET", "/fapi/v1/openOrders"))[0] == 200
         assert codes(await caller.signed("GET", "/fapi/v1/openOrders")) == (429, -1003)
         assert 0 < int(caller.headers["Retry-After"]) <= 60
+        for _ in range(fapi_usage.PATIENCE):
+            last = await caller.signed("GET", "/fapi/v1/openOrders")
+        assert codes(last) == (418, -1003)
+        assert re.search(r"banned until \d{13}", last[1]["msg"])
+        assert 110 < int(caller.headers["Retry-After"]) <= 121
+
+
+async def test_an_accounts_orders_can_be_limited(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fapi_usage, "ORDERS", {60_000_000: 0})
+    async with PaperVenue.start(paper_config(enforce_limits=True)) as venue:
+        caller = Caller(http, venue)
+        assert codes(await caller.order("c1")) == (429, -1015)
+        assert (await caller.signed("GET", "/fapi/v1/openOrders"))[0] == 200
 
 
 async def test_dead_man_timer_really_cancels(caller: Caller, venue: PaperVenue) -> None:

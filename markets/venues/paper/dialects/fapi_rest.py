@@ -160,8 +160,11 @@ class RestDialect:
             headers["X-MBX-USED-WEIGHT-1M"] = str(self._usage.add_weight(route.weight, call.now_ms))
             self._check_limit(call.now_ms, headers)
             call = self._authorized(request, route, call)
+            is_order = request.path.endswith("/order") and request.method == "POST"
+            if is_order:
+                self._check_orders(call)
             answer = route.handler(call)
-            if request.path.endswith("/order") and request.method == "POST":
+            if is_order:
                 headers |= self._usage.add_order(call.account.label, call.now_ms)
         except FapiError as error:
             code, status = error.code, error.status
@@ -186,9 +189,20 @@ class RestDialect:
         return route
 
     def _check_limit(self, now_ms: int, headers: dict[str, str]) -> None:
-        if self._venue.config.enforce_limits and self._usage.weight > usage.WEIGHT_PER_MINUTE:
+        if not self._venue.config.enforce_limits:
+            return
+        if banned_until := self._usage.banned_until_ms(now_ms):
+            headers["Retry-After"] = str((banned_until - now_ms) // 1000 + 1)
+            text = f"Way too many requests; IP banned until {banned_until}."
+            raise FapiError(-1003, text, status=418)
+        if self._usage.weight > usage.WEIGHT_PER_MINUTE:
             headers["Retry-After"] = str(60 - now_ms // 1000 % 60)
             raise FapiError(-1003, "Too many requests; current limit is exceeded.", status=429)
+
+    def _check_orders(self, call: Call) -> None:
+        label, is_enforced = call.account.label, self._venue.config.enforce_limits
+        if is_enforced and self._usage.has_too_many_orders(label, call.now_ms):
+            raise FapiError(-1015, "Too many new orders.", status=429)
 
     def _authorized(self, request: Request, route: Route, call: Call) -> Call:
         if route.security is Security.NONE:

@@ -4,6 +4,13 @@ from collections import defaultdict
 from typing import Final
 
 WEIGHT_PER_MINUTE: Final = 2_400
+ORDERS: Final = {10_000: 300, 60_000: 1_200}
+"""Orders of an account by span, ms."""
+PATIENCE: Final = 10
+"""How many requests above the limit are refused before their address is banned."""
+BAN_MS: Final = 120_000
+"""The shortest ban (vendor: "IP Limits", 2 minutes to 3 days)."""
+_NAMES: Final = {10_000: "10S", 60_000: "1M"}
 
 
 class Usage:
@@ -12,12 +19,14 @@ class Usage:
     def __init__(self) -> None:
         self._minute = 0
         self._weight = 0
+        self._refused = 0
+        self._banned_until_ms = 0
         self._orders: dict[tuple[str, int, int], int] = defaultdict(int)
 
     def add_weight(self, weight: int, now_ms: int) -> int:
         minute = now_ms // 60_000
         if minute != self._minute:
-            self._minute, self._weight = minute, 0
+            self._minute, self._weight, self._refused = minute, 0, 0
             self._orders = defaultdict(
                 int, {key: n for key, n in self._orders.items() if key[2] == now_ms // key[1]}
             )
@@ -27,11 +36,26 @@ class Usage:
     def add_order(self, account: str, now_ms: int) -> dict[str, str]:
         """Count an order of an account and return its two count headers."""
         counts = {}
-        for name, span in (("10S", 10_000), ("1M", 60_000)):
+        for span, name in _NAMES.items():
             key = (account, span, now_ms // span)
             self._orders[key] += 1
             counts[f"X-MBX-ORDER-COUNT-{name}"] = str(self._orders[key])
         return counts
+
+    def has_too_many_orders(self, account: str, now_ms: int) -> bool:
+        return any(
+            self._orders[account, span, now_ms // span] >= most for span, most in ORDERS.items()
+        )
+
+    def banned_until_ms(self, now_ms: int) -> int:
+        """Return the end of the ban of a client that goes on above the limit; 0 while there is
+        none. Each request within a ban is refused with it.
+        """
+        if self._weight > WEIGHT_PER_MINUTE and now_ms >= self._banned_until_ms:
+            self._refused += 1
+            if self._refused > PATIENCE:
+                self._banned_until_ms = now_ms + BAN_MS
+        return self._banned_until_ms if now_ms < self._banned_until_ms else 0
 
     @property
     def weight(self) -> int:
