@@ -21,6 +21,7 @@ from typing import Any, Final
 from django.conf import settings
 
 from controlplane.benchmarks.report import BenchmarkFailed, Figure, Goal, Report
+from controlplane.benchmarks.rest_stub import expect_no_limits
 from controlplane.kernel.ids import client_order_id, uuid7
 from controlplane.kernel.secrets import Secret
 from controlplane.kernel.units import BaseAmount, Price
@@ -135,6 +136,7 @@ def _arrivals(port: int) -> list[int]:
 
 def _ours(name: str, port: int) -> Sender:
     endpoint = Endpoint(f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}")
+    expect_no_limits(port)
     registry = VenueRegistry(allow_loopback=True)
     client = registry.execution_client(name, endpoint, _credentials(name))
     symbol = "BTC" if name == "pacifica" else "BTCUSDT"

@@ -15,6 +15,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from markets.venues.ratelimit.limiter import limiter
+from markets.venues.ratelimit.terms import Limit, Scope
+
 SYMBOLS: Final = [
     *(f"{base}USDT" for base in ("BTC", "ETH", "SOL", "BNB", "XRP")),
     *(f"COIN{number:03d}USDT" for number in range(295)),
@@ -22,6 +25,15 @@ SYMBOLS: Final = [
 """As many contracts as Binance lists, roughly: what an instance per account has to keep."""
 OPEN: Final = 5
 """Positions and open orders of each account."""
+
+_MANY: Final = 1_000_000_000
+
+
+def expect_no_limits(port: int) -> None:
+    """Let this process's limiter count all and hold back nothing: the server refuses nobody."""
+    spans = ((Scope.EXIT, 60), (Scope.ACCOUNT, 60), (Scope.ORDERS, 10), (Scope.ORDERS, 60))
+    limits = [Limit(scope, _MANY, seconds) for scope, seconds in spans]
+    limiter().learn(f"127.0.0.1:{port}", limits)
 
 
 def _json(value: Any) -> bytes:

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 import psutil
 
+from controlplane.benchmarks.rest_stub import expect_no_limits
 from controlplane.kernel.secrets import Secret
 from markets.venues.registry import VenueRegistry
 from markets.venues.types import Credentials, Endpoint
@@ -27,6 +28,7 @@ Close = Callable[[], Awaitable[object]]
 
 def ours(port: int, accounts: int) -> tuple[list[Sync], Close]:
     """Build our clients, as accounts/egress.py does."""
+    expect_no_limits(port)
     registry = VenueRegistry(allow_loopback=True)
     endpoint = Endpoint(f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}")
     clients = [
