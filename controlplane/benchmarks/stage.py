@@ -38,27 +38,27 @@ def main() -> None:
     django.setup()
     from controlplane.base import jobs
     from controlplane.demo import data
-    from controlplane.demo.layout import demo_venues
-    from controlplane.management.commands.demo import paper_programs, prepare_database
+    from controlplane.demo.layout import demo_layout
+    from controlplane.management.commands.demo import (
+        free_port,
+        outside_programs,
+        prepare_database,
+    )
     from controlplane.supervision import programs
     from controlplane.supervision.supervisor import Program
 
     result, count = Path(sys.argv[1]), int(sys.argv[2])
     directory = result.parent
     prepare_database(directory, allow_url=False)
-    venues = demo_venues(
-        east_port=programs.free_port("127.0.0.1", 0),
-        west_port=programs.free_port("127.0.0.1", 0),
-        has_actor=False,
-    )
-    data.demo_load(venues=venues, password=data.password(directory / "login.json"))
+    layout = demo_layout(free_port, has_actor=False)
+    data.demo_load(layout=layout, password=data.password(directory / "login.json"))
     jobs.schedules_upsert()
-    measuring = Program("benchmark", partial(_leave, venues, count, result), True)
+    measuring = Program("benchmark", partial(_leave, layout.venues, count, result), True)
     programs.run(
         host="127.0.0.1",
-        port=programs.free_port("127.0.0.1", 0),
+        port=free_port("127.0.0.1"),
         announce=lambda supervisor: None,
-        more=[*paper_programs(directory, venues), measuring],
+        more=[*outside_programs(directory, layout), measuring],
     )
 
 
@@ -209,6 +209,7 @@ class Measurement:
 
     def _latencies(self, moves: Sequence[Move]) -> dict[str, tuple[float, str]]:
         from controlplane.benchmarks.report import percentile
+        from markets.venues.pacifica.ids import from_venue
         from strategies.models import OrderIntent
 
         breaches, accepted = [], []
@@ -239,7 +240,7 @@ class Measurement:
             )
             if hedge is None:
                 continue
-            intent = intents[hedge["clientOrderId"]]
+            intent = intents[from_venue(hedge["clientOrderId"])]
             assert intent.signed_at is not None
             created = intent.created_at.timestamp() * 1000
             signed = intent.signed_at.timestamp() * 1000

@@ -1,1 +1,1 @@
-"""The demo: two paper venues, five accounts in two books, and somebody who moves positions."""
+"""The demo: a paper venue per dialect, accounts behind proxies, somebody who moves positions."""

@@ -38,8 +38,9 @@ class Recording:
     delay_worst: int
 
     @property
-    def stream(self) -> str:
-        return f"{self.symbol.lower()}@bookTicker"
+    def base(self) -> str:
+        """Return the base asset of a symbol that is Binance's."""
+        return self.symbol.removesuffix("USDT")
 
 
 def recordings(paths: Sequence[Path], *, markets: Sequence[str]) -> list[Recording]:

@@ -5,19 +5,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
 import psutil
 
 from accounts.models import AccountState
-from controlplane.demo import replay
+from controlplane.demo import crossings, replay, routes
 from controlplane.demo.captures import Recording
 from controlplane.demo.control import ask, ledger
-from controlplane.demo.layout import DemoVenue
+from controlplane.demo.layout import DemoLayout, DemoVenue
 from controlplane.kernel.ids import intent_id_of
 from hedging.models import Fill, HedgeExecution
 from markets.choices import FeedStatus
 from markets.models import MarketDataFeed
+from markets.venues.pacifica.ids import from_venue
 from strategies.models import OrderIntent
 
 STEP_SECONDS: Final = 0.25
@@ -42,30 +44,35 @@ class Summary:
     orders: int = 0
     fills: int = 0
     pss_mb: int = 0
+    crossings: Sequence[str] = field(default_factory=list)
+    private_requests: int = 0
+    private_sockets: int = 0
+    exits: Sequence[str] = field(default_factory=list)
     feeds: Sequence[replay.FeedCount] = field(default_factory=list)
 
 
 def check(
-    venues: Sequence[DemoVenue],
+    layout: DemoLayout,
     *,
+    directory: Path,
     started: datetime,
     seconds: float,
     recorded: Sequence[Recording] = (),
 ) -> Summary:
     """Wait until everything is shown; raises NotShown when it is not within `seconds`.
 
-    Captures are played to their end first.
+    Captures are played to their end first. `directory` is where the proxies keep their logs.
     """
-    deadline = time.monotonic() + seconds
+    deadline, venues = time.monotonic() + seconds, layout.venues
     if recorded:
         _wait(deadline, lambda: accounts_problem(venues))
         _play(deadline, venues, recorded)
-        if problem := hedge_problem():
+        if problem := hedge_problem() or crossings.missing(venues):
             raise NotShown(problem)
     else:
         _wait(deadline, feeds_problem)
         _wait(deadline, lambda: accounts_problem(venues))
-        _wait(deadline, hedge_problem)
+        _wait(deadline, lambda: hedge_problem() or crossings.missing(venues))
     first = HedgeExecution.objects.filter(result="success").order_by("finished_at").first()
     assert first is not None
     assert first.finished_at is not None
@@ -78,6 +85,14 @@ def check(
     if recorded:
         _wait(settled, lambda: replay.lost(replay.counts(venues, recorded)))
         summary.feeds = replay.counts(venues, recorded)
+    way = routes.routes(layout, directory)
+    if way.problem:
+        raise NotShown(way.problem)
+    summary.private_requests, summary.private_sockets = way.requests, way.sockets
+    summary.exits, summary.crossings = (
+        way.exits,
+        [crossings.told(each) for each in crossings.WANTED],
+    )
     finished = HedgeExecution.objects.filter(result="success")
     durations = sorted(each.duration_ms or 0 for each in finished.only("duration_ms"))
     summary.hedges = len(durations)
@@ -178,12 +193,12 @@ def ledger_orders(venue: DemoVenue) -> Record:
     """Return our orders' last state at the venue; others' orders are not ours to know."""
     states = {"filled": "filled", "open": "submitted", "partially-filled": "submitted"}
     return {
-        entry["clientOrderId"]: (
+        from_venue(entry["clientOrderId"]): (
             states.get(entry["status"], "cancelled"),
             Decimal(entry["filled"]),
         )
         for entry in ledger(venue, "order")
-        if intent_id_of(entry["clientOrderId"]) is not None
+        if intent_id_of(from_venue(entry["clientOrderId"])) is not None
     }
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -11,14 +10,15 @@ from typing import Final
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
-from accounts.models import ExchangeAccount
+from accounts.choices import ProxyScheme
+from accounts.models import ExchangeAccount, ProxyProfile, ProxySession
 from controlplane.base import audit
 from controlplane.base.audit import Actor, Surface
-from controlplane.demo.layout import SYMBOLS, DemoAccount, DemoVenue
+from controlplane.demo.layout import PROFILE, SYMBOLS, DemoAccount, DemoLayout, DemoVenue
 from controlplane.kernel.units import BaseAmount, QuoteAmount, Ratio
 from markets.models import MarketDataFeed, Venue
 from markets.services import instruments_upsert
-from markets.venues.paper.config import symbol_config
+from markets.venues.paper.config import SymbolConfig, config_from_mapping
 from markets.venues.types import InstrumentReport
 from strategies.models import AccountAllocation, StrategyModule
 from strategies.plugins.funding_arbitrage import CONFIG_SCHEMA
@@ -28,16 +28,19 @@ USERNAME: Final = "demo"
 
 
 @transaction.atomic
-def demo_load(*, venues: Sequence[DemoVenue], password: str) -> None:
+def demo_load(*, layout: DemoLayout, password: str) -> None:
     """Write the demo's rows into a database that has none of them."""
-    actor = Actor(name="demo", surface=Surface.COMMAND)
+    actor, venues = Actor(name="demo", surface=Surface.COMMAND), layout.venues
     with audit.context(DEMO_LOADED, actor=actor):
         Venue.objects.update(is_enabled=False)  # real venues stay out of a demo
         modules = _modules({account.book for venue in venues for account in venue.accounts})
         for venue in venues:
             _venue(venue, actor)
-            for account in venue.accounts:
-                _allocate(_account(venue, account), account.book, modules)
+        sessions = _sessions(layout)
+        accounts = [(venue, account) for venue in venues for account in venue.accounts]
+        for number, (venue, account) in enumerate(accounts):
+            row = _account(venue, account, sessions[number % len(sessions)])
+            _allocate(row, account.book, modules)
         get_user_model().objects.create_superuser(username=USERNAME, password=password)
 
 
@@ -56,22 +59,23 @@ def _venue(demo: DemoVenue, actor: Actor) -> None:
     venue = Venue(
         venue_id=demo.venue_id,
         name=demo.name,
-        dialect="binance",
+        dialect=demo.dialect,
         environment="paper",
         rest_endpoint=demo.rest,
         ws_endpoint=demo.websocket,
     )
     venue.full_clean()
     venue.save()
-    reports = [_instrument(symbol) for symbol in SYMBOLS]
+    listed = config_from_mapping(demo.configuration(ledger="")).symbols
+    reports = [_instrument(symbol) for symbol in listed]
     instruments_upsert(venue=venue, reports=reports, actor=actor)
     for symbol in SYMBOLS:
         feed_id = f"{demo.venue_id}-{symbol.lower()}"
         MarketDataFeed.objects.create(feed_id=feed_id, exchange=venue, symbol=symbol)
 
 
-def _instrument(symbol: str) -> InstrumentReport:
-    instrument = symbol_config(symbol).instrument
+def _instrument(listed: SymbolConfig) -> InstrumentReport:
+    instrument = listed.instrument
     return InstrumentReport(
         venue_symbol=instrument.symbol,
         base=instrument.base,
@@ -90,13 +94,29 @@ def _instrument(symbol: str) -> InstrumentReport:
     )
 
 
-def _account(venue: DemoVenue, demo: DemoAccount) -> ExchangeAccount:
+def _sessions(layout: DemoLayout) -> list[ProxySession]:
+    """Write the pool of proxies, for the demo's own venues alone."""
+    profile = ProxyProfile(profile_id=PROFILE, name="Demo exits", scheme=ProxyScheme.SOCKS5)
+    profile.full_clean()
+    profile.save()
+    profile.venues.set(Venue.objects.filter(pk__in=[venue.venue_id for venue in layout.venues]))
+    sessions = []
+    for one in layout.exits:
+        session = ProxySession(proxy_profile=profile, ip=one.ip, port=one.port, auth=one.auth)
+        session.full_clean()
+        session.save()
+        sessions.append(session)
+    return sessions
+
+
+def _account(venue: DemoVenue, demo: DemoAccount, session: ProxySession) -> ExchangeAccount:
     account = ExchangeAccount(
         account_id=demo.account_id,
         exchange_id=venue.venue_id,
         account_name=demo.name,
-        api_key=demo.api_key,
-        api_secret=demo.api_secret,
+        **demo.keys.account,
+        proxy_profile=session.proxy_profile,
+        proxy_session=session,
         max_position_value=Decimal(100_000),
         sync_interval_seconds=5,
     )

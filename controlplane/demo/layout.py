@@ -1,15 +1,22 @@
-"""What the demo consists of. Sizes are base units, balances USDT."""
+"""What the demo consists of. Sizes are base units, balances in the venue's own dollar."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from controlplane.demo.keys import DemoKeys, new_keys
+from controlplane.demo.relay import Relay
+
+HOST: Final = "127.0.0.1"
 SYMBOLS: Final = ("BTC", "ETH")
 ACTOR_SECONDS: Final = "4"
 ACTOR_SIZE: Final = "0.01"  # BTC or its worth: twenty times the accounts' delta threshold
+EXITS: Final = ("127.0.0.2", "127.0.0.3")
+PROFILE: Final = "demo-exits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +28,14 @@ class DemoAccount:
     book: str
     balance: Decimal
     positions: Mapping[str, Decimal]
-    api_key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    api_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    keys: DemoKeys
 
 
 @dataclass(frozen=True, slots=True)
 class DemoVenue:
-    """One paper venue. The two differ in seed, price and funding, as real venues do."""
+    """One paper venue. They differ in dialect, seed, price and funding, as real venues do."""
 
-    venue_id: str
+    dialect: str
     name: str
     port: int
     seed: int
@@ -53,17 +59,26 @@ class DemoVenue:
         return replace(self, captures=tuple(captures), prices=prices, loops=loops)
 
     @property
+    def venue_id(self) -> str:
+        return f"paper-{self.dialect}"
+
+    @property
     def rest(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{HOST}:{self.port}"
 
     @property
     def websocket(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
+        return f"ws://{HOST}:{self.port}"
+
+    def quote_stream(self, base: str) -> str:
+        """Return the name under which the venue publishes a market's best prices."""
+        return f"bbo:{base}" if self.dialect == "pacifica" else f"{base.lower()}usdt@bookTicker"
 
     def configuration(self, *, ledger: str) -> dict[str, Any]:
         """Return what `run_paper_venue --config` reads."""
         return {
             "name": self.venue_id,
+            "dialect": self.dialect,
             "port": self.port,
             "seed": self.seed,
             "control": True,
@@ -78,8 +93,8 @@ class DemoVenue:
             "accounts": [
                 {
                     "label": account.account_id,
-                    "apiKey": account.api_key,
-                    "apiSecret": account.api_secret,
+                    "apiKey": account.keys.name,
+                    "apiSecret": account.keys.proof,
                     "balance": str(account.balance),
                     "leverage": 4,
                     "positions": {base: str(size) for base, size in account.positions.items()},
@@ -98,45 +113,95 @@ class DemoVenue:
         }
 
 
-def demo_venues(
-    *, east_port: int, west_port: int, has_actor: bool = True
-) -> tuple[DemoVenue, DemoVenue]:
-    """Return the two venues with their accounts; keys are new at each call.
+@dataclass(frozen=True, slots=True)
+class DemoExit:
+    """One proxy that accounts go out by, at an address of its own where the machine has it."""
 
-    With `has_actor` somebody else trades on the accounts now and then.
+    ip: str
+    port: int
+    auth: str = field(default_factory=lambda: f"demo:{secrets.token_urlsafe(12)}", repr=False)
+
+    @property
+    def name(self) -> str:
+        return f"exit-{self.ip.rpartition('.')[2]}-{self.port}"
+
+    def relay(self, directory: Path) -> Relay:
+        """Return the proxy itself, which writes its tunnels down in `directory`."""
+        return Relay(self.ip, self.port, self.auth, directory / f"{self.name}.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoLayout:
+    """The venues, and the proxies between their accounts and them."""
+
+    venues: Sequence[DemoVenue]
+    exits: Sequence[DemoExit]
+
+    @property
+    def has_own_addresses(self) -> bool:
+        """True when the proxies come out with addresses that nothing else here has."""
+        return all(one.ip != HOST for one in self.exits)
+
+
+def demo_layout(free_port: Callable[[str], int], *, has_actor: bool = True) -> DemoLayout:
+    """Return venues with their accounts, and proxies; keys are new at each call.
+
+    `free_port` chooses a port of an address. With `has_actor` somebody else trades on the
+    accounts now and then. Book alpha is Pacifica against Aster, beta Binance against Pacifica.
     """
-    return (
-        DemoVenue(
-            venue_id="paper-east",
-            name="Paper East",
-            port=east_port,
-            seed=11,
-            prices={"BTC": "61800", "ETH": "2680"},
-            funding_rate="0.0001",
-            accounts=(
-                _account("east-alpha", "East Alpha", "alpha", 17_000, "0.5", "5"),
-                _account("east-beta", "East Beta", "beta", 13_000, "-0.4", "3"),
-            ),
-            spare=_account("east-spare", "East Spare", "", 8_000, "0.3", "1"),
-            has_actor=has_actor,
-        ),
-        DemoVenue(
-            venue_id="paper-west",
-            name="Paper West",
-            port=west_port,
-            seed=23,
-            prices={"BTC": "61815", "ETH": "2681"},
-            funding_rate="-0.00005",
-            accounts=(
-                _account("west-alpha-1", "West Alpha 1", "alpha", 10_000, "-0.3", "-3"),
-                _account("west-alpha-2", "West Alpha 2", "alpha", 7_000, "-0.2", "-2"),
-                _account("west-beta", "West Beta", "beta", 13_000, "0.4", "-3"),
-            ),
-            has_actor=has_actor,
-        ),
+    binance = DemoVenue(
+        dialect="binance",
+        name="Paper Binance",
+        port=free_port(HOST),
+        seed=11,
+        prices={"BTC": "61800", "ETH": "2680"},
+        funding_rate="0.0001",
+        accounts=(_account("binance", "Binance Beta", "beta", 13_000, "-0.4", "3"),),
+        spare=_account("binance", "Binance Spare", "", 8_000, "0.3", "1"),
+        has_actor=has_actor,
     )
+    aster = DemoVenue(
+        dialect="aster",
+        name="Paper Aster",
+        port=free_port(HOST),
+        seed=23,
+        prices={"BTC": "61815", "ETH": "2681"},
+        funding_rate="-0.00005",
+        accounts=(
+            _account("aster", "Aster Alpha 1", "alpha", 10_000, "-0.3", "-3"),
+            _account("aster", "Aster Alpha 2", "alpha", 7_000, "-0.2", "-2"),
+        ),
+        has_actor=has_actor,
+    )
+    pacifica = DemoVenue(
+        dialect="pacifica",
+        name="Paper Pacifica",
+        port=free_port(HOST),
+        seed=37,
+        prices={"BTC": "61790", "ETH": "2679"},
+        funding_rate="0.00002",
+        accounts=(
+            _account("pacifica", "Pacifica Alpha", "alpha", 17_000, "0.5", "5"),
+            _account("pacifica", "Pacifica Beta", "beta", 13_000, "0.4", "-3"),
+        ),
+        has_actor=has_actor,
+    )
+    exits = [DemoExit(ip, free_port(ip)) for ip in exit_addresses()]
+    return DemoLayout((binance, aster, pacifica), exits)
 
 
-def _account(key: str, name: str, book: str, balance: int, btc: str, eth: str) -> DemoAccount:
+def exit_addresses() -> Sequence[str]:
+    """Return loopback addresses for the proxies: their own, or ours where there is just one."""
+    for ip in EXITS:
+        with socket.socket() as probe:
+            try:
+                probe.bind((ip, 0))
+            except OSError:  # macOS gives 127.0.0.1 alone
+                return (HOST,) * len(EXITS)
+    return EXITS
+
+
+def _account(dialect: str, name: str, book: str, balance: int, btc: str, eth: str) -> DemoAccount:
     positions = {"BTC": Decimal(btc), "ETH": Decimal(eth)}
-    return DemoAccount(key, name, book, Decimal(balance), positions)
+    key = name.lower().replace(" ", "-")
+    return DemoAccount(key, name, book, Decimal(balance), positions, new_keys(dialect))

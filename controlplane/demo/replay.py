@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from controlplane.demo.captures import Recording
 from controlplane.demo.control import ask
@@ -41,9 +41,10 @@ def waiting(venues: Sequence[DemoVenue]) -> str:
     """Say which venue's feeds do not listen yet; empty when all do."""
     for venue in venues:
         clients = ask(venue, "/control/streams")["clients"]
-        open_sockets = sum(item["open"] and _is_quotes(item) for item in clients)
-        if open_sockets < len(SYMBOLS):
-            return f"{open_sockets} of {len(SYMBOLS)} feeds listen to {venue.venue_id}"
+        heard = {stream for item in clients if item["open"] for stream in item["streams"]}
+        listening = sum(venue.quote_stream(base) in heard for base in SYMBOLS)
+        if listening < len(SYMBOLS):
+            return f"{listening} of {len(SYMBOLS)} feeds listen to {venue.venue_id}"
     return ""
 
 
@@ -74,34 +75,33 @@ def unplayed(venues: Sequence[DemoVenue], recorded: Sequence[Recording]) -> int:
     left = 0
     for venue in venues:
         published = ask(venue, "/control/streams")["published"]
-        left += sum(max(0, item.quotes - published.get(item.stream, 0)) for item in recorded)
+        left += sum(
+            max(0, item.quotes - published.get(venue.quote_stream(item.base), 0))
+            for item in recorded
+        )
     return left
 
 
 def counts(venues: Sequence[DemoVenue], recorded: Sequence[Recording]) -> list[FeedCount]:
     """Count each feed's quotes as its venue sent them and as the feed read them."""
-    by_symbol = {item.symbol: item for item in recorded}
+    by_base = {item.base: item for item in recorded}
     table = []
     for venue in venues:
         sent: Counter[str] = Counter()
         for client in ask(venue, "/control/streams")["clients"]:
-            if _is_quotes(client):
-                sent.update(client["sent"])
+            sent.update(client["sent"])
         for feed in MarketDataFeed.objects.filter(exchange_id=venue.venue_id):
-            contract = feed.exchange.instruments.get(symbol=feed.symbol, is_active=True)
-            table.append(_count(feed, sent, contract.venue_symbol, by_symbol))
+            there = sent[venue.quote_stream(feed.symbol)]
+            table.append(_count(feed, there, by_base.get(feed.symbol)))
     return table
 
 
-def _count(
-    feed: MarketDataFeed, sent: Counter[str], symbol: str, recorded: dict[str, Recording]
-) -> FeedCount:
+def _count(feed: MarketDataFeed, sent: int, recording: Recording | None) -> FeedCount:
     traffic = FeedTraffic.objects.filter(feed=feed).first()
-    recording = recorded.get(symbol)
     return FeedCount(
         feed=feed.pk,
         recorded=None if recording is None else recording.quotes,
-        sent=sent[f"{symbol.lower()}@bookTicker"],
+        sent=sent,
         read=0 if traffic is None else traffic.quotes,
         dropped=0 if traffic is None else sum(traffic.dropped.values()),
         connections=0 if traffic is None else traffic.connections,
@@ -120,7 +120,3 @@ def lost(table: Sequence[FeedCount]) -> str:
         for item in table
         if not item.is_whole
     )
-
-
-def _is_quotes(client: dict[str, Any]) -> bool:
-    return str(client["path"]).startswith("/public/")

@@ -24,7 +24,9 @@ CLUSTER_PREFIX: Final = "q-"
 SHARED_MODULES: Final = (
     "controlplane.asgi",
     "django.core.management.commands.migrate",
+    "markets.venues.aster.client",
     "markets.venues.binance.client",
+    "markets.venues.pacifica.client",
     "aiohttp",
     "msgspec",
     "uvloop",

@@ -5,14 +5,16 @@ from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from accounts import egress
 from accounts.models import ExchangeAccount
 from controlplane.demo import check, data
-from controlplane.demo.layout import demo_venues
+from controlplane.demo.layout import PROFILE, demo_layout
 from controlplane.management.commands.demo import only_one
 from hedging.selectors import books
 from markets.models import Instrument, MarketDataFeed, Venue
@@ -20,7 +22,8 @@ from markets.venues.paper.config import config_from_mapping
 from strategies.models import AccountAllocation
 from tests import factories
 
-VENUES = demo_venues(east_port=41001, west_port=41002)
+LAYOUT = demo_layout(lambda _host: 41001)
+VENUES = LAYOUT.venues
 
 
 def test_positions_of_each_book_sum_to_zero() -> None:
@@ -46,20 +49,50 @@ def test_paper_venues_accept_their_configuration(tmp_path: Path) -> None:
 
 @pytest.mark.django_db
 def test_loaded_rows_are_valid_and_form_two_books() -> None:
-    data.demo_load(venues=VENUES, password="a-long-demo-password")
+    data.demo_load(layout=LAYOUT, password="a-long-demo-password")
     for model in (Venue, Instrument, MarketDataFeed, ExchangeAccount, AccountAllocation):
         for row in model.objects.all():
             row.full_clean()
-    assert (ExchangeAccount.objects.count(), MarketDataFeed.objects.count()) == (5, 4)
+    assert (ExchangeAccount.objects.count(), MarketDataFeed.objects.count()) == (5, 6)
     assert set(Venue.objects.filter(is_enabled=True).values_list("pk", flat=True)) == {
-        "paper-east",
-        "paper-west",
+        "paper-aster",
+        "paper-binance",
+        "paper-pacifica",
     }
     live = [set(book.account_ids) for book in books(now=timezone.now()) if not book.sandbox]
     assert sorted(live, key=len) == [
-        {"east-beta", "west-beta"},
-        {"east-alpha", "west-alpha-1", "west-alpha-2"},
+        {"binance-beta", "pacifica-beta"},
+        {"aster-alpha-1", "aster-alpha-2", "pacifica-alpha"},
     ]
+
+
+@pytest.mark.django_db
+def test_every_account_goes_out_by_a_proxy_with_keys_its_venue_takes() -> None:
+    data.demo_load(layout=LAYOUT, password="a-long-demo-password")
+    exits = {f"socks5h://{quote(one.auth, safe=':')}@{one.ip}:{one.port}" for one in LAYOUT.exits}
+    used = set()
+    for account in ExchangeAccount.objects.for_sync():
+        route = egress.route_of(account)
+        assert route.proxy_url is not None
+        used.add(route.proxy_url.reveal())
+        assert account.proxy_profile_id == PROFILE
+        egress.run(closed(account))
+    assert used == exits
+
+
+async def closed(account: ExchangeAccount) -> None:
+    await egress.new_client(account).close()
+
+
+@pytest.mark.django_db
+def test_contracts_are_as_the_venue_lists_them() -> None:
+    data.demo_load(layout=LAYOUT, password="a-long-demo-password")
+    names = set(Instrument.objects.filter(symbol="BTC").values_list("venue_id", "venue_symbol"))
+    assert names == {
+        ("paper-aster", "BTCUSDT"),
+        ("paper-binance", "BTCUSDT"),
+        ("paper-pacifica", "BTC"),
+    }
 
 
 @pytest.mark.django_db
@@ -94,7 +127,7 @@ def test_password_is_kept_for_the_owner_alone(tmp_path: Path) -> None:
 
 @pytest.mark.django_db
 def test_check_names_what_is_missing() -> None:
-    data.demo_load(venues=VENUES, password="a-long-demo-password")
-    assert "paper-east-btc is failing" in check.feeds_problem()
-    assert "west-beta" in check.accounts_problem(VENUES)
+    data.demo_load(layout=LAYOUT, password="a-long-demo-password")
+    assert "paper-aster-btc is failing" in check.feeds_problem()
+    assert "pacifica-beta" in check.accounts_problem(VENUES)
     assert check.hedge_problem().startswith("0 breaches were hedged")

@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from accounts.models import ExchangeAccount
 from controlplane.demo import check, replay
 from controlplane.demo.captures import recordings
-from controlplane.demo.layout import DemoVenue, demo_venues
+from controlplane.demo.layout import DemoVenue, demo_layout
 from controlplane.demo.replay import FeedCount
 from hedging.models import Fill
 from markets.venues.paper.config import config_from_mapping
@@ -91,7 +91,7 @@ def test_recording_tells_its_length_and_how_late_it_was_itself(capture: Path) ->
 
 
 def test_venues_of_a_replay_agree_on_prices_and_wait_for_their_feeds(capture: Path) -> None:
-    for venue in demo_venues(east_port=41001, west_port=41002):
+    for venue in demo_layout(lambda _host: 41001).venues:
         venue = venue.replaying([capture], first_prices={"BTC": Decimal(70_000)}, loops=True)
         config = config_from_mapping(venue.configuration(ledger=str(capture) + ".ledger"))
         assert (config.replay, config.replay_loop, config.start_paused) == ((capture,), True, True)
@@ -131,12 +131,14 @@ async def test_bursts_at_their_own_speed_arrive_whole(capture: Path) -> None:
 
 def listening_venue(server: PaperVenue) -> tuple[DemoVenue, list[DemoVenue]]:
     """Make a running paper venue known as one of the demo's, with a feed for each market."""
-    row = factories.venue(rest_endpoint=server.rest_url, ws_endpoint=server.ws_url)
+    row = factories.venue(
+        venue_id="paper-binance", rest_endpoint=server.rest_url, ws_endpoint=server.ws_url
+    )
     for symbol in ("BTC", "ETH"):
         factories.instrument(venue=row, symbol=symbol, venue_symbol=f"{symbol}USDT")
         factories.feed(exchange=row, symbol=symbol, feed_id=f"{row.pk}-{symbol.lower()}")
-    east, _west = demo_venues(east_port=server.port, west_port=1)
-    demo = replace(east, venue_id=row.pk)
+    demo = demo_layout(lambda _host: server.port).venues[0]
+    assert demo.venue_id == row.pk
     return demo, [demo]
 
 
@@ -155,7 +157,7 @@ def test_count_that_does_not_add_up_is_a_loss(
 
 @pytest.mark.django_db
 def test_differences_are_counted_by_order_and_fill(monkeypatch: pytest.MonkeyPatch) -> None:
-    venue, _west = demo_venues(east_port=1, west_port=2)
+    venue = demo_layout(lambda _host: 1).venues[0]
     account = factories.account(exchange=factories.venue(venue_id=venue.venue_id))
     Fill.objects.create(
         account=account,

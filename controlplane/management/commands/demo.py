@@ -1,4 +1,4 @@
-"""Run everything with two paper venues and sample data."""
+"""Run everything with paper venues, proxies and sample data."""
 
 import fcntl
 import json
@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,9 +24,9 @@ from django.utils.translation import gettext as _
 from accounts.models import ExchangeAccount
 from controlplane.base import jobs
 from controlplane.base.arguments import port, positive
-from controlplane.demo import captures, check, data, replay
+from controlplane.demo import captures, check, data, relay, replay
 from controlplane.demo.captures import Recording
-from controlplane.demo.layout import SYMBOLS, DemoVenue, demo_venues
+from controlplane.demo.layout import SYMBOLS, DemoLayout, DemoVenue, demo_layout
 from controlplane.embedded_postgres import server
 from controlplane.health import pending_migrations
 from controlplane.supervision import programs
@@ -40,8 +40,9 @@ MARKETS: Final = tuple(symbol_config(base).instrument.symbol for base in SYMBOLS
 
 class Command(BaseCommand):
     help = (
-        "Run web, feeds, sentinel and workers with two paper venues, five accounts and somebody "
-        "who moves their positions. Starts with fresh data each time, in a database of its own."
+        "Run web, feeds, sentinel and workers with three paper venues (Binance, Aster, Pacifica), "
+        "five accounts behind two proxies, and somebody who moves their positions. Starts with "
+        "fresh data each time, in a database of its own."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -68,7 +69,7 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="FILE",
-            help="A recorded capture both venues play at its own speed, over and over; with "
+            help="A recorded capture all venues play at its own speed, over and over; with "
             "--check once, and every quote must arrive. May be given again for other markets.",
         )
         parser.add_argument("--json", action="store_true", help="Print JSON.")
@@ -94,16 +95,19 @@ class Command(BaseCommand):
         host = options["host"]
         port = self._port(host, options["port"], strict=not options["check"])
         prepare_database(directory, allow_url=options["use_database_url"])
-        venues = replaying(recorded, loops=not options["check"])
+        layout = replaying(recorded, loops=not options["check"])
+        venues = layout.venues
+        if layout.has_own_addresses:  # else a proxy cannot be told from us
+            settings.EGRESS_ECHO_URL = f"{venues[0].rest}/control/peer"
         password = data.password(directory / "login.json")
-        data.demo_load(venues=venues, password=password)
+        data.demo_load(layout=layout, password=password)
         jobs.schedules_upsert()
         result = directory / "check.json"
         result.unlink(missing_ok=True)
-        more = [*paper_programs(directory, venues)]
+        more = [*outside_programs(directory, layout)]
         if options["check"]:
             limit = options["seconds"] or CHECK_SECONDS + longest(recorded)
-            proof = partial(prove, venues, started, limit, recorded, result)
+            proof = partial(prove, layout, started, limit, recorded, result)
             more.append(Program("check", proof, True))
         elif recorded:
             more.append(Program("replay", partial(replay.begin_when_heard, venues)))
@@ -164,6 +168,17 @@ class Command(BaseCommand):
                 )
                 % outcome
             )
+            self.stdout.write(
+                _(
+                    "Hedged across venues: %(crossed)s. %(private_requests)d private requests and "
+                    "%(private_sockets)d private sockets went out by %(ways)s, none directly."
+                )
+                % {
+                    **outcome,
+                    "crossed": ", ".join(outcome["crossings"]),
+                    "ways": ", ".join(outcome["exits"]),
+                }
+            )
             for feed in outcome["feeds"]:
                 self.stdout.write(
                     _(
@@ -175,16 +190,18 @@ class Command(BaseCommand):
                 )
 
 
-def replaying(recorded: Sequence[Recording], *, loops: bool) -> list[DemoVenue]:
-    """Return the demo's venues on free ports, both with the recorded markets."""
-    venues = demo_venues(
-        east_port=programs.free_port("127.0.0.1", 0),
-        west_port=programs.free_port("127.0.0.1", 0),
-    )
+def replaying(recorded: Sequence[Recording], *, loops: bool) -> DemoLayout:
+    """Return the demo's layout on free ports, all venues with the recorded markets."""
+    layout = demo_layout(free_port)
     files = sorted({item.path.resolve() for item in recorded})
-    bases = {market: base for base, market in zip(SYMBOLS, MARKETS, strict=True)}
-    prices = {bases[item.symbol]: item.first_price for item in recorded}
-    return [venue.replaying(files, first_prices=prices, loops=loops) for venue in venues]
+    prices = {item.base: item.first_price for item in recorded}
+    venues = [venue.replaying(files, first_prices=prices, loops=loops) for venue in layout.venues]
+    return replace(layout, venues=venues)
+
+
+def free_port(host: str) -> int:
+    """Return a free port of an address of ours."""
+    return programs.free_port(host, 0)
 
 
 def longest(recorded: Sequence[Recording]) -> int:
@@ -197,8 +214,8 @@ def spare_account(venues: Sequence[DemoVenue]) -> dict[str, str]:
     venue, spare = next((venue, venue.spare) for venue in venues if venue.spare is not None)
     return {
         "exchange": venue.venue_id,
-        "apiKey": spare.api_key,
-        "apiSecret": spare.api_secret,
+        "apiKey": spare.keys.account["api_key"],
+        "apiSecret": spare.keys.account["api_secret"],
     }
 
 
@@ -241,10 +258,17 @@ def _copy_fresh_schema(data_dir: Path) -> None:
     server.copy_database(data_dir, FRESH_DATABASE, name)
 
 
-def paper_programs(directory: Path, venues: Sequence[DemoVenue]) -> Sequence[Program]:
-    """Return the paper venues as programs; their settings and ledgers are files of the demo."""
+def outside_programs(directory: Path, layout: DemoLayout) -> Sequence[Program]:
+    """Return what stands for the outside world: the paper venues, and proxies on the way there.
+
+    Their settings, ledgers and logs are files of the demo.
+    """
     table = []
-    for venue in venues:
+    for one in layout.exits:
+        proxy = one.relay(directory)
+        proxy.log.unlink(missing_ok=True)
+        table.append(Program(one.name, partial(relay.serve, proxy)))
+    for venue in layout.venues:
         ledger = directory / f"{venue.venue_id}.ledger.jsonl"
         ledger.unlink(missing_ok=True)
         path = directory / f"{venue.venue_id}.json"
@@ -256,7 +280,7 @@ def paper_programs(directory: Path, venues: Sequence[DemoVenue]) -> Sequence[Pro
 
 
 def prove(
-    venues: Sequence[DemoVenue],
+    layout: DemoLayout,
     started: datetime,
     seconds: float,
     recorded: Sequence[Recording],
@@ -264,7 +288,13 @@ def prove(
 ) -> None:
     """Run the check and leave its outcome in a file; exits with 1 when it fails."""
     try:
-        summary = check.check(venues, started=started, seconds=seconds, recorded=recorded)
+        summary = check.check(
+            layout,
+            directory=result.parent,
+            started=started,
+            seconds=seconds,
+            recorded=recorded,
+        )
     except check.NotShown as problem:
         result.write_text(json.dumps({"problem": str(problem)}))
         sys.exit(1)

@@ -193,8 +193,6 @@ def checked(config: PaperConfig) -> PaperConfig:
     """Return `config`, or raise ConfigError when its parts do not fit together."""
     if config.dialect not in DIALECTS:
         raise ConfigError(f"Unknown dialect {config.dialect!r}; known: {', '.join(DIALECTS)}.")
-    if config.replay and config.dialect == PACIFICA:
-        raise ConfigError("Captures name symbols as Binance does; Pacifica has other ones.")
     config = _as_listed(config)
     if not config.symbols:
         raise ConfigError("A venue needs at least one symbol.")

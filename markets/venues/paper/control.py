@@ -2,7 +2,7 @@
 
 import ipaddress
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from decimal import Decimal
 from typing import Any, Final
 
@@ -93,7 +93,10 @@ class _Control:
         }
 
     async def streams(self, request: web.Request) -> web.StreamResponse:
-        """Frames published per stream, and sent per client (past ones too)."""
+        """Frames published per stream, and sent per client (past ones too).
+
+        `accounts` are those whose private streams a client ever asked for.
+        """
         hub = self._venue.hub
         clients = [*hub.past, *hub.clients.values()]
         return _answer(
@@ -105,12 +108,20 @@ class _Control:
                         "path": _without_key(client.path),
                         "open": client.client_id in hub.clients,
                         "cut": client.cut,
+                        "peer": client.peer,
+                        "streams": sorted(client.streams - self._private(client.streams).keys()),
+                        "accounts": sorted(set(self._private(client.asked).values())),
                         "sent": dict(client.sent),
                     }
                     for client in clients
                 ],
             }
         )
+
+    def _private(self, streams: Iterable[str]) -> dict[str, str]:
+        """Return the private ones of some streams, and whose they are."""
+        owners = {stream: self._venue.owner_of(stream) for stream in streams}
+        return {stream: label for stream, label in owners.items() if label is not None}
 
     async def peer(self, request: web.Request) -> web.StreamResponse:
         """The address the asker comes from, as an echo service would tell it."""

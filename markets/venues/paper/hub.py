@@ -25,15 +25,26 @@ def text_frame(payload: bytes) -> bytes:
 
 
 class Client:
-    """One websocket: what it listens to and how many frames of each stream it was sent."""
+    """One websocket: what it listens to and how many frames of each stream it was sent.
+
+    `asked` is all that it ever listened to; `peer` is where it comes from.
+    """
 
     def __init__(
-        self, client_id: int, path: str, transport: asyncio.Transport, *, combined: bool
+        self,
+        client_id: int,
+        path: str,
+        transport: asyncio.Transport,
+        *,
+        combined: bool,
+        peer: str = "",
     ) -> None:
         self.client_id = client_id
         self.path = path
         self.combined = combined
+        self.peer = peer
         self.streams: set[str] = set()
+        self.asked: set[str] = set()
         self.sent: Counter[str] = Counter()
         self.cut = False
         self._transport = transport
@@ -71,9 +82,11 @@ class Hub:
         self._dirty: list[Client] = []
         self._last_id = 0
 
-    def join(self, path: str, transport: asyncio.Transport, *, combined: bool) -> Client:
+    def join(
+        self, path: str, transport: asyncio.Transport, *, combined: bool, peer: str = ""
+    ) -> Client:
         self._last_id += 1
-        client = Client(self._last_id, path, transport, combined=combined)
+        client = Client(self._last_id, path, transport, combined=combined, peer=peer)
         self.clients[client.client_id] = client
         return client
 
@@ -85,6 +98,7 @@ class Hub:
     def subscribe(self, client: Client, streams: Iterable[str]) -> None:
         for stream in streams:
             client.streams.add(stream)
+            client.asked.add(stream)
             self._by_stream.setdefault(stream, set()).add(client)
 
     def unsubscribe(self, client: Client, streams: Iterable[str]) -> None:

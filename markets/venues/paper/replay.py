@@ -44,11 +44,12 @@ class Player:
             until_ns = until_ns or item.received_ns + PRIME_SPAN_NS
             if not missing or item.received_ns > until_ns:
                 return
-            if item.symbol in missing:
-                missing.discard(item.symbol)
-                self._venue.replayed.add(item.symbol)
+            symbol = self._venue.captured_symbol(item.symbol)
+            if symbol in missing:
+                missing.discard(symbol)
+                self._venue.replayed.add(symbol)
                 quote = item.quote(update_id=item.update_id, at_ns=self._venue.now_ns())
-                self._venue.engine.set_quote(item.symbol, quote)
+                self._venue.engine.set_quote(symbol, quote)
 
     async def run(self) -> None:
         """Play to the end, or over and over when the venue loops; update ids always grow."""
@@ -64,7 +65,8 @@ class Player:
         pace: _Pace | None = None
         lowest = highest = None
         for number, item in enumerate(read_capture(self._paths)):
-            if item.symbol not in self._venue.replayed:
+            symbol = self._venue.captured_symbol(item.symbol)
+            if symbol is None or symbol not in self._venue.replayed:
                 continue
             if number % TURN == 0:
                 await asyncio.sleep(0)
@@ -73,16 +75,16 @@ class Player:
                 pace = _Pace(item, self._speed, self._venue.now_ms())
             if (wait_ns := pace.wait_ns(item)) > DUE_WITHIN_NS:
                 await asyncio.sleep(wait_ns / 1_000_000_000)
-            self._send(item, pace.shift_ms(item), shift_update)
+            self._send(symbol, item, pace.shift_ms(item), shift_update)
             lowest = min(lowest or item.update_id, item.update_id)
             highest = max(highest or item.update_id, item.update_id)
         return (highest or 0) - (lowest or 0) + 1
 
-    def _send(self, item: CapturedQuote, shift_ms: int, shift_update: int) -> None:
+    def _send(self, symbol: str, item: CapturedQuote, shift_ms: int, shift_update: int) -> None:
         quote = item.quote(update_id=item.update_id + shift_update, at_ns=self._venue.now_ns())
-        self._venue.engine.set_quote(item.symbol, quote)
-        self._publish(item.symbol, item.frame(shift_ms=shift_ms, shift_update=shift_update))
-        self.sent[item.symbol] += 1
+        self._venue.engine.set_quote(symbol, quote)
+        self._publish(symbol, item.frame(shift_ms=shift_ms, shift_update=shift_update))
+        self.sent[symbol] += 1
 
 
 class _Pace:

@@ -142,22 +142,28 @@ class PaperVenue:
         )
         if pause:
             await asyncio.sleep(pause)
-        self._record(request.method, path, reply, received_ns, received_monotonic_ns)
+        self._record(request, path, reply, received_ns, received_monotonic_ns)
         if fault is not None:
             return await fault.commit(request)
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
 
     def _record(
-        self, method: str, path: str, reply: Reply, received_ns: int, received_monotonic_ns: int
+        self,
+        request: web.Request,
+        path: str,
+        reply: Reply,
+        received_ns: int,
+        received_monotonic_ns: int,
     ) -> None:
         answered_ns = self.core.now_ns()
         self.core.ledger.append(
             "request",
             answered_ns,
-            method=method,
+            method=request.method,
             path=path,
             params=dict(reply.params),
             account=reply.account,
+            peer=_peer(request),
             status=reply.status,
             code=reply.code,
             receivedNs=received_ns,
@@ -175,7 +181,8 @@ class PaperVenue:
         if transport is None:
             return socket
         hub = self.core.hub
-        client = hub.join(request.path, transport, combined=self.dialect.is_combined(request.path))
+        combined = self.dialect.is_combined(request.path)
+        client = hub.join(request.path, transport, combined=combined, peer=_peer(request))
         hub.subscribe(client, streams)
         try:
             async for message in socket:
@@ -186,6 +193,13 @@ class PaperVenue:
         finally:
             hub.leave(client)
         return socket
+
+
+def _peer(request: web.Request) -> str:
+    """Return where a connection comes from, as `address:port`; empty when it is gone already."""
+    transport = request.transport
+    name = None if transport is None else transport.get_extra_info("peername")
+    return f"{name[0]}:{name[1]}" if name else ""
 
 
 def _log_failure(task: "asyncio.Task[None]") -> None:

@@ -134,6 +134,18 @@ class Venue:
                 return item.instrument.symbol
         raise KeyError(base)
 
+    def captured_symbol(self, name: str) -> str | None:
+        """Return our market of a capture's symbol, which is Binance's; None when we have none."""
+        markets = self.engine.markets
+        return next((each for each in (name, name.removesuffix("USDT")) if each in markets), None)
+
+    def owner_of(self, stream: str) -> str | None:
+        """Return the label of the account a private stream is about; None of a public one."""
+        _kind, _colon, subject = stream.partition(":")
+        if subject in self.credentials:
+            return self.credentials[subject][0]
+        return subject if subject in self.engine.accounts else None
+
     def move_position(self, label: str, symbol: str, amount: Decimal, *, source: str) -> Order:
         """Trade `amount` (signed base) at market as somebody else would; raises Refused."""
         now_ns = self.now_ns()

@@ -22,14 +22,16 @@ from markets.venues.pacifica import client as pacifica_client
 from markets.venues.pacifica import facts
 from markets.venues.pacifica.client import PacificaExecutionClient
 from markets.venues.pacifica.signing import Signer
-from markets.venues.paper.config import ConfigError, PaperConfig, checked
+from markets.venues.pacifica.streams import PacificaMarketSession
+from markets.venues.paper.config import PaperConfig, checked
 from markets.venues.paper.dialects import pacifica, pacifica_rest
 from markets.venues.paper.faults import Fault, FaultKind
 from markets.venues.paper.server import PaperVenue
-from markets.venues.types import MarketEvent, OrderStatus, OrderUpdate, Side
+from markets.venues.types import BookTop, MarketEvent, OrderStatus, OrderUpdate, Side
 from tests.contracts.conftest import REGISTRY
 from tests.contracts.kits import KITS, Kit
 from tests.contracts.orders import accepted, order, resting, settled
+from tests.markets.venues.test_paper_replay import START_NS, line
 
 SYMBOL = "BTC/USDC:USDC"
 
@@ -251,11 +253,23 @@ async def test_a_crossing_post_only_order_is_told_as_rejected(
     assert len(accepted(venue)) == 1
 
 
-def test_captures_cannot_be_played(kit: Kit, tmp_path: Any) -> None:
-    capture = tmp_path / "capture.jsonl"
-    capture.touch()
-    with pytest.raises(ConfigError, match="Captures"):
-        checked(kit.config(replay=(capture,)))
+async def test_capture_of_binance_is_told_in_its_own_words(kit: Kit, tmp_path: Any) -> None:
+    capture = tmp_path / "capture.txt"
+    capture.write_bytes(b"".join(line(n, START_NS + n * 1_000_000) for n in range(50)))
+    seen: list[BookTop] = []
+    async with PaperVenue.start(kit.config(replay=(capture,))) as venue:
+        session = PacificaMarketSession(venue.endpoint, ["BTC"])
+        async with aiohttp.ClientSession() as http, http.ws_connect(session.url()) as socket:
+            await socket.send_str(session.opening_frames()[0])
+            await socket.receive_str(timeout=5)
+            venue.core.running.set()
+            while len(seen) < 50:
+                events = session.receive(await socket.receive_str(timeout=5))
+                assert all(isinstance(event, BookTop) for event in events), events
+                seen += [event for event in events if isinstance(event, BookTop)]
+        assert venue.core.hub.published["bbo:BTC"] == 50
+    assert {(top.venue_symbol, top.bid) for top in seen} == {("BTC", Decimal("61800.2"))}
+    assert [top.bid_size for top in seen] == [Decimal(f"{n + 1}.507") for n in range(50)]
 
 
 def test_the_venue_settles_names_fees_and_the_interval() -> None:

@@ -53,8 +53,9 @@ class PacificaDialect:
         self._publish("bbo", market.instrument.symbol, render.bbo(market))
 
     def publish_quote(self, symbol: str, payload: bytes) -> None:
-        """Captures are Binance's; configurations that play one here are refused."""
-        raise NotImplementedError
+        """Send the market's best prices; a capture's own message is Binance's, and not sent."""
+        frame = self._frame("bbo", render.bbo(self._venue.engine.markets[symbol]))
+        self._venue.hub.publish(_stream_name("bbo", symbol), frame)
 
     def second_passed(self, second: int) -> None:
         self._second = second
