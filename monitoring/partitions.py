@@ -41,6 +41,11 @@ def ensure(*, today: date) -> list[date]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         missing = [day for day in retention.days_needed(today) if day not in existing_days()]
+        if missing:
+            # An insert that has chosen the default partition would fail when its day leaves that
+            # one, so no insert may be under way; each that comes meanwhile waits and looks anew.
+            parent = sql.Identifier(PARENT)
+            cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(parent))
         for day in missing:
             lower, upper = retention.bounds(day)
             table = sql.Identifier(f"{PARENT}_{day:%Y%m%d}")

@@ -1,6 +1,9 @@
 """Events live in partitions by day; a day goes only when it is 90 days old."""
 
 import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 
@@ -41,6 +44,47 @@ def test_events_of_a_day_move_into_its_partition_when_it_is_made() -> None:
     assert table_of(event) == "monitoring_monitoringevent_20260520"
     assert MonitoringEvent.objects.count() == 1
     assert partitions.ensure(today=TODAY) == []
+
+
+@pytest.fixture
+def without_traces() -> Iterator[date]:
+    """A day whose partitions, made for good, are taken away again."""
+    day = date(2027, 1, 5)
+    yield day
+    with connection.cursor() as cursor:
+        for each in retention.days_needed(day):
+            cursor.execute(f"DROP TABLE {partitions.PARENT}_{each:%Y%m%d}")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_event_written_while_its_day_is_made_waits_and_is_kept(without_traces: date) -> None:
+    def write() -> MonitoringEvent:
+        try:
+            return add_event(without_traces)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as writer:
+        with transaction.atomic():
+            partitions.ensure(today=without_traces)
+            writing = writer.submit(write)
+            until = time.monotonic() + 20
+            while not is_waited_for():
+                assert time.monotonic() < until
+                time.sleep(0.01)
+        event = writing.result(20)
+    assert table_of(event) == f"{partitions.PARENT}_20270105"
+
+
+def is_waited_for() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted"
+            " AND relation = ANY(%s::regclass[])"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+            [[partitions.PARENT, partitions.REST]],
+        )
+        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.parametrize("made", [False, True], ids=["default partition", "day's partition"])
