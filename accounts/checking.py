@@ -38,6 +38,8 @@ NOT_AGAIN_WITHIN: Final = timedelta(seconds=5)
 """Many requests may fail at once; one check answers them all."""
 MAX_ECHO: Final = 4096
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -53,20 +55,23 @@ class Finding:
     """What a check of one session showed.
 
     `error` is empty when the venue answered. `is_proven`: the proxy itself is at fault, whatever
-    the venue does. `leaked` is the address it came out with, when that is not its own.
+    the venue does. `leaked` is the address it came out with, when that is not its own or is the
+    one we come out with ourselves (`is_ours`).
     """
 
     question: Question
     error: str = ""
     is_proven: bool = False
     leaked: str = ""
+    is_ours: bool = False
 
 
 def sessions_check(*, actor: Actor, session_id: UUID | str | None = None) -> int:
     """Check one session or all of them, and take out or take back what that shows.
 
     A session fails when the proxy is proven at fault, when its venue answers others, or when it
-    comes out with another address than its own; a venue that answers nobody proves nothing.
+    comes out with another address than its own or with ours; a venue that answers nobody proves
+    nothing.
     Returns how many were checked.
     """
     questions = _questions(session_id)
@@ -109,6 +114,8 @@ def _conclude(finding: Finding, *, actor: Actor) -> None:
     severity = Severity.WARN
     if finding.leaked:
         error = _("It comes out with the address %(leaked)s.") % {"leaked": finding.leaked}
+        if finding.is_ours:
+            error = _("It comes out with our own address, %(leaked)s.") % {"leaked": finding.leaked}
         severity = Severity.CRITICAL
     ProxySession.objects.filter(pk=session.pk).update(last_error=error[: proxies.MAX_ERROR])
     with suppress(Conflict):  # it is so already, or a person decided meanwhile
@@ -120,13 +127,14 @@ def _conclude(finding: Finding, *, actor: Actor) -> None:
 
 async def _ask_all(questions: Sequence[Question]) -> list[Finding]:
     gate = asyncio.Semaphore(AT_ONCE)
+    ours = await _exit(None, "this machine") if settings.EGRESS_ECHO_URL else None
 
     async def ask(question: Question) -> Finding:
         async with gate:
-            finding = await _ask(question)
+            finding = await _ask(question, ours)
             if finding.error:
                 await asyncio.sleep(RETRY_SECONDS)
-                finding = await _ask(question)
+                finding = await _ask(question, ours)
             return finding
 
     findings = await asyncio.gather(*(ask(question) for question in questions))
@@ -146,13 +154,16 @@ async def _weigh(finding: Finding, answering: set[Endpoint]) -> Finding:
     return Finding(question, finding.error, is_proven=True)
 
 
-async def _ask(question: Question) -> Finding:
-    url = question.session.url().reveal()
+async def _ask(question: Question, ours: Address | None) -> Finding:
+    session = question.session
+    url = session.url().reveal()
     error = await _error(question, url)
     if error is not None:
         return Finding(question, _said(error), is_proven=isinstance(error, ProxyRefused))
-    leaked = await _leaked(question.session, url)
-    return Finding(question, is_proven=bool(leaked), leaked=leaked)
+    seen = await _exit(url, str(session)) if settings.EGRESS_ECHO_URL else None
+    if seen is None or (seen == _plain(session.ip) and seen != ours):
+        return Finding(question)
+    return Finding(question, is_proven=True, leaked=str(seen), is_ours=seen == ours)
 
 
 async def _error(question: Question, proxy_url: str | None) -> Exception | None:
@@ -170,26 +181,23 @@ async def _error(question: Question, proxy_url: str | None) -> Exception | None:
     return None
 
 
-async def _leaked(session: ProxySession, url: str) -> str:
-    """Return the address the session comes out with when that is not its own, else nothing."""
-    if not settings.EGRESS_ECHO_URL:
-        return ""
-    transport = Transport(url)
+async def _exit(proxy_url: str | None, name: str) -> Address | None:
+    """Return the address an echo sees, by a proxy or directly; None when it does not tell."""
+    transport = Transport(proxy_url)
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             answer = await transport.send(
                 "GET", settings.EGRESS_ECHO_URL, headers={}, body=None, max_bytes=MAX_ECHO
             )
-        seen = _address(answer.body)
+        return _address(answer.body)
     except (VenueError, TimeoutError, ValueError) as error:
-        logger.warning("The exit of %s cannot be told: %s", session, _said(error))
-        return ""
+        logger.warning("The exit of %s cannot be told: %s", name, _said(error))
+        return None
     finally:
         await transport.close()
-    return "" if seen == _plain(session.ip) else str(seen)
 
 
-def _address(body: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _address(body: bytes) -> Address:
     """Read an address from an echo's answer: bare text, or JSON with `ip`. Raises ValueError."""
     text = body.decode().strip()
     if text.startswith("{"):
@@ -197,7 +205,7 @@ def _address(body: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return _plain(text)
 
 
-def _plain(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _plain(ip: str) -> Address:
     address = ipaddress.ip_address(ip)
     return getattr(address, "ipv4_mapped", None) or address
 

@@ -202,7 +202,14 @@ def feeds(venues: QuerySet[Venue]) -> Iterator[Finding]:
 
 
 def proxies() -> Iterator[Finding]:
-    """Look at the proxy sessions out of use, and at accounts that have none."""
+    """Look at the proxy sessions out of use, where they come out, and at accounts without one."""
+    if not settings.EGRESS_ECHO_URL and ProxySession.objects.exists():
+        yield Finding(
+            "proxy exits",
+            Verdict.WARN,
+            _("not checked: nothing tells with which address a proxy session comes out."),
+            _("Set EGRESS_ECHO_URL to an address that answers with the asker's IP."),
+        )
     failed = ProxySession.objects.filter(status=ProxyStatus.FAILED)
     for session in failed.select_related("proxy_profile"):
         name = f"proxy {session.proxy_profile_id} {session}"

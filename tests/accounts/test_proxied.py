@@ -30,6 +30,12 @@ KINDS = {
     "socks5": partial(socks_proxy, "127.0.0.2"),
 }
 
+TRANSPARENT = {
+    "http": partial(http_proxy, "127.0.0.1"),
+    "https": partial(http_proxy, "127.0.0.1", tls=True),
+    "socks5": partial(socks_proxy, "127.0.0.1"),
+}
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,6 +181,33 @@ def test_session_that_comes_out_elsewhere_is_taken_out(
     assert MonitoringEvent.objects.filter(type="proxy-alert", severity="CRITICAL").count() == 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_session_that_comes_out_with_our_own_address_is_taken_out(
+    kind: str, paper: Paper, door: Door, settings: Any
+) -> None:
+    settings.EGRESS_ECHO_URL = f"{paper.server.rest_url}/control/peer"
+    profile = pool(kind)
+    with TRANSPARENT[kind]() as transparent, KINDS[kind]() as honest:
+        bad, good = transparent.session(profile), honest.session(profile)
+        account = paper.account("alpha", proxy_profile=profile, proxy_session=bad)
+        checking.sessions_check(actor=ACTOR)
+    assert (status(bad), status(good)) == ("failed", "active")
+    assert bad.last_error == "It comes out with our own address, 127.0.0.1."
+    assert fresh(account).proxy_session == good
+    told = MonitoringEvent.objects.get(type="proxy-alert", severity="CRITICAL")
+    assert "our own address" in told.message
+
+
+def test_echo_that_does_not_tell_proves_nothing(paper: Paper, door: Door, settings: Any) -> None:
+    settings.EGRESS_ECHO_URL = f"{paper.server.rest_url}/control/accounts"
+    profile = pool()
+    with http_proxy("127.0.0.2") as proxy:
+        session = proxy.session(profile)
+        paper.account("alpha", proxy_profile=profile, proxy_session=session)
+        checking.sessions_check(actor=ACTOR)
+    assert (status(session), session.last_error) == ("active", "")
+
+
 def test_failed_sync_has_the_session_checked_and_the_account_moved(
     paper: Paper, door: Door, seen: list[Observation]
 ) -> None:
@@ -203,7 +236,19 @@ def test_sentinel_gives_a_new_account_its_session(paper: Paper) -> None:
     assert fresh(account).proxy_session == session
 
 
-def test_doctor_names_sessions_out_of_use_and_accounts_without(paper: Paper) -> None:
+def test_doctor_says_that_exits_are_not_checked_without_an_echo(db: None, settings: Any) -> None:
+    assert list(doctor.proxies()) == []
+    ProxySession.objects.create(proxy_profile=pool(), ip="127.0.0.2", port=9)
+    (finding,) = doctor.proxies()
+    assert (finding.name, finding.verdict) == ("proxy exits", doctor.Verdict.WARN)
+    assert finding.message.startswith("not checked")
+    assert "EGRESS_ECHO_URL" in finding.advice
+    settings.EGRESS_ECHO_URL = "https://echo.example/ip"
+    assert list(doctor.proxies()) == []
+
+
+def test_doctor_names_sessions_out_of_use_and_accounts_without(paper: Paper, settings: Any) -> None:
+    settings.EGRESS_ECHO_URL = "https://echo.example/ip"
     profile = pool()
     session = ProxySession.objects.create(
         proxy_profile=profile, ip="127.0.0.2", port=9, status="failed", last_error="no answer"
