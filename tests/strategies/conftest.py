@@ -109,9 +109,12 @@ class Stage:
         )
 
 
-def stage(rest: str = "http://127.0.0.1:9", **account: Any) -> Stage:
+def stage(
+    rest: str = "http://127.0.0.1:9", *, exchange: str | None = None, **account: Any
+) -> Stage:
     """Return an account at a venue at `rest`, flat, synced now, with a fresh quote."""
-    venue = factories.venue(rest_endpoint=rest, ws_endpoint=rest.replace("http", "ws"))
+    named = {} if exchange is None else {"venue_id": exchange}
+    venue = factories.venue(rest_endpoint=rest, ws_endpoint=rest.replace("http", "ws"), **named)
     owner = factories.account(exchange=venue, api_key=KEY, api_secret=SECRET, **account)
     AccountState.objects.filter(account=owner).update(
         positions_at=datetime.now(UTC), equity=Decimal(1_000_000)
