@@ -70,7 +70,7 @@ def _venue(demo: DemoVenue, actor: Actor) -> None:
     reports = [_instrument(symbol) for symbol in listed]
     instruments_upsert(venue=venue, reports=reports, actor=actor)
     for symbol in SYMBOLS:
-        feed_id = f"{demo.venue_id}-{symbol.lower()}"
+        feed_id = f"{demo.dialect}-{symbol.lower()}"
         MarketDataFeed.objects.create(feed_id=feed_id, exchange=venue, symbol=symbol)
 
 

@@ -128,6 +128,6 @@ def test_password_is_kept_for_the_owner_alone(tmp_path: Path) -> None:
 @pytest.mark.django_db
 def test_check_names_what_is_missing() -> None:
     data.demo_load(layout=LAYOUT, password="a-long-demo-password")
-    assert "paper-aster-btc is failing" in check.feeds_problem()
+    assert "aster-btc is failing" in check.feeds_problem()
     assert "pacifica-beta" in check.accounts_problem(VENUES)
     assert check.hedge_problem().startswith("0 breaches were hedged")
