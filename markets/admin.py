@@ -1,6 +1,8 @@
 """Admin pages of market data."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
@@ -8,12 +10,14 @@ from controlplane.base.admin import (
     AuditedModelAdmin,
     ReadOnlyModelAdmin,
     badge,
+    confirm_with_reason,
     duration,
     number,
     related,
     rows_link,
 )
-from markets.choices import FeedStatus
+from markets.choices import FeedSource, FeedStatus
+from markets.failover import feed_failback, feed_failover
 from markets.models import (
     FeedTraffic,
     FundingRate,
@@ -29,6 +33,12 @@ FEED_COLOURS = {
     FeedStatus.HEALTHY: "success",
     FeedStatus.DEGRADED: "warning",
     FeedStatus.FAILING: "danger",
+}
+SOURCE_COLOURS = {
+    FeedSource.WEBSOCKET: "success",
+    FeedSource.HTTP: "warning",
+    FeedSource.SYNTHETIC: "warning",
+    FeedSource.NONE: "danger",
 }
 ENVIRONMENT_COLOURS = {"live": "danger", "testnet": "warning", "paper": "info"}
 
@@ -84,6 +94,7 @@ class MarketDataFeedAdmin(AuditedModelAdmin):
         related("exchange", _("exchange")),
         "symbol",
         badge("status", _("status"), FEED_COLOURS),
+        badge("source", _("price source"), SOURCE_COLOURS),
         "last_heartbeat",
         duration("ws_latency_p95", _("websocket p95")),
         duration("http_latency_p95", _("HTTP p95")),
@@ -93,13 +104,35 @@ class MarketDataFeedAdmin(AuditedModelAdmin):
     list_filter = (
         ("exchange", AutocompleteSelectFilter),
         ("status", ChoicesDropdownFilter),
+        ("source", ChoicesDropdownFilter),
         "is_enabled",
     )
     list_select_related = ("exchange",)
     search_fields = ("feed_id", "symbol")
     autocomplete_fields = ("exchange",)
-    readonly_fields = ("ws_latency_p95", "http_latency_p95", "last_heartbeat", "status")
-    owned = (Quote, FeedTraffic)
+    actions = ("fail_over", "fail_back")
+    readonly_fields = (
+        "status",
+        "source",
+        "source_since",
+        "link",
+        "forced_source",
+        "ws_latency_p95",
+        "http_latency_p95",
+        "last_heartbeat",
+    )
+    owned = (Quote, FeedTraffic, SynthPriceSnapshot)
+
+    def has_failover_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("markets.failover_marketdatafeed")
+
+    @admin.action(permissions=["failover"], description=_("Fail over to the next source…"))
+    def fail_over(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=feed_failover)
+
+    @admin.action(permissions=["failover"], description=_("Fail back to the stream…"))
+    def fail_back(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=feed_failback)
 
 
 @admin.register(Quote)
@@ -143,12 +176,14 @@ class SynthPriceSnapshotAdmin(ReadOnlyModelAdmin):
     list_display = (
         "timestamp",
         "symbol",
+        related("feed", _("feed")),
         number("mid_price", _("mid price"), unit="USD"),
         number("bid", _("bid"), unit="USD"),
         number("ask", _("ask"), unit="USD"),
         badge("reason", _("reason"), {"manual": "info"}),
     )
-    list_filter = (("reason", ChoicesDropdownFilter),)
+    list_filter = (("feed", AutocompleteSelectFilter), ("reason", ChoicesDropdownFilter))
+    list_select_related = ("feed",)
     search_fields = ("symbol__exact",)
     ordering = ("-snapshot_id",)
 

@@ -9,6 +9,15 @@ class FeedStatus(StrEnum):
     FAILING = "failing"
 
 
+class FeedSource(StrEnum):
+    """Where a feed's price comes from right now, best first."""
+
+    WEBSOCKET = "websocket"
+    HTTP = "http"
+    SYNTHETIC = "synthetic"
+    NONE = "none"
+
+
 class SynthReason(StrEnum):
     WS_FAILOVER = "ws-failover"
     HTTP_TIMEOUT = "http-timeout"

@@ -16,10 +16,12 @@ from django.db import Error
 
 from controlplane.kernel.clock import SYSTEM_CLOCK, Clock
 from markets import groups
+from markets.choices import FeedSource
 from markets.feeds.board import FeedLine, QuoteBoard
 from markets.feeds.plans import FeedPlan, feed_plan
 from markets.feeds.polling import run_polling
 from markets.feeds.runner import Opening, run_session
+from markets.feeds.standby import Standby, poll_seconds
 from markets.venues.errors import VenueError
 from markets.venues.ports import MarketSession
 from markets.venues.registry import VenueRegistry, dialect_facts
@@ -30,9 +32,6 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS: Final = 1.0
 BROKEN_SECONDS: Final = 30.0
 """How long a stream rests after trouble that trying again at once does not mend."""
-SHORTEST_POLL: Final = 0.5
-"""Seconds between two questions for a top of book that has no stream; else a quarter of the time
-for which a quote counts as fresh."""
 
 Plan = TypeVar("Plan")
 Stream = Callable[[], Coroutine[Any, Any, None]]
@@ -126,11 +125,17 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
     kind = "feed"
 
     def __init__(
-        self, *, board: QuoteBoard, registry: VenueRegistry, clock: Clock = SYSTEM_CLOCK
+        self,
+        *,
+        board: QuoteBoard,
+        registry: VenueRegistry,
+        standby: Standby,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__()
         self._board = board
         self._registry = registry
+        self._standby = standby
         self._clock = clock
         self._line: FeedLine | None = None
 
@@ -139,7 +144,7 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
         if found is None:
             self._clear()
             return None
-        plan, last_heartbeat = found
+        plan, record = found
         if plan != self.plan:
             self._clear()
             self._line = line = FeedLine(
@@ -148,9 +153,13 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
                 fresh_ms=plan.fresh_ms,
                 failover_ms=plan.failover_ms,
                 since=self._clock.now(),
+                is_polled=not dialect_facts(plan.dialect).has_streams,
+                forced=plan.forced,
+                synthetic_sources=plan.synthetic_sources,
             )
-            if last_heartbeat is not None:
-                line.remember(last_heartbeat, self._clock)
+            if record.last_heartbeat is not None and plan.forced is None:
+                line.remember(record.last_heartbeat, self._clock)
+            line.resume(record.status)
             self._board.open(line)
         return plan
 
@@ -162,7 +171,13 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
             return ()
         registry, silence = self._registry, plan.failover_ms / 1000
 
-        if not dialect_facts(plan.dialect).has_streams:
+        def stand_by() -> Coroutine[Any, Any, None]:
+            return self._standby.serve(line, symbol, plan.dialect, plan.endpoint)
+
+        if plan.forced is not None:
+            line.link = "left aside by a person"
+            return (stand_by,) if plan.forced is FeedSource.HTTP else ()
+        if line.is_polled:
             return (lambda: self._poll(plan, line, symbol),)
 
         def quotes() -> MarketSession:
@@ -183,6 +198,7 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
             lambda: run_session(
                 _opener(marks), line.take, clock=self._clock, name=f"{plan.feed_id} marks"
             ),
+            stand_by,
         )
 
     async def _poll(self, plan: FeedPlan, line: FeedLine, symbol: str) -> None:
@@ -194,7 +210,7 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
                 line.take,
                 clock=self._clock,
                 on_link=line.connected,
-                seconds=max(SHORTEST_POLL, plan.fresh_ms / 4000),
+                seconds=poll_seconds(plan.fresh_ms),
             )
         finally:
             await client.close()

@@ -12,6 +12,7 @@ from typing import Any, Final
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from controlplane import bus
 from controlplane.base import audit, events
@@ -19,7 +20,7 @@ from controlplane.base.audit import Actor
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from controlplane.kernel.units import LIMIT, ZERO
 from markets import groups
-from markets.choices import FeedStatus
+from markets.choices import FeedSource, FeedStatus
 from markets.domain.health import unheard_status
 from markets.models import (
     FeedTraffic,
@@ -61,12 +62,17 @@ _SEVERITY: Final = {
 
 @dataclass(frozen=True, slots=True)
 class FeedObservation:
-    """How a feed was just seen to be. Latency in milliseconds, None when unknown."""
+    """How a feed was just seen to be. Latency in milliseconds, None when unknown.
+
+    `link` is what the stream's connection last said of itself.
+    """
 
     feed_id: str
     status: FeedStatus
+    source: FeedSource
     last_heartbeat: datetime | None
     ws_latency_p95: int | None
+    link: str = ""
     traffic: FeedTraffic | None = None
 
 
@@ -116,7 +122,7 @@ def _store(quotes: Sequence[Quote]) -> None:
 
 @transaction.atomic
 def feeds_observe(*, observations: Sequence[FeedObservation]) -> int:
-    """Write health down; return how many feeds changed status, each told as an event.
+    """Write health down; return how many feeds changed status or source, each told as an event.
 
     Feeds deleted or switched off meanwhile are passed over.
     """
@@ -125,14 +131,13 @@ def feeds_observe(*, observations: Sequence[FeedObservation]) -> int:
     edges = 0
     for feed in feeds:
         observation = seen[feed.pk]
-        was = FeedStatus(feed.status)
-        feed.status = observation.status
         feed.last_heartbeat = observation.last_heartbeat or feed.last_heartbeat
         feed.ws_latency_p95 = observation.ws_latency_p95
-        if was is not observation.status:
-            edges += 1
-            _tell_edge(feed, was)
-    MarketDataFeed.objects.bulk_update(feeds, ["status", "last_heartbeat", "ws_latency_p95"])
+        feed.link = observation.link
+        edges += _moved(feed, observation.status, observation.source)
+    MarketDataFeed.objects.bulk_update(
+        feeds, ["status", "source", "source_since", "last_heartbeat", "ws_latency_p95", "link"]
+    )
     FeedTraffic.objects.bulk_create(
         [traffic for feed in feeds if (traffic := seen[feed.pk].traffic) is not None],
         update_conflicts=True,
@@ -157,11 +162,11 @@ def _feeds_fail(feed_ids: Sequence[str], *, now: datetime) -> int:
     feeds = MarketDataFeed.objects.claimed_well().filter(pk__in=feed_ids).locked()
     untrue = [feed for feed in feeds if _is_untrue(feed, now)]  # heard of since, maybe
     for feed in untrue:
-        was, feed.status = FeedStatus(feed.status), FeedStatus.FAILING
         feed.ws_latency_p95 = None
-        if feed.is_held:
-            _tell_edge(feed, was)
-    MarketDataFeed.objects.bulk_update(untrue, ["status", "ws_latency_p95"])
+        _moved(feed, FeedStatus.FAILING, FeedSource.NONE)
+    MarketDataFeed.objects.bulk_update(
+        untrue, ["status", "source", "source_since", "ws_latency_p95"]
+    )
     if untrue:
         feeds_changed_tell()
     return len(untrue)
@@ -177,12 +182,25 @@ def _is_untrue(feed: MarketDataFeed, now: datetime) -> bool:
     return due is not status
 
 
-def _tell_edge(feed: MarketDataFeed, was: FeedStatus) -> None:
-    now = FeedStatus(feed.status)
+def _moved(feed: MarketDataFeed, status: FeedStatus, source: FeedSource) -> bool:
+    """Set a feed's status and source; tell of a change unless nobody is to hold the feed."""
+    was, used = FeedStatus(feed.status), FeedSource(feed.source)
+    if source is not used:
+        feed.source, feed.source_since = source, timezone.now()
+    elif status is was:
+        return False
+    feed.status = status
+    if feed.is_held:
+        _tell_edge(feed, was, used)
+    return True
+
+
+def _tell_edge(feed: MarketDataFeed, was: FeedStatus, used: FeedSource) -> None:
+    now, source = FeedStatus(feed.status), FeedSource(feed.source)
     events.publish(
         Occurrence(
             type=EventType.FAILOVER_ALERT,
-            message=f"Feed {feed.pk} went from {was} to {now}.",
+            message=_edge_text(feed, was, used),
             severity=_SEVERITY[now],
             payload={
                 "feedId": feed.pk,
@@ -190,10 +208,28 @@ def _tell_edge(feed: MarketDataFeed, was: FeedStatus) -> None:
                 "symbol": feed.symbol,
                 "from": was.value,
                 "to": now.value,
+                "fromSource": used.value,
+                "toSource": source.value,
+                "link": feed.link,
                 "lastHeartbeat": feed.last_heartbeat and feed.last_heartbeat.isoformat(),
             },
         )
     )
+
+
+def _edge_text(feed: MarketDataFeed, was: FeedStatus, used: FeedSource) -> str:
+    if was == feed.status:
+        return _("Feed %(feed)s: its price comes from %(to)s now, before from %(from)s.") % {
+            "feed": feed.pk,
+            "from": used,
+            "to": feed.source,
+        }
+    return _("Feed %(feed)s went from %(from)s to %(to)s; its price comes from %(source)s.") % {
+        "feed": feed.pk,
+        "from": was,
+        "to": feed.status,
+        "source": feed.source,
+    }
 
 
 def http_latency_observe(*, venue: Venue, p95_ms: int) -> None:

@@ -12,6 +12,8 @@ _FEED: tuple[str, ...] = (
     "http_endpoint",
     "freshness_threshold",
     "failover_deadline",
+    "forced_source",
+    "synthetic_sources",
     "is_enabled",
 )
 _VENUE: tuple[str, ...] = ("dialect", "rest_endpoint", "ws_endpoint", "is_enabled")

@@ -15,7 +15,7 @@ from accounts.choices import (
 from accounts.domain.risk import LimitScope
 from controlplane.kernel.events import EventType, Severity
 from hedging.choices import BreakKind, BreakStatus, HedgeResult, TriggerReason
-from markets.choices import Dialect, FeedStatus, SynthReason, VenueEnvironment
+from markets.choices import Dialect, FeedSource, FeedStatus, SynthReason, VenueEnvironment
 from markets.venues.types import OrderType, Side
 from monitoring.choices import AlertState, JobStatus
 from strategies.choices import ModuleStatus
@@ -28,6 +28,7 @@ ENUMERATIONS: Final[tuple[type[StrEnum], ...]] = (
     BreakStatus,
     Dialect,
     EventType,
+    FeedSource,
     FeedStatus,
     HedgeResult,
     IntentState,

@@ -40,6 +40,8 @@ class FeedFilters(EntityFilterSet):
             "exchange",
             "symbol",
             "status",
+            "source",
+            "forced_source",
             "is_enabled",
             "last_heartbeat",
             "created_at",
@@ -59,7 +61,7 @@ class QuoteFilters(EntityFilterSet):
 class SynthPriceFilters(EntityFilterSet):
     class Meta:
         model = SynthPriceSnapshot
-        fields = ("symbol", "source_feeds", "reason", "timestamp")
+        fields = ("symbol", "feed", "source_feeds", "reason", "timestamp")
 
 
 class FundingRateFilters(EntityFilterSet):

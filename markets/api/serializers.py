@@ -69,11 +69,25 @@ class FeedSerializer(EntitySerializer):
             "failover_deadline",
             "last_heartbeat",
             "status",
+            "source",
+            "source_since",
+            "link",
+            "forced_source",
+            "synthetic_sources",
             "is_enabled",
             "created_at",
             "updated_at",
         )
-        read_only_fields = ("ws_latency_p95", "http_latency_p95", "last_heartbeat", "status")
+        read_only_fields = (
+            "ws_latency_p95",
+            "http_latency_p95",
+            "last_heartbeat",
+            "status",
+            "source",
+            "source_since",
+            "link",
+            "forced_source",
+        )
 
 
 class QuoteSerializer(EntitySerializer):
@@ -98,6 +112,7 @@ class SynthPriceSerializer(EntitySerializer):
         model = SynthPriceSnapshot
         fields = (
             "snapshot_id",
+            "feed",
             "symbol",
             "source_feeds",
             "mid_price",

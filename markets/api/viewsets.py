@@ -1,6 +1,10 @@
 """Views of market data."""
 
-from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet, verb
+from markets import failover
 from markets.api import filtersets, serializers
 from markets.models import (
     FundingRate,
@@ -34,6 +38,16 @@ class FeedViewSet(EntityViewSet):
     queryset = MarketDataFeed.objects.all()
     serializer_class = serializers.FeedSerializer
     filterset_class = filtersets.FeedFilters
+
+    @verb("markets.failover_marketdatafeed", serializers.FeedSerializer)
+    def failover(self, request: Request, pk: str) -> Response:
+        """Leave the source in use for the next: the stream for HTTP, HTTP for a synthetic price."""
+        return self.run_verb(failover.feed_failover, "feed")
+
+    @verb("markets.failover_marketdatafeed", serializers.FeedSerializer)
+    def failback(self, request: Request, pk: str) -> Response:
+        """Use the best source there is again, once its stream has proven steady."""
+        return self.run_verb(failover.feed_failback, "feed")
 
 
 class QuoteViewSet(ReadOnlyEntityViewSet):

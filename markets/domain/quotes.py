@@ -13,8 +13,9 @@ from controlplane.kernel.units import Price, median
 
 CLOCK_TOLERANCE: Final = timedelta(seconds=1)
 """How far another host's clock may run ahead of ours; what is later still is not believed."""
-SYNTHETIC_VALIDITY: Final = timedelta(seconds=10)
-"""How long a synthetic price stands in for quotes that are not fresh."""
+SYNTHETIC_VALIDITY: Final = timedelta(seconds=2)
+"""How long a synthetic price stands in for quotes that are not fresh, from when the oldest of its
+sources was heard: no longer than a quote of its own would by default."""
 
 
 @dataclass(frozen=True, slots=True)

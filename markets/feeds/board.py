@@ -5,7 +5,7 @@ the publisher. Quotes are conflated: the latest wins and nothing is queued.
 """
 
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,72 +13,25 @@ from decimal import Decimal
 from typing import Final
 
 from controlplane.kernel.clock import Clock
-from markets.choices import FeedStatus
-from markets.domain.health import feed_status
+from markets.choices import FeedSource, FeedStatus, SynthReason
+from markets.domain.health import Health
+from markets.domain.jumps import NO_BAND, JumpGuard
 from markets.domain.quotes import mid, reference
+from markets.domain.synthetic import basis_seen
+from markets.feeds.latency import LatencyWindow
 from markets.venues.types import BookTop, MarketEvent, MarkPrice, Quarantined
 
 logger = logging.getLogger(__name__)
 
 BURST_QUIET_SECONDS: Final = 10.0
 """Bad frames closer together than this are one burst, and one line in the log."""
-
-
-class LatencyWindow:
-    """How late messages come, in milliseconds: the p95 of the newest, p99 and worst of them all.
-
-    A venue's clock may be seconds off ours, so receipt − event alone may even be negative. The
-    offset of the clocks is taken as the smallest receipt − event of the last minute, and
-    latency counts from there: what is shown is the delay above the fastest message, a constant
-    part of the way is not seen.
-    """
-
-    SAMPLES: Final = 1024
-    SECONDS: Final = 60
-    LONGEST: Final = 60_000
-    """Later than this counts as this late."""
-
-    def __init__(self) -> None:
-        self._second: list[float] = []
-        self._delays: Counter[int] = Counter()
-        self._recent: deque[float] = deque(maxlen=self.SAMPLES)
-        self._lows: deque[float] = deque(maxlen=self.SECONDS)
-        self._low = float("inf")
-
-    def add(self, received: float, venue_ms: int) -> None:
-        """Take a message: its receipt in monotonic seconds, its event time on the venue's clock."""
-        gap = received * 1000.0 - venue_ms
-        self._recent.append(gap)
-        self._second.append(gap)
-        if gap < self._low:
-            self._low = gap
-
-    def roll(self) -> int | None:
-        """Close a second and return the p95; None after a minute without messages."""
-        self._lows.append(self._low)
-        self._low = float("inf")
-        fastest = min(self._lows)
-        if fastest == float("inf"):
-            self._recent.clear()
-            return None
-        for gap in self._second:
-            self._delays[min(self.LONGEST, round(gap - fastest))] += 1
-        self._second.clear()
-        ordered = sorted(self._recent)
-        return max(0, round(ordered[int(0.95 * (len(ordered) - 1))] - fastest))
-
-    def worst(self) -> int | None:
-        """Return the longest delay of all closed seconds, None before the first message."""
-        return max(self._delays, default=None)
-
-    def p99(self) -> int | None:
-        """Return the p99 of all closed seconds, None before the first message."""
-        left = self._delays.total() // 100
-        for delay in sorted(self._delays, reverse=True):
-            left -= self._delays[delay]
-            if left < 0:
-                return delay
-        return None
+CONNECTED: Final = "connected"
+OLDER_DROPPED: Final = 20
+"""So many tops older than the last one of the connection before are dropped; a stream that goes on
+so is a venue that has set its clock and its numbers back."""
+HTTP_PATIENCE_MS: Final = 750
+"""How long after the freshness threshold the venue may take to answer over HTTP before a synthetic
+price stands in; at most half the threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,60 +45,149 @@ class Latest:
 
 
 class FeedLine:
-    """One feed's place on the board."""
+    """One feed's place on the board.
+
+    `streamed`, `marked` and `polled` are when its stream, its mark price and the venue's answer
+    over HTTP were last believed, `confirmed` when that answer was last what the stream had said.
+    All are monotonic seconds, None for never.
+    """
 
     __slots__ = (
+        "_before",
         "_dropped_at",
+        "_guard",
+        "_health",
+        "_high",
         "_latency",
+        "_low",
+        "_older",
         "_stored",
+        "_up_at",
+        "basis",
+        "confirmed",
         "connections",
         "drops",
         "failover_ms",
         "feed_id",
+        "forced",
         "fresh_ms",
-        "heard",
+        "is_polled",
         "latency_p95",
         "link",
         "mark",
+        "marked",
+        "poll_trouble",
+        "polled",
+        "polled_top",
         "quotes",
-        "received",
         "since",
+        "streamed",
         "symbol",
+        "synthesized",
+        "synthetic_sources",
         "top",
     )
 
     def __init__(
-        self, feed_id: str, symbol: str, *, fresh_ms: int, failover_ms: int, since: datetime
+        self,
+        feed_id: str,
+        symbol: str,
+        *,
+        fresh_ms: int,
+        failover_ms: int,
+        since: datetime,
+        is_polled: bool = False,
+        forced: FeedSource | None = None,
+        synthetic_sources: int = 2,
     ) -> None:
         self.feed_id = feed_id
         self.symbol = symbol
         self.fresh_ms = fresh_ms
         self.failover_ms = failover_ms
+        self.is_polled = is_polled
+        self.forced = forced
+        self.synthetic_sources = synthetic_sources
         self.top: BookTop | None = None
+        self.streamed: float | None = None
         self.mark: Decimal | None = None
-        self.received: float | None = None
+        self.marked: float | None = None
+        self.polled_top: BookTop | None = None
+        self.polled: float | None = None
+        self.poll_trouble = ""
+        self.confirmed: float | None = None
+        self.synthesized: float | None = None
+        self.basis: Decimal | None = None
         self.quotes = 0
         self.drops: Counter[str] = Counter()
         self.connections = 0
         self.since = since
         self.latency_p95: int | None = None
         self.link = "not connected"
+        self._up_at: float | None = None
+        self._health = Health(fresh_ms, failover_ms)
+        self._guard = JumpGuard()
+        self._low, self._high = NO_BAND
+        self._before: BookTop | None = None
+        self._older = 0
         self._latency = LatencyWindow()
-        self._stored: BookTop | None = None
+        self._stored: tuple[BookTop, float] | None = None
         self._dropped_at = float("-inf")
 
     def take(self, events: Sequence[MarketEvent], received: float) -> None:
         """Put what a frame said on the board; the only work done for each message."""
         for event in events:
             if isinstance(event, BookTop):
+                if (event.bid < self._low or event.ask > self._high) and (
+                    doubt := self._doubt(event, received)
+                ):
+                    self._drop(doubt, received)
+                    continue
                 self.top = event
-                self.received = received
+                self.streamed = received
                 self.quotes += 1
                 self._latency.add(received, event.venue_ms)
             elif isinstance(event, MarkPrice):
-                self.mark = event.mark
+                self._take_mark(event, received)
             else:
                 self._drop(event, received)
+
+    def take_polled(self, top: BookTop, asked: float) -> None:
+        """Put the venue's answer over HTTP on the board; it is as old as the question."""
+        self.poll_trouble = ""
+        said = self.top
+        doubt = None
+        if said is not None and _is_older(top, said):
+            doubt = Quarantined("out-of-order", "an older answer over HTTP")
+        elif top.bid < self._low or top.ask > self._high:
+            doubt = self._doubt(top, asked)
+        if doubt is not None:
+            self._drop(doubt, asked)
+            return
+        self.polled_top, self.polled = top, asked
+        if said is not None and (said.bid, said.ask) == (top.bid, top.ask):
+            self.confirmed = asked
+
+    def _take_mark(self, event: MarkPrice, received: float) -> None:
+        top_is_fresh = self._is_fresh(self.received, received)
+        if self._guard.believes_mark(event.mark, received, top_is_fresh=top_is_fresh):
+            self.mark, self.marked = event.mark, received
+        else:
+            self._drop(Quarantined("jump", f"mark {event.mark}"), received)
+
+    def _doubt(self, top: BookTop, received: float) -> Quarantined | None:
+        """Look closely at a top that is not near the last one; return why it is not believed."""
+        before = self._before
+        if before is not None and _is_older(top, before):
+            self._older += 1
+            if self._older <= OLDER_DROPPED:
+                return Quarantined("out-of-order", f"{top.sequence} after {before.sequence}")
+        mark_is_fresh = self._is_fresh(self.marked, received)
+        middle = mid(top.bid, top.ask)
+        if not self._guard.believes_top(middle, received, mark_is_fresh=mark_is_fresh):
+            return Quarantined("jump", f"{top.bid}/{top.ask}")
+        self._before, self._older = None, 0
+        self._low, self._high = self._guard.band()
+        return None
 
     def _drop(self, event: Quarantined, received: float) -> None:
         self.drops[event.reason] += 1
@@ -159,26 +201,107 @@ class FeedLine:
             )
         self._dropped_at = received
 
+    # How old and how good it is
+
+    @property
+    def received(self) -> float | None:
+        """When what the venue said last, by stream or over HTTP, was known to be true."""
+        return _newest(self.streamed, self.polled)
+
     def age_ms(self, now: float) -> float | None:
         """Return the age of the newest data, None when there never was any."""
-        return None if self.received is None else (now - self.received) * 1000.0
+        received = self.received
+        return None if received is None else (now - received) * 1000.0
 
     def status(self, now: float) -> FeedStatus:
-        return feed_status(self.age_ms(now), fresh_ms=self.fresh_ms, failover_ms=self.failover_ms)
+        if self.link == CONNECTED:
+            self._up_at = now
+        main = None if self.forced else _newest(self.streamed, self._proven_quiet(now))
+        heard = main if self.forced is FeedSource.SYNTHETIC else _newest(main, self.polled)
+        return self._health.look(now, main=main, any_source=heard)
+
+    def _proven_quiet(self, now: float) -> float | None:
+        """Return until when a stream that says nothing is known to have nothing to say.
+
+        Its connection stands, marks arrive, and the venue's answer over HTTP is still what the
+        stream said last. Any one alone proves nothing: quotes and marks come by different sockets.
+        """
+        if self.confirmed is None or self.marked is None or not self._is_fresh(self._up_at, now):
+            return None
+        return min(self.confirmed, self.marked)
+
+    def source(self, now: float) -> FeedSource:
+        """Return where the price comes from at `now`."""
+        is_well = self.status(now) is FeedStatus.HEALTHY
+        if is_well:
+            return FeedSource.HTTP if self.is_polled else FeedSource.WEBSOCKET
+        if self.forced is not FeedSource.SYNTHETIC and self._is_fresh(self.polled, now):
+            return FeedSource.HTTP
+        if self.forced is None and self._is_fresh(self.streamed, now) and self.top is not None:
+            return FeedSource.HTTP if self.is_polled else FeedSource.WEBSOCKET
+        if self._is_fresh(self.synthesized, now):
+            return FeedSource.SYNTHETIC
+        return FeedSource.NONE
+
+    def wants_poll(self, now: float) -> bool:
+        """Tell whether the venue is to be asked over HTTP: in an outage, and when it is quiet."""
+        if self.is_polled or self.forced is not None:
+            return self.forced is FeedSource.HTTP
+        if self.status(now) is not FeedStatus.HEALTHY:
+            return True
+        is_waiting = self.streamed is None or (now - self.streamed) * 2000 > self.fresh_ms
+        return is_waiting and self._is_fresh(self.marked, now)
+
+    def wants_synthetic(self, now: float) -> SynthReason | None:
+        """Return why a price must be made from other feeds, None while the venue says its own."""
+        if self.forced is FeedSource.SYNTHETIC:
+            return SynthReason.MANUAL
+        if self._health.is_starting and not self.poll_trouble:
+            return None
+        age, patience = self.age_ms(now), min(HTTP_PATIENCE_MS, self.fresh_ms / 2)
+        if age is not None and age <= self.fresh_ms + patience:
+            return None
+        if self.forced is not None:
+            return SynthReason.MANUAL
+        return SynthReason.HTTP_TIMEOUT if self.poll_trouble else SynthReason.WS_FAILOVER
+
+    def fresh_mid(self, now: float) -> Decimal | None:
+        """Return the middle of the newest top while it is fresh."""
+        newest = self._newest_top()
+        if newest is None or not self._is_fresh(newest[1], now):
+            return None
+        return mid(newest[0].bid, newest[0].ask)
+
+    def _newest_top(self) -> tuple[BookTop, float] | None:
+        top, streamed = self.top, self.streamed
+        polled_top, polled = self.polled_top, self.polled
+        is_streams_newer = top is not None and streamed is not None and streamed >= (polled or 0)
+        if polled_top is not None and polled is not None and not is_streams_newer:
+            return polled_top, polled
+        return None if top is None or streamed is None else (top, streamed)
+
+    def _is_fresh(self, at: float | None, now: float) -> bool:
+        return at is not None and (now - at) * 1000 <= self.fresh_ms
 
     def remember(self, last_heartbeat: datetime, clock: Clock) -> None:
         """Take over the age of data an earlier process had, so a restart is no outage."""
         age = max(0.0, (clock.now() - last_heartbeat).total_seconds())
-        self.received = clock.monotonic() - age
+        self.streamed = clock.monotonic() - age
+
+    def resume(self, status: FeedStatus) -> None:
+        """Go on from a status on record: what was degraded must prove itself, restart or not."""
+        if status is FeedStatus.DEGRADED:
+            self._health.status, self._health.is_starting = status, False
 
     def unstored(self) -> Latest | None:
         """Return the newest top of book unless it is already in the database."""
-        if self.top is None or self.top is self._stored or self.received is None:
+        newest = self._newest_top()
+        if newest is None or self._stored == newest:
             return None
-        return Latest(self.feed_id, self.top, self.mark, self.received)
+        return Latest(self.feed_id, newest[0], self.mark, newest[1])
 
     def was_stored(self, latest: Latest) -> None:
-        self._stored = latest.top
+        self._stored = latest.top, latest.received
 
     def roll(self) -> None:
         """Close a second of the latency window."""
@@ -190,8 +313,21 @@ class FeedLine:
         return self._latency.p99(), self._latency.worst()
 
     def connected(self, is_up: bool, reason: str, /) -> None:
+        """Note that the connection stands, or why not; on a new one the first top is held close."""
         self.connections += is_up
-        self.link = "connected" if is_up else reason
+        self.link = CONNECTED if is_up else reason
+        if is_up:
+            self._before, self._older = self.top, 0
+            self._low, self._high = NO_BAND
+
+
+def _is_older(top: BookTop, other: BookTop) -> bool:
+    """Tell whether a top is older by both of the venue's measures: either may start anew."""
+    return top.sequence < other.sequence and top.venue_ms < other.venue_ms
+
+
+def _newest(*times: float | None) -> float | None:
+    return max((at for at in times if at is not None), default=None)
 
 
 class QuoteBoard:
@@ -229,10 +365,23 @@ class QuoteBoard:
         now = self.clock.monotonic()
         mids: dict[str, list[Decimal]] = {}
         for line in self:
-            if line.top is not None and line.status(now) is FeedStatus.HEALTHY:
-                mids.setdefault(line.symbol, []).append(mid(line.top.bid, line.top.ask))
+            if (middle := line.fresh_mid(now)) is not None:
+                mids.setdefault(line.symbol, []).append(middle)
         prices = {symbol: reference(values) for symbol, values in mids.items()}
         return {symbol: price for symbol, price in prices.items() if price is not None}
+
+    def learn_bases(self, now: float) -> None:
+        """Note how far each healthy feed is from the others of its symbol in this process."""
+        mids: dict[str, dict[str, Decimal]] = {}
+        for line in self:
+            middle = line.fresh_mid(now)
+            if middle is not None and line.status(now) is FeedStatus.HEALTHY:
+                mids.setdefault(line.symbol, {})[line.feed_id] = middle
+        for line in self:
+            peers = mids.get(line.symbol, {})
+            if line.feed_id in peers:
+                others = [value for feed_id, value in peers.items() if feed_id != line.feed_id]
+                line.basis = basis_seen(line.basis, mid=peers[line.feed_id], others=others)
 
     def wall_time(self, received: float) -> datetime:
         """Return a monotonic receipt as wall time, by the wall clock as it stands now."""

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.db.models import OuterRef, Subquery
 
+from markets.choices import FeedSource, FeedStatus
 from markets.models import Instrument, MarketDataFeed
 from markets.venues.types import Endpoint
 
@@ -20,6 +21,16 @@ class FeedPlan:
     venue_symbol: str | None
     fresh_ms: int
     failover_ms: int
+    forced: FeedSource | None
+    synthetic_sources: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRecord:
+    """How a feed was when last written down."""
+
+    status: FeedStatus
+    last_heartbeat: datetime | None
 
 
 def feed_plans() -> dict[str, FeedPlan]:
@@ -35,13 +46,14 @@ def feed_plans() -> dict[str, FeedPlan]:
     return {feed.pk: _plan(feed, feed.venue_symbol) for feed in feeds}
 
 
-def feed_plan(feed_id: str) -> tuple[FeedPlan, datetime | None] | None:
-    """Return an enabled feed's plan and the time of its last data; None when it is not to run."""
+def feed_plan(feed_id: str) -> tuple[FeedPlan, FeedRecord] | None:
+    """Return an enabled feed's plan and how it was last; None when it is not to run."""
     feed = MarketDataFeed.objects.enabled().select_related("exchange").filter(pk=feed_id).first()
     if feed is None:
         return None
     contract = Instrument.objects.tradable(venue_id=feed.exchange_id, symbol=feed.symbol).first()
-    return _plan(feed, contract and contract.venue_symbol), feed.last_heartbeat
+    record = FeedRecord(FeedStatus(feed.status), feed.last_heartbeat)
+    return _plan(feed, contract and contract.venue_symbol), record
 
 
 def _plan(feed: MarketDataFeed, venue_symbol: str | None) -> FeedPlan:
@@ -53,4 +65,6 @@ def _plan(feed: MarketDataFeed, venue_symbol: str | None) -> FeedPlan:
         venue_symbol=venue_symbol,
         fresh_ms=feed.freshness_threshold,
         failover_ms=feed.failover_deadline,
+        forced=FeedSource(feed.forced_source) if feed.forced_source else None,
+        synthetic_sources=feed.synthetic_sources,
     )

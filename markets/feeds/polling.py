@@ -24,14 +24,15 @@ async def run_polling(
 ) -> None:
     """Ask for the top of a book every so many seconds until cancelled.
 
-    `on_tops` gets each answer and its receipt on the monotonic clock. Raises what is FATAL; all
+    `on_tops` gets each answer and, on the monotonic clock, when it was asked for: an answer may be
+    as old as its question. Raises what is FATAL; all
     else is tried again, after longer and longer pauses or when the venue allows.
     """
     up, pause = False, seconds
     while True:
         try:
-            tops = await client.book_tops((venue_symbol,))
-            on_tops(tops, clock.monotonic())
+            asked = clock.monotonic()
+            on_tops(await client.book_tops((venue_symbol,)), asked)
             if not up:
                 on_link(True, "")
             up, pause = True, seconds

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.db import Error, close_old_connections, connection
+from django.utils import timezone
 
 from controlplane.kernel.clock import Clock
-from markets import services
-from markets.choices import FeedStatus
+from markets import failover, services
+from markets.choices import FeedSource, FeedStatus
 from markets.domain.quotes import venue_time
+from markets.failover import PriceGap
 from markets.feeds.board import FeedLine, Latest, QuoteBoard
 from markets.feeds.ticks import TickRelay
 from markets.models import FeedTraffic, Quote
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 FLUSH_SECONDS: Final = 0.1
 HEALTH_SECONDS: Final = 1.0
 CONSOLE_SECONDS: Final = 0.25
+SYNTHETIC_SECONDS: Final = 1.0
+"""How often a price is made anew while a feed has none of its own."""
 LAST_SECONDS: Final = 3.0
 """How long the last flush may take: a hanging database does not keep a process from stopping."""
 
@@ -39,7 +43,16 @@ class _Batch:
 
     quotes: Sequence[Quote]
     health: Sequence[FeedObservation]
+    gaps: Sequence[PriceGap]
     console: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What came of a pass: feeds whose quote was refused, feeds that got a synthetic price."""
+
+    refused: Collection[str]
+    synthesized: Collection[str]
 
 
 class Publisher:
@@ -50,7 +63,8 @@ class Publisher:
         self._clock = clock
         self._relay = TickRelay(clock)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="quotes")
-        self._statuses: dict[str, FeedStatus] = {}
+        self._states: dict[str, tuple[FeedStatus, FeedSource]] = {}
+        self._synthesized_at: dict[str, float] = {}
         self._health_at = float("-inf")
         self._console_at = float("-inf")
         self._is_away = False
@@ -78,36 +92,60 @@ class Publisher:
     async def _written(self, now: float) -> bool:
         """Bring the database up to the board; tell whether that is so."""
         latest = self._board.unstored()
-        statuses = {line.feed_id: line.status(now) for line in self._board}
+        states = {line.feed_id: (line.status(now), line.source(now)) for line in self._board}
         is_second = now - self._health_at >= HEALTH_SECONDS
         if is_second:
             self._health_at = now
+            self._board.learn_bases(now)
             for line in self._board:
                 line.roll()
-        health_due = is_second or statuses != self._statuses
+        health_due = is_second or states != self._states
+        gaps = self._gaps(now)
         console_due = bool(latest or health_due) and now - self._console_at >= CONSOLE_SECONDS
         if console_due:
             self._console_at = now
         batch = _Batch(
             [self._row(item) for item in latest],
             [self._observation(line, now) for line in self._board] if health_due else (),
+            gaps,
             console_due,
         )
-        if not (batch.quotes or batch.health):
+        if not (batch.quotes or batch.health or batch.gaps):
             return True
         loop = asyncio.get_running_loop()
         try:
-            refused = await loop.run_in_executor(self._thread, _write, batch)
+            written = await loop.run_in_executor(self._thread, _write, batch)
         except Error as error:
             self._lost(error)
             return False
         self._is_away = False
         self._board.were_stored(latest)
-        self.stored += len(latest) - len(refused)
-        self._drop(refused, now)
+        self.stored += len(latest) - len(written.refused)
+        self._settle(written, now)
         if health_due:
-            self._statuses = statuses
+            self._states = states
         return True
+
+    def _gaps(self, now: float) -> list[PriceGap]:
+        """Return the feeds to make a price for: at once when the gap opens, then each second."""
+        gaps = []
+        for line in self._board:
+            reason = line.wants_synthetic(now)
+            last = self._synthesized_at.get(line.feed_id)
+            if reason is None:
+                self._synthesized_at.pop(line.feed_id, None)
+            elif last is None or now - last >= SYNTHETIC_SECONDS:
+                self._synthesized_at[line.feed_id] = now
+                gaps.append(
+                    PriceGap(line.feed_id, line.symbol, reason, line.basis, line.synthetic_sources)
+                )
+        return gaps
+
+    def _settle(self, written: _Written, now: float) -> None:
+        self._drop(written.refused, now)
+        for line in self._board:
+            if line.feed_id in written.synthesized:
+                line.synthesized = now
 
     def _drop(self, refused: Collection[str], now: float) -> None:
         for line in self._board:
@@ -131,7 +169,13 @@ class Publisher:
     def _observation(self, line: FeedLine, now: float) -> FeedObservation:
         heard = None if line.received is None else self._board.wall_time(line.received)
         return FeedObservation(
-            line.feed_id, line.status(now), heard, line.latency_p95, self._traffic(line)
+            feed_id=line.feed_id,
+            status=line.status(now),
+            source=line.source(now),
+            last_heartbeat=heard,
+            ws_latency_p95=line.latency_p95,
+            link=line.link,
+            traffic=self._traffic(line),
         )
 
     def _traffic(self, line: FeedLine) -> FeedTraffic:
@@ -156,10 +200,11 @@ class Publisher:
         self._is_away = True
 
 
-def _write(batch: _Batch) -> list[str]:
+def _write(batch: _Batch) -> _Written:
     close_old_connections()
     try:
         refused = services.quotes_store(quotes=batch.quotes) if batch.quotes else []
+        made = failover.prices_synthesize(gaps=batch.gaps, now=timezone.now()) if batch.gaps else ()
         if batch.health:
             services.feeds_observe(observations=batch.health)
         if batch.console:
@@ -167,4 +212,4 @@ def _write(batch: _Batch) -> list[str]:
     except Error:
         connection.close()
         raise
-    return refused
+    return _Written(refused, made)

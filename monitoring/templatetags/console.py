@@ -29,6 +29,9 @@ LABELS: Final[dict[str, Promise]] = {
     "success": _("success"),
     "partial": _("partial"),
     "fail": _("failed"),
+    "http": _("over HTTP"),
+    "synthetic": _("synthetic price"),
+    "none": _("no price"),
 }
 
 

@@ -31,6 +31,7 @@ VALID: Mapping[str, Callable[[], Body]] = {
         "httpEndpoint": "http://127.0.0.1:8",
         "freshnessThreshold": 1000,
         "failoverDeadline": 5000,
+        "syntheticSources": 3,
         "isEnabled": True,
     },
     "accounts": lambda: {

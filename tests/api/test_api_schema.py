@@ -43,7 +43,7 @@ def test_verbs_ask_for_a_reason() -> None:
     }
     assert set(verbs) == {
         "pause", "resume", "sync", "reroute", "rotate", "fail", "check", "enable", "disable",
-        "acknowledge", "hedge",
+        "acknowledge", "hedge", "failover", "failback",
     }  # fmt: skip
     for body in verbs.values():
         reference = body["content"]["application/json"]["schema"]["$ref"]

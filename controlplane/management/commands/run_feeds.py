@@ -21,6 +21,7 @@ from markets.consumers import FeedConsumer
 from markets.feeds.board import FeedLine, QuoteBoard
 from markets.feeds.plans import FeedPlan, feed_plans
 from markets.feeds.publisher import Publisher
+from markets.feeds.standby import Standby
 from markets.feeds.supervisor import StreamKind, Supervisor
 from markets.models import MarketDataFeed
 from markets.venues.registry import VenueRegistry
@@ -103,7 +104,9 @@ def _feeds(board: QuoteBoard, only: frozenset[str] | None) -> StreamKind:
         plans = feed_plans()
         return {key: plan for key, plan in plans.items() if only is None or key in only}
 
-    return StreamKind("feed", wanted, FeedConsumer.as_asgi(board=board, registry=registry))
+    standby = Standby(registry, SYSTEM_CLOCK)
+    app = FeedConsumer.as_asgi(board=board, registry=registry, standby=standby)
+    return StreamKind("feed", wanted, app)
 
 
 def _figures(board: QuoteBoard, publisher: Publisher) -> dict[str, Any]:
@@ -114,6 +117,7 @@ def _figures(board: QuoteBoard, publisher: Publisher) -> dict[str, Any]:
             {
                 "feedId": line.feed_id,
                 "status": line.status(now).value,
+                "source": line.source(now).value,
                 "ageMs": None if (age := line.age_ms(now)) is None else round(age),
                 "quotes": line.quotes,
                 "dropped": dict(line.drops),

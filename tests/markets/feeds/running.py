@@ -18,6 +18,7 @@ from markets.consumers import FeedConsumer
 from markets.feeds.board import FeedLine, QuoteBoard
 from markets.feeds.plans import feed_plans
 from markets.feeds.publisher import Publisher
+from markets.feeds.standby import Standby
 from markets.feeds.supervisor import StreamKind, Supervisor
 from markets.models import MarketDataFeed
 from markets.venues.registry import VenueRegistry
@@ -44,7 +45,8 @@ async def running_feeds(*, listen: bool = True) -> AsyncIterator[Feeds]:
     """Run what `run_feeds` runs; without `listen` no bus message arrives."""
     board = QuoteBoard(SYSTEM_CLOCK)
     registry = VenueRegistry(allow_loopback=True)
-    app = FeedConsumer.as_asgi(board=board, registry=registry)
+    standby = Standby(registry, SYSTEM_CLOCK)
+    app = FeedConsumer.as_asgi(board=board, registry=registry, standby=standby)
     feeds = Feeds(
         board,
         Publisher(board, clock=SYSTEM_CLOCK),

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from controlplane.kernel.units import Price
 from markets.choices import FeedStatus
-from markets.domain.health import feed_status, unheard_status
-from markets.feeds.board import FeedLine, LatencyWindow, QuoteBoard
+from markets.domain.health import unheard_status
+from markets.feeds.board import FeedLine, QuoteBoard
+from markets.feeds.latency import LatencyWindow
 from markets.venues.binance.streams import BinanceMarketSession
 from markets.venues.types import BookTop, Endpoint, MarketEvent, MarkPrice, Quarantined
 from tests.markets.feeds.running import book_ticker
@@ -47,21 +48,6 @@ def top(bid: str = "99", ask: str = "101", *, venue_ms: int = 1, sequence: int =
         venue_ms,
         sequence,
     )
-
-
-@pytest.mark.parametrize(
-    ("age_ms", "expected"),
-    [
-        (None, FeedStatus.FAILING),
-        (0, FeedStatus.HEALTHY),
-        (2000, FeedStatus.HEALTHY),
-        (2000.5, FeedStatus.DEGRADED),
-        (10_000, FeedStatus.DEGRADED),
-        (10_000.5, FeedStatus.FAILING),
-    ],
-)
-def test_status_follows_from_the_age_of_data(age_ms: float | None, expected: FeedStatus) -> None:
-    assert feed_status(age_ms, fresh_ms=2000, failover_ms=10_000) is expected
 
 
 @pytest.mark.parametrize("clock_offset_ms", [-1_270, 0, 86_400_000])

@@ -67,10 +67,10 @@ def test_disabled_feed_gives_no_price() -> None:
 def test_newest_valid_synthetic_price_stands_in_only_where_no_mid_is_fresh() -> None:
     quote(factories.feed(), "99", "101")
     for symbol in ("BTC", "ETH"):
-        synthetic(symbol, "5", age_ms=9000)
-        synthetic(symbol, "6", age_ms=8000)
+        synthetic(symbol, "5", age_ms=1900)
+        synthetic(symbol, "6", age_ms=1800)
         synthetic(symbol, "7", age_ms=-1)
-    synthetic("SOL", "8", age_ms=10_001)
+    synthetic("SOL", "8", age_ms=2001)
     prices = selectors.reference_prices(["BTC", "ETH", "SOL"], now=NOW)
     assert prices == {"BTC": Decimal(100), "ETH": Decimal(6)}
 

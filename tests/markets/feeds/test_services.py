@@ -11,7 +11,7 @@ from django.db.models import Model
 from controlplane.base.audit import Actor, Surface
 from controlplane.kernel.units import Price, Ratio
 from markets import services
-from markets.choices import FeedStatus
+from markets.choices import FeedSource, FeedStatus
 from markets.models import FeedTraffic, FundingRate, Instrument, MarketDataFeed, Quote
 from markets.services import FeedObservation
 from markets.venues.types import FundingQuote, InstrumentReport
@@ -96,7 +96,7 @@ def test_one_refused_quote_does_not_hold_up_the_others() -> None:
 
 def test_status_edge_is_told_once_and_heartbeats_are_not() -> None:
     feed = factories.feed()
-    healthy = FeedObservation(feed.pk, FeedStatus.HEALTHY, NOW, 12)
+    healthy = FeedObservation(feed.pk, FeedStatus.HEALTHY, FeedSource.WEBSOCKET, NOW, 12)
     assert services.feeds_observe(observations=[healthy]) == 1
     assert services.feeds_observe(observations=[healthy]) == 0
     feed.refresh_from_db()
@@ -109,6 +109,9 @@ def test_status_edge_is_told_once_and_heartbeats_are_not() -> None:
         "symbol": "BTC",
         "from": "failing",
         "to": "healthy",
+        "fromSource": "none",
+        "toSource": "websocket",
+        "link": "",
         "lastHeartbeat": ANY,
     }
 
@@ -120,7 +123,11 @@ def test_traffic_is_kept_beside_health_and_counts_anew_with_a_new_process() -> N
             feed=feed, since=NOW, quotes=quotes, dropped={}, connections=1, observed_at=NOW
         )
         services.feeds_observe(
-            observations=[FeedObservation(feed.pk, FeedStatus.HEALTHY, NOW, 12, traffic)]
+            observations=[
+                FeedObservation(
+                    feed.pk, FeedStatus.HEALTHY, FeedSource.WEBSOCKET, NOW, 12, traffic=traffic
+                )
+            ]
         )
     assert FeedTraffic.objects.values_list("quotes", flat=True).get() == 2
 
@@ -161,7 +168,7 @@ def test_feed_switched_off_shows_no_old_status_and_alerts_nobody(off: str) -> No
     if off == "venue":
         type(feed.exchange).objects.update(is_enabled=False)
     assert services.feeds_watch(now=NOW) == 1
-    late = FeedObservation(feed.pk, FeedStatus.HEALTHY, NOW, 12)
+    late = FeedObservation(feed.pk, FeedStatus.HEALTHY, FeedSource.WEBSOCKET, NOW, 12)
     assert services.feeds_observe(observations=[late]) == 0
     feed.refresh_from_db()
     assert (feed.status, feed.ws_latency_p95) == ("failing", None)
@@ -170,7 +177,9 @@ def test_feed_switched_off_shows_no_old_status_and_alerts_nobody(off: str) -> No
 
 def test_feed_that_never_spoke_keeps_no_heartbeat() -> None:
     feed = factories.feed()
-    services.feeds_observe(observations=[FeedObservation(feed.pk, FeedStatus.FAILING, None, None)])
+    services.feeds_observe(
+        observations=[FeedObservation(feed.pk, FeedStatus.FAILING, FeedSource.NONE, None, None)]
+    )
     feed.refresh_from_db()
     assert (feed.status, feed.last_heartbeat) == ("failing", None)
     assert not MonitoringEvent.objects.exists()
@@ -179,7 +188,9 @@ def test_feed_that_never_spoke_keeps_no_heartbeat() -> None:
 def test_health_leaves_no_audit_rows() -> None:
     feed = factories.feed()
     before = audit_rows(feed).count()
-    services.feeds_observe(observations=[FeedObservation(feed.pk, FeedStatus.HEALTHY, NOW, 12)])
+    services.feeds_observe(
+        observations=[FeedObservation(feed.pk, FeedStatus.HEALTHY, FeedSource.WEBSOCKET, NOW, 12)]
+    )
     assert audit_rows(feed).count() == before
 
 

@@ -1,7 +1,8 @@
-"""Venues, their instruments and what we know of their prices."""
+"""Venues, what they list and fund, and where their prices come from."""
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -23,10 +24,9 @@ from controlplane.base.fields import (
     positive,
 )
 from controlplane.base.models import Entity, Timestamped
-from markets.bans import VenueBan as VenueBan
-from markets.choices import Dialect, FeedStatus, SynthReason, VenueEnvironment
+from markets.choices import Dialect, FeedSource, FeedStatus, VenueEnvironment
 from markets.domain.endpoints import endpoint_problem
-from markets.querysets import FeedQuerySet, InstrumentQuerySet, QuoteQuerySet, VenueQuerySet
+from markets.querysets import FeedQuerySet, InstrumentQuerySet, VenueQuerySet
 from markets.triggers import tell_feed_changed, tell_venue_feeds_changed
 from markets.venues.generic.names import venue_problem
 from markets.venues.types import Endpoint
@@ -155,7 +155,17 @@ class Instrument(Timestamped):
         return f"{self.venue_id}:{self.venue_symbol}"
 
 
-@audit.track(exclude=("ws_latency_p95", "http_latency_p95", "last_heartbeat", "status"))
+@audit.track(
+    exclude=(
+        "ws_latency_p95",
+        "http_latency_p95",
+        "last_heartbeat",
+        "status",
+        "source",
+        "source_since",
+        "link",
+    )
+)
 class MarketDataFeed(Timestamped):
     """Where a symbol's prices on one venue come from, and how they have been lately."""
 
@@ -180,6 +190,24 @@ class MarketDataFeed(Timestamped):
         _("last data"), null=True, blank=True, help_text=_("Last data, not the last pong.")
     )
     status = EnumField(FeedStatus, verbose_name=_("status"), default=FeedStatus.FAILING)
+    source = EnumField(FeedSource, verbose_name=_("price source"), default=FeedSource.NONE)
+    source_since = models.DateTimeField(_("source since"), null=True, blank=True)
+    link = TextLine(
+        _("connection"), blank=True, help_text=_("What the websocket last said of itself.")
+    )
+    forced_source = EnumField(
+        FeedSource,
+        verbose_name=_("forced source"),
+        null=True,
+        blank=True,
+        help_text=_("Where a person made the feed fail over to. Empty: the best there is."),
+    )
+    synthetic_sources = models.PositiveSmallIntegerField(
+        _("feeds for a synthetic price"),
+        default=2,
+        validators=[MinValueValidator(1), MaxValueValidator(20)],
+        help_text=_("A synthetic price needs fresh prices of at least so many other feeds."),
+    )
     is_enabled = models.BooleanField(_("enabled"), default=True)
 
     objects = FeedQuerySet.as_manager()
@@ -188,10 +216,24 @@ class MarketDataFeed(Timestamped):
         verbose_name = _("market data feed")
         verbose_name_plural = _("market data feeds")
         ordering = ("feed_id",)
+        permissions = (("failover_marketdatafeed", "Can force failover and failback of a feed"),)
         triggers = (tell_feed_changed(),)
         constraints = (
             models.UniqueConstraint(fields=("exchange", "symbol"), name="feed_unique_per_symbol"),
             one_of("feed", "status", FeedStatus),
+            one_of("feed", "source", FeedSource),
+            models.CheckConstraint(
+                name="feed_forced_source_known",
+                condition=Q(forced_source__in=["http", "synthetic"]),
+                violation_error_code="forced_source:known",
+                violation_error_message=_("A feed can be forced to http or synthetic."),
+            ),
+            models.CheckConstraint(
+                name="feed_synthetic_sources_bounded",
+                condition=Q(synthetic_sources__gte=1) & Q(synthetic_sources__lte=20),
+                violation_error_code="synthetic_sources:range",
+                violation_error_message=_("synthetic_sources must be 1 to 20."),
+            ),
             models.CheckConstraint(
                 name="feed_deadlines_ordered",
                 condition=Q(freshness_threshold__gte=50)
@@ -245,101 +287,6 @@ class MarketDataFeed(Timestamped):
             websocket=self.ws_endpoint or self.exchange.ws_endpoint,
             ccxt_id=self.exchange.ccxt_id,
         )
-
-
-class Quote(Entity):
-    """The latest top of book of a feed. `received_at` is our wall clock at receipt."""
-
-    feed = models.OneToOneField(
-        MarketDataFeed, models.CASCADE, primary_key=True, related_name="quote"
-    )
-    bid = PriceField(_("bid"))
-    ask = PriceField(_("ask"))
-    bid_size = SizeField(_("bid size"))
-    ask_size = SizeField(_("ask size"))
-    mark = PriceField(_("mark"), null=True, blank=True)
-    venue_at = models.DateTimeField(_("venue time"))
-    received_at = models.DateTimeField(_("received at"))
-    sequence = models.BigIntegerField(_("sequence"))
-
-    objects = QuoteQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("quote")
-        verbose_name_plural = _("quotes")
-        constraints = (
-            *positive("quote", "bid", "ask", "mark"),
-            *non_negative("quote", "bid_size", "ask_size"),
-            models.CheckConstraint(
-                name="quote_not_crossed",
-                condition=Q(bid__lt=F("ask")),
-                violation_error_code="bid:crossed",
-                violation_error_message=_("bid must be below ask."),
-            ),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.feed_id} {self.bid}/{self.ask}"
-
-
-class FeedTraffic(Entity):
-    """What a feed's stream has brought since its process began to count.
-
-    Delays are from the venue's event to our board, in milliseconds above the fastest message of
-    the last minute: the offset of the two clocks is not known.
-    """
-
-    feed = models.OneToOneField(
-        MarketDataFeed, models.CASCADE, primary_key=True, related_name="traffic"
-    )
-    since = models.DateTimeField(_("counted since"))
-    quotes = models.PositiveBigIntegerField(_("quotes read"))
-    dropped = models.JSONField(
-        _("dropped"), default=dict, help_text=_("Messages not believed, by reason.")
-    )
-    connections = models.PositiveIntegerField(_("connections"))
-    delay_p99 = models.PositiveIntegerField(_("delay p99, ms"), null=True, blank=True)
-    delay_worst = models.PositiveIntegerField(_("worst delay, ms"), null=True, blank=True)
-    observed_at = models.DateTimeField(_("observed at"))
-
-    class Meta:
-        verbose_name = _("feed traffic")
-        verbose_name_plural = _("feed traffic")
-
-    def __str__(self) -> str:
-        return f"{self.feed_id} {self.quotes}"
-
-
-class SynthPriceSnapshot(Entity):
-    """A price made from other feeds, and why it was needed."""
-
-    snapshot_id = UUIDKey()
-    symbol = AssetField(_("symbol"))
-    source_feeds = models.ManyToManyField(MarketDataFeed, related_name="synth_prices")
-    mid_price = PriceField(_("mid price"))
-    bid = PriceField(_("bid"))
-    ask = PriceField(_("ask"))
-    timestamp = models.DateTimeField(_("time"))
-    reason = EnumField(SynthReason, verbose_name=_("reason"))
-
-    class Meta:
-        verbose_name = _("synthetic price")
-        verbose_name_plural = _("synthetic prices")
-        ordering = ("-snapshot_id",)
-        indexes = (models.Index(fields=("symbol", "-timestamp"), name="synth_symbol_time"),)
-        constraints = (
-            *positive("synth", "mid_price", "bid", "ask"),
-            one_of("synth", "reason", SynthReason),
-            models.CheckConstraint(
-                name="synth_not_crossed",
-                condition=Q(bid__lte=F("mid_price")) & Q(mid_price__lte=F("ask")),
-                violation_error_code="mid_price:order",
-                violation_error_message=_("bid, mid_price and ask must be in order."),
-            ),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.symbol} {self.mid_price}"
 
 
 class FundingRate(Entity):

@@ -1,0 +1,23 @@
+"""Venues, their instruments and what we know of their prices."""
+
+from markets.bans import VenueBan
+from markets.models.prices import FeedTraffic, Quote, SynthPriceSnapshot
+from markets.models.venues import (
+    FundingRate,
+    Instrument,
+    MarketDataFeed,
+    Venue,
+    check_endpoints,
+)
+
+__all__ = [
+    "FeedTraffic",
+    "FundingRate",
+    "Instrument",
+    "MarketDataFeed",
+    "Quote",
+    "SynthPriceSnapshot",
+    "Venue",
+    "VenueBan",
+    "check_endpoints",
+]
