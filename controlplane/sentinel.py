@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from django.db import close_old_connections, connection
 from django.utils import timezone
@@ -31,7 +32,8 @@ from hedging.services.watching import BookWatch
 from markets.services import feeds_watch
 from strategies import services as strategies
 from strategies.execution import claims_recover
-from strategies.jobs import EvaluateModules, ResolveIntent
+from strategies.failover import resting_on_failing
+from strategies.jobs import CancelIntent, EvaluateModules, ResolveIntent
 from strategies.models import OrderIntent
 
 logger = logging.getLogger(__name__)
@@ -39,6 +41,8 @@ logger = logging.getLogger(__name__)
 ROUND_SECONDS: Final = 1.0
 RESOLVE_EVERY: Final = timedelta(seconds=5)
 EVALUATE_EVERY: Final = timedelta(seconds=10)
+CANCEL_AGAIN: Final = timedelta(seconds=10)
+"""An order that still rests this long after its cancel was asked for is asked about again."""
 STALE_HEDGE: Final = timedelta(seconds=10)
 """A hedge's order not claimed by then is withdrawn: its book is decided anew."""
 UNKNOWN_PAGES: Final = timedelta(seconds=60)
@@ -63,6 +67,7 @@ class Sentinel:
     _resolved_at: datetime | None = None
     _evaluated_at: datetime | None = None
     _paged: set[object] = field(default_factory=set)
+    _cancelled: dict[UUID, datetime] = field(default_factory=dict)
     _broken: set[str] = field(default_factory=set)
 
     def round(self) -> list[StepReport]:
@@ -86,6 +91,7 @@ class Sentinel:
             self.executions,
             self.books,
             self.feeds,
+            self.failing,
             self.syncs,
             self.proxies,
             self.modules,
@@ -166,6 +172,19 @@ class Sentinel:
         """Call failing the feeds that claim to be well and are not heard of."""
         return feeds_watch(now=timezone.now())
 
+    def failing(self) -> int:
+        """Have orders cancelled that rest where the market data fails; again while they do."""
+        now = timezone.now()
+        resting = resting_on_failing()
+        asked = {pk: at for pk, at in self._cancelled.items() if pk in {it.pk for it in resting}}
+        due = [it for it in resting if it.pk not in asked or now - asked[it.pk] >= CANCEL_AGAIN]
+        for intent in due:
+            enqueue(CancelIntent, intent_id=str(intent.pk))
+            if intent.pk not in asked:
+                self._tell_cancelled(intent)
+        self._cancelled = asked | {intent.pk: now for intent in due}
+        return len(due)
+
     def syncs(self) -> int:
         """Queue the syncs that are due."""
         return syncs_enqueue_due(now=timezone.now(), actor=self.actor)
@@ -182,6 +201,19 @@ class Sentinel:
         self._evaluated_at = now
         enqueue(EvaluateModules)
         return 1
+
+    def _tell_cancelled(self, intent: OrderIntent) -> None:
+        events.publish(
+            Occurrence(
+                type=EventType.FAILOVER_ALERT,
+                severity=Severity.WARN,
+                account_id=intent.account_id,
+                module_id=intent.module_id,
+                message=_("%(intent)s rests where the market data fails; it is cancelled.")
+                % {"intent": intent},
+                payload={"code": "resting_on_failing_feed", "intentId": str(intent.pk)},
+            )
+        )
 
     def _page(self, intent: OrderIntent) -> None:
         events.publish(

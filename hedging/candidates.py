@@ -13,7 +13,7 @@ from controlplane.kernel.units import ZERO, BaseAmount, QuoteAmount, Ratio
 from hedging.domain.planning import Candidate, Top
 from hedging.facts import BookFacts
 from markets.models import Instrument
-from markets.selectors import fresh_quote, instrument_spec
+from markets.selectors import MarketStanding, instrument_spec, market_standing
 from markets.venues.types import Side
 
 PERCENT: Final = Decimal(100)
@@ -29,18 +29,22 @@ def candidates_of(facts: BookFacts, symbol: str, *, now: datetime) -> list[Candi
     )
     instruments = _instruments(facts, accounts.values(), symbol)
     wanted = {item.pk: item for items in instruments.values() for item in items}
-    tops = {pk: _top(instrument, now) for pk, instrument in wanted.items()}
+    markets = {pk: market_standing(instrument, now=now) for pk, instrument in wanted.items()}
     may_increase = facts.trading_state().may_increase
     found = []
     for account in accounts.values():
         for instrument in instruments[account.pk]:
-            found.append(_candidate(facts, account, instrument, tops[instrument.pk], may_increase))
+            found.append(
+                _candidate(facts, account, instrument, markets[instrument.pk], may_increase)
+            )
     return found
 
 
-def _top(instrument: Instrument, now: datetime) -> Top | None:
-    quote = fresh_quote(instrument, now=now)
-    return None if quote is None else Top(quote.bid, quote.ask)
+def _top(market: MarketStanding) -> Top | None:
+    """Return the market's best prices: its own, else those made from other venues."""
+    if market.top is not None:
+        return Top(market.top.bid, market.top.ask)
+    return None if market.stand_in is None else Top(*market.stand_in)
 
 
 def _instruments(
@@ -67,7 +71,7 @@ def _candidate(
     facts: BookFacts,
     account: ExchangeAccount,
     instrument: Instrument,
-    top: Top | None,
+    market: MarketStanding,
     may_increase: bool,
 ) -> Candidate:
     status = AccountStatus(account.status)
@@ -83,14 +87,16 @@ def _candidate(
         account_id=account.pk,
         instrument_id=instrument.pk,
         spec=instrument_spec(instrument),
-        top=top,
+        top=_top(market),
         position=BaseAmount(_position(facts, account.pk, instrument.pk)),
         open_buy=BaseAmount(sum((f.open_base for f in flights if f.side is Side.BUY), ZERO)),
         open_sell=BaseAmount(sum((f.open_base for f in flights if f.side is Side.SELL), ZERO)),
         taker_fee=Ratio(instrument.taker_fee),
         slippage=Ratio(account.risk_envelope.slippage_tolerance / PERCENT),
         max_position_value=QuoteAmount(account.max_position_value),
-        may_increase=may_increase and venue_works and status is AccountStatus.ACTIVE,
+        may_increase=(
+            may_increase and venue_works and status is AccountStatus.ACTIVE and market.may_increase
+        ),
         may_reduce=venue_works and status is not AccountStatus.EMERGENCY,
         has_unknown_intent=any(flight.unknown for flight in flights),
     )

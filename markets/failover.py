@@ -31,13 +31,18 @@ _NEXT: Final[Mapping[str | None, FeedSource]] = {
 
 @dataclass(frozen=True, slots=True)
 class PriceGap:
-    """A feed whose venue says no price now. `basis` is its distance to the others, if ever seen."""
+    """A feed whose venue says no price now, and what a price made for it must be.
+
+    `basis` is its distance to the others, if ever seen; its sources must be fresh by its own
+    `fresh_ms` too.
+    """
 
     feed_id: str
     symbol: str
     reason: SynthReason
     basis: Decimal | None
     minimum: int
+    fresh_ms: int
 
 
 @transaction.atomic
@@ -115,7 +120,12 @@ def prices_synthesize(*, gaps: Sequence[PriceGap], now: datetime) -> list[str]:
     )
     made: list[str] = []
     for gap in gaps:
-        others = [item for item in sources.get(gap.symbol, ()) if item.feed_id != gap.feed_id]
+        others = [
+            item
+            for item in sources.get(gap.symbol, ())
+            if item.feed_id != gap.feed_id
+            and is_fresh(item.received_at, now=now, threshold_ms=gap.fresh_ms)
+        ]
         price = synthetic_price(others, basis=gap.basis, minimum=gap.minimum)
         if price is not None and gap.feed_id in known:
             _write(gap, price)

@@ -2,12 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Collection
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+from controlplane.kernel.units import Price
+from markets.choices import FeedStatus
 from markets.domain.instrument import InstrumentSpec
 from markets.domain.quotes import SYNTHETIC_VALIDITY, QuoteView, is_fresh, mid, reference
-from markets.models import Instrument, Quote, SynthPriceSnapshot
+from markets.models import Instrument, MarketDataFeed, Quote, SynthPriceSnapshot
 
 
 def reference_price(symbol: str, *, now: datetime) -> Decimal | None:
@@ -72,6 +75,57 @@ def fresh_quote(instrument: Instrument, *, now: datetime) -> QuoteView | None:
         mark=quote.mark,
         received_at=quote.received_at,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class MarketStanding:
+    """What is known of one venue's market in a symbol, as far as orders there are concerned.
+
+    `top` is its own fresh top of book; `stand_in` a valid synthetic bid and ask, looked for only
+    without one. `status` is that of its feed, None without an enabled feed.
+    """
+
+    top: QuoteView | None
+    stand_in: tuple[Price, Price] | None
+    status: FeedStatus | None
+
+    @property
+    def may_increase(self) -> bool:
+        """True when positions there may grow."""
+        return self.top is not None and self.status is FeedStatus.HEALTHY
+
+
+def market_standing(instrument: Instrument, *, now: datetime) -> MarketStanding:
+    """Return what is known right now of the instrument's own market."""
+    feed = (
+        MarketDataFeed.objects.enabled()
+        .filter(exchange_id=instrument.venue_id, symbol=instrument.symbol)
+        .first()
+    )
+    if feed is None:
+        return MarketStanding(None, None, None)
+    top = fresh_quote(instrument, now=now)
+    stand_in = None if top is not None else _stand_in(feed, now=now)
+    return MarketStanding(top, stand_in, FeedStatus(feed.status))
+
+
+def _stand_in(feed: MarketDataFeed, *, now: datetime) -> tuple[Price, Price] | None:
+    validity = min(SYNTHETIC_VALIDITY, timedelta(milliseconds=feed.freshness_threshold))
+    found = (
+        feed.stand_ins.filter(timestamp__gte=now - validity, timestamp__lte=now)
+        .order_by("-timestamp")
+        .values_list("bid", "ask")
+        .first()
+    )
+    return None if found is None else (Price(found[0]), Price(found[1]))
+
+
+def failing_venues(venue_ids: Collection[str], symbol: str) -> set[str]:
+    """Return those of the venues whose feed of the symbol is on record as failing."""
+    failing = MarketDataFeed.objects.enabled().filter(
+        exchange_id__in=venue_ids, symbol=symbol, status=FeedStatus.FAILING
+    )
+    return set(failing.values_list("exchange_id", flat=True))
 
 
 def instrument_spec(instrument: Instrument) -> InstrumentSpec:

@@ -33,7 +33,7 @@ from markets.venues.errors import (
 from markets.venues.ports import ExecutionClient
 from markets.venues.registry import dialect_facts
 from markets.venues.types import OrderReport, OrderType, Side, SubmitOrder
-from strategies import sandbox, selectors, services, workers
+from strategies import freshness, sandbox, selectors, services, workers
 from strategies.domain.intent import LOST, PENDING, RESTING, SENDING, IntentEvent
 from strategies.models import OrderIntent
 
@@ -130,6 +130,7 @@ def refusal(intent: OrderIntent, *, now: datetime) -> Denied | None:
             selectors.holding(intent, now=now),
             selectors.circumstances(intent, now=now),
         )
+        or freshness.market_problem(intent, now=now)
     )
 
 

@@ -10,7 +10,7 @@ from controlplane.base.audit import Actor
 from controlplane.base.jobs import JobRunner, enqueue, job
 from controlplane.kernel.errors import Denied
 from controlplane.kernel.events import EventType, Occurrence, Severity
-from strategies import evaluation, execution, sandbox, selectors
+from strategies import evaluation, execution, failover, sandbox, selectors
 from strategies.models import StrategyModule
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,14 @@ class ResolveIntent(JobRunner):
     def run(self, **ids: str) -> None:
         intent = selectors.intent_to_send(ids["intent_id"])
         execution.unknown_resolve(intent=intent, actor=self.actor)
+
+
+@job(name="orders.cancel", cluster="hedge")
+class CancelIntent(JobRunner):
+    """Ask the venue to cancel one resting order."""
+
+    def run(self, **ids: str) -> None:
+        failover.intent_cancel(intent_id=ids["intent_id"], actor=self.actor)
 
 
 @job(name="strategies.evaluate", cluster="sync", every=timedelta(minutes=1))

@@ -27,6 +27,7 @@ from hedging.models import HedgeExecution
 from hedging.services import telling
 from hedging.services.finishing import execution_finish
 from markets.models import Instrument
+from markets.selectors import failing_venues
 from markets.venues.types import OrderType
 from strategies import services as strategies
 from strategies.jobs import SubmitIntent
@@ -175,7 +176,7 @@ def _start(
         threshold=facts.book.delta_threshold,
         orders=[_order_record(order) for order in plan.orders],
         decision_inputs=_inputs(facts, decision, plan, candidates, actor=actor, now=now),
-        trigger_reason=trigger_reason,
+        trigger_reason=_trigger(facts, symbol, trigger_reason),
         decision_mid=decision.exposure.reference,
         reason=reason,
     )
@@ -189,6 +190,14 @@ def _start(
     if not intents:
         execution_finish(execution=execution)
     return execution
+
+
+def _trigger(facts: BookFacts, symbol: str, trigger_reason: TriggerReason) -> TriggerReason:
+    """Return why a hedge is made: a breach while a venue's prices fail is hedged elsewhere."""
+    venues = {account.venue_id for account in facts.accounts}
+    if trigger_reason is TriggerReason.DELTA and failing_venues(venues, symbol):
+        return TriggerReason.FAILOVER
+    return trigger_reason
 
 
 def _intents(

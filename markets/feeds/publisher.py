@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from controlplane.kernel.clock import Clock
 from markets import failover, services
-from markets.choices import FeedSource, FeedStatus
+from markets.choices import FeedSource, FeedStatus, SynthReason
 from markets.domain.quotes import venue_time
 from markets.failover import PriceGap
 from markets.feeds.board import FeedLine, Latest, QuoteBoard
@@ -32,7 +32,8 @@ FLUSH_SECONDS: Final = 0.1
 HEALTH_SECONDS: Final = 1.0
 CONSOLE_SECONDS: Final = 0.25
 SYNTHETIC_SECONDS: Final = 1.0
-"""How often a price is made anew while a feed has none of its own."""
+"""How often a price is made anew while a feed has none of its own; at least twice while a quote
+counts as fresh."""
 LAST_SECONDS: Final = 3.0
 """How long the last flush may take: a hanging database does not keep a process from stopping."""
 
@@ -134,11 +135,9 @@ class Publisher:
             last = self._synthesized_at.get(line.feed_id)
             if reason is None:
                 self._synthesized_at.pop(line.feed_id, None)
-            elif last is None or now - last >= SYNTHETIC_SECONDS:
+            elif last is None or now - last >= min(SYNTHETIC_SECONDS, line.fresh_ms / 2000):
                 self._synthesized_at[line.feed_id] = now
-                gaps.append(
-                    PriceGap(line.feed_id, line.symbol, reason, line.basis, line.synthetic_sources)
-                )
+                gaps.append(_gap(line, reason))
         return gaps
 
     def _settle(self, written: _Written, now: float) -> None:
@@ -198,6 +197,17 @@ class Publisher:
                 type(error).__name__,
             )
         self._is_away = True
+
+
+def _gap(line: FeedLine, reason: SynthReason) -> PriceGap:
+    return PriceGap(
+        feed_id=line.feed_id,
+        symbol=line.symbol,
+        reason=reason,
+        basis=line.basis,
+        minimum=line.synthetic_sources,
+        fresh_ms=line.fresh_ms,
+    )
 
 
 def _write(batch: _Batch) -> _Written:

@@ -109,7 +109,10 @@ class SynthPriceSnapshot(Entity):
         verbose_name = _("synthetic price")
         verbose_name_plural = _("synthetic prices")
         ordering = ("-snapshot_id",)
-        indexes = (models.Index(fields=("symbol", "-timestamp"), name="synth_symbol_time"),)
+        indexes = (
+            models.Index(fields=("symbol", "-timestamp"), name="synth_symbol_time"),
+            models.Index(fields=("feed", "-timestamp"), name="synth_feed_time"),
+        )
         constraints = (
             *positive("synth", "mid_price", "bid", "ask"),
             one_of("synth", "reason", SynthReason),

@@ -96,6 +96,7 @@ def stage() -> Iterator[Stage]:
                 feed_id=f"{symbol}-feed",
                 exchange=paper.row,
                 symbol=symbol,
+                status="healthy",
                 freshness_threshold=60_000,
                 failover_deadline=90_000,
             )

@@ -124,7 +124,9 @@ def stage(
         instrument=factories.instrument(venue=venue),
         module=factories.module(dry_run_enabled=False),
         # Fresh for longer than any test takes: staleness is tested by taking the quote away.
-        feed=factories.feed(exchange=venue, freshness_threshold=60_000, failover_deadline=90_000),
+        feed=factories.feed(
+            exchange=venue, status="healthy", freshness_threshold=60_000, failover_deadline=90_000
+        ),
     )
     made.quote()
     return made

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.kernel.units import Price
-from markets.choices import FeedStatus
+from markets.choices import FeedSource, FeedStatus, SynthReason
 from markets.domain.health import unheard_status
 from markets.feeds.board import FeedLine, QuoteBoard
 from markets.feeds.latency import LatencyWindow
@@ -193,3 +193,89 @@ def test_delays_are_counted_over_all_seconds() -> None:
     window.add(21.0, 20_997)
     window.roll()
     assert (window.p99(), window.worst()) == (7, 997)
+
+
+def mark(price: str, at: float, feed: FeedLine) -> None:
+    feed.take([MarkPrice("BTCUSDT", Price(Decimal(price)), None, None, None, 1)], at)
+
+
+def test_quiet_stream_is_healthy_while_marks_live_and_http_confirms_it() -> None:
+    feed = line()
+    feed.connected(True, "")
+    feed.take([top()], 0.0)
+    sources = []
+    for step in range(1, 60):
+        now = step / 2
+        mark("100", now, feed)
+        if feed.wants_poll(now):
+            feed.take_polled(top(), now)
+        sources.append((feed.status(now), feed.source(now)))
+        assert feed.fresh_mid(now) == 100
+    assert set(sources) == {(FeedStatus.HEALTHY, FeedSource.WEBSOCKET)}
+
+
+@pytest.mark.parametrize("missing", ["marks", "answers", "agreement", "connection"])
+def test_no_part_of_the_proof_of_quiet_is_enough_without_the_others(missing: str) -> None:
+    feed = line()
+    feed.connected(True, "")
+    feed.take([top()], 0.0)
+    feed.status(0.0)
+    if missing == "connection":
+        feed.connected(False, "gone")
+    for step in range(1, 8):
+        now = step / 2
+        if missing != "marks":
+            mark("100", now, feed)
+        if missing != "answers":
+            feed.take_polled(top("99.5" if missing == "agreement" else "99"), now)
+        feed.status(now)
+    assert feed.status(3.5) is FeedStatus.DEGRADED
+    expected = FeedSource.NONE if missing == "answers" else FeedSource.HTTP
+    assert feed.source(3.5) is expected
+
+
+def test_chain_goes_down_by_age_and_says_why() -> None:
+    feed = line()
+    feed.connected(True, "")
+    feed.take([top()], 0.0)
+    assert feed.status(2.0) is FeedStatus.HEALTHY
+    assert (feed.wants_poll(2.0), feed.wants_synthetic(2.0)) == (False, None)
+    assert feed.source(2.1) is FeedSource.NONE
+    assert feed.wants_poll(2.1)
+    assert feed.wants_synthetic(2.75) is None
+    assert feed.wants_synthetic(2.8) is SynthReason.WS_FAILOVER
+    feed.synthesized = 2.8
+    assert feed.source(2.9) is FeedSource.SYNTHETIC
+    feed.poll_trouble = "refused"
+    assert feed.wants_synthetic(3.0) is SynthReason.HTTP_TIMEOUT
+    feed.take_polled(top("98"), 3.5)
+    assert (feed.source(3.6), feed.wants_synthetic(3.6)) == (FeedSource.HTTP, None)
+
+
+def test_forced_feed_uses_what_it_was_forced_to_and_is_never_healthy() -> None:
+    for forced, source in ((FeedSource.HTTP, FeedSource.HTTP), (FeedSource.SYNTHETIC, "none")):
+        feed = FeedLine(
+            "a", "BTC", fresh_ms=2000, failover_ms=10_000, since=Clock().now(), forced=forced
+        )
+        feed.resume(FeedStatus.DEGRADED)
+        feed.take_polled(top(), 1.0)
+        assert feed.status(1.1) is not FeedStatus.HEALTHY
+        assert feed.source(1.1) == source
+        assert feed.wants_poll(1.1) is (forced is FeedSource.HTTP)
+    assert feed.wants_synthetic(1.1) is SynthReason.MANUAL
+
+
+def test_basis_is_learnt_from_healthy_feeds_only() -> None:
+    board = QuoteBoard(Clock())
+    for feed_id, bid in (("a", "1009"), ("b", "999"), ("c", "999")):
+        feed = line(feed_id)
+        board.open(feed)
+        feed.take([top(bid, str(int(bid) + 2))], 1000.0)
+    board.learn_bases(1000.0)
+    assert {feed.feed_id: feed.basis for feed in board} == {
+        "a": Decimal("0.01"),
+        "b": Decimal(1000) / 1005 - 1,
+        "c": Decimal(1000) / 1005 - 1,
+    }
+    board.learn_bases(1003.0)
+    assert next(iter(board)).basis == Decimal("0.01")

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -36,7 +37,7 @@ def quoted(bid: str, ask: str, *, age_ms: int = 0, symbol: str = "BTC") -> Marke
 
 
 def gap(feed: MarketDataFeed, *, minimum: int = 2) -> PriceGap:
-    return PriceGap(feed.pk, feed.symbol, SynthReason.WS_FAILOVER, Decimal("0.001"), minimum)
+    return PriceGap(feed.pk, feed.symbol, SynthReason.WS_FAILOVER, Decimal("0.001"), minimum, 2000)
 
 
 def test_person_goes_down_the_chain_step_by_step_and_back_at_once() -> None:
@@ -55,7 +56,8 @@ def test_person_goes_down_the_chain_step_by_step_and_back_at_once() -> None:
         ("synthetic", "WARN"),
         (None, "INFO"),
     ]
-    codes = [row.pgh_context["action"] for row in feed.audit_trail.order_by("pgh_id")[1:]]
+    trail: Any = feed.audit_trail  # type: ignore[attr-defined]  # pghistory adds it
+    codes = [row.pgh_context["action"] for row in trail.order_by("pgh_id")[1:]]
     assert codes == ["feed.failed-over", "feed.failed-over", "feed.failed-back"]
 
 

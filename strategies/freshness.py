@@ -1,0 +1,33 @@
+"""Whether a market is known well enough to trade on: asked again in the claim itself."""
+
+from datetime import datetime
+
+from controlplane.kernel.errors import Denied
+from markets import selectors as markets
+from markets.choices import FeedStatus
+from strategies.models import OrderIntent
+
+
+def market_problem(intent: OrderIntent, *, now: datetime) -> Denied | None:
+    """Return why the intent's own market may not be traded on as we know it now, or None.
+
+    What adds to a position needs a fresh price of the very venue and a feed that is healthy. What
+    only reduces needs a price, its own or a synthetic one, unless it names none: a market order
+    that shrinks a position always goes.
+    """
+    if intent.reduce_only and intent.price is None:
+        return None
+    standing = markets.market_standing(intent.instrument, now=now)
+    if standing.top is None and not (intent.reduce_only and standing.stand_in is not None):
+        return _denied("VENUE_PRICE_STALE", intent, standing)
+    if not intent.reduce_only and standing.status is not FeedStatus.HEALTHY:
+        return _denied("VENUE_FEED_NOT_HEALTHY", intent, standing)
+    return None
+
+
+def _denied(code: str, intent: OrderIntent, standing: markets.MarketStanding) -> Denied:
+    status = standing.status.value if standing.status else "none"
+    venue_id = intent.instrument.venue_id
+    return Denied(
+        code, f"{code}: venue={venue_id}, feed={status}", venue=venue_id, feedStatus=status
+    )
