@@ -196,11 +196,16 @@ class FundingRateAdmin(ReadOnlyModelAdmin):
         number("rate", _("rate")),
         number("interval_hours", _("interval"), unit="h"),
         number("mark_price", _("mark price")),
+        "is_settled",
         "observed_at",
     )
-    list_filter = (("instrument", AutocompleteSelectFilter),)
+    list_filter = (
+        ("instrument", AutocompleteSelectFilter),
+        ("instrument__venue", AutocompleteSelectFilter),
+        "is_settled",
+    )
     list_select_related = ("instrument",)
-    ordering = ("-funding_rate_id",)
+    ordering = ("-funding_time", "instrument_id")
 
 
 @admin.register(VenueBan)

@@ -1,6 +1,7 @@
 """Filters and annotations on one model of market data."""
 
 from collections.abc import Collection
+from datetime import datetime
 
 from django.db import models
 from django.db.models import OuterRef
@@ -56,3 +57,15 @@ class QuoteQuerySet(models.QuerySet):
         return self.filter(
             feed__symbol__in=symbols, feed__is_enabled=True, feed__exchange__is_enabled=True
         )
+
+
+class FundingRateQuerySet(models.QuerySet):
+    """Funding, past and to come."""
+
+    def due(self, now: datetime) -> "FundingRateQuerySet":
+        """Estimates whose settlement has been, so that the rate paid can be asked for."""
+        return self.filter(is_settled=False, funding_time__lte=now)
+
+    def to_come(self, now: datetime) -> "FundingRateQuerySet":
+        """The present estimates of settlements to come."""
+        return self.filter(funding_time__gt=now)

@@ -24,13 +24,12 @@ from markets.choices import FeedSource, FeedStatus
 from markets.domain.health import unheard_status
 from markets.models import (
     FeedTraffic,
-    FundingRate,
     Instrument,
     MarketDataFeed,
     Quote,
     Venue,
 )
-from markets.venues.types import FundingQuote, InstrumentReport
+from markets.venues.types import InstrumentReport
 
 INSTRUMENTS_SYNCED = audit.register("instruments.synced", label="Instruments synced")
 
@@ -242,7 +241,7 @@ def feeds_changed_tell() -> None:
     bus.send(groups.CONSOLE, "console.changed", topic="feeds")
 
 
-# Instruments and funding
+# Instruments
 
 _RULES: Final = (
     "symbol",
@@ -350,33 +349,3 @@ def _tell_changed_steps(row: Instrument, rules: Mapping[str, Any]) -> None:
                 payload={"instrument": str(row), "changes": steps},
             )
         )
-
-
-@transaction.atomic
-def funding_upsert(*, venue: Venue, quotes: Sequence[FundingQuote]) -> int:
-    """Write the estimate of each instrument's next settlement; return how many were written.
-
-    One row a settlement: its last estimate before the settlement stays as the history.
-    """
-    instruments = dict(
-        venue.instruments.filter(is_active=True).values_list("venue_symbol", "instrument_id")
-    )
-    rates = {
-        quote.venue_symbol: FundingRate(
-            instrument_id=instruments[quote.venue_symbol],
-            rate=quote.rate,
-            funding_time=quote.next_funding_at.replace(microsecond=0),
-            interval_hours=quote.interval_hours,
-            mark_price=quote.mark_price,
-            observed_at=quote.at,
-        )
-        for quote in quotes
-        if quote.venue_symbol in instruments
-    }
-    FundingRate.objects.bulk_create(
-        rates.values(),
-        update_conflicts=True,
-        unique_fields=["instrument", "funding_time"],
-        update_fields=["rate", "interval_hours", "mark_price", "observed_at"],
-    )
-    return len(rates)

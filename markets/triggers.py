@@ -1,4 +1,4 @@
-"""Word of changed feeds, from the database itself, so that every door is heard (raw SQL too)."""
+"""Rules of market data that the database itself keeps, whatever the door (raw SQL too)."""
 
 import pgtrigger
 
@@ -36,6 +36,17 @@ def tell_feed_changed() -> pgtrigger.Trigger:
             {_TELL_CONSOLE}
             RETURN NULL;
         """,
+    )
+
+
+def keep_settled() -> pgtrigger.Trigger:
+    """Pass over updates of a settled funding rate: a late estimate in a batch is no error."""
+    return pgtrigger.Trigger(
+        name="funding_rate_frozen",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Update,
+        condition=pgtrigger.Q(old__is_settled=True),
+        func="RETURN NULL;",
     )
 
 

@@ -70,4 +70,4 @@ class FundingRateFilters(EntityFilterSet):
 
     class Meta:
         model = FundingRate
-        fields = ("instrument", "funding_time", "observed_at")
+        fields = ("instrument", "funding_time", "observed_at", "is_settled")

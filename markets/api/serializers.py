@@ -135,5 +135,6 @@ class FundingRateSerializer(EntitySerializer):
             "interval_hours",
             "mark_price",
             "observed_at",
+            "is_settled",
         )
         read_only_fields = fields

@@ -71,6 +71,7 @@ class FeedLine:
         "feed_id",
         "forced",
         "fresh_ms",
+        "funding",
         "is_polled",
         "latency_p95",
         "link",
@@ -110,6 +111,7 @@ class FeedLine:
         self.top: BookTop | None = None
         self.streamed: float | None = None
         self.mark: Decimal | None = None
+        self.funding: MarkPrice | None = None
         self.marked: float | None = None
         self.polled_top: BookTop | None = None
         self.polled: float | None = None
@@ -147,6 +149,7 @@ class FeedLine:
                 self.quotes += 1
                 self._latency.add(received, event.venue_ms)
             elif isinstance(event, MarkPrice):
+                self.funding = event
                 self._take_mark(event, received)
             else:
                 self._drop(event, received)

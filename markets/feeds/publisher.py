@@ -6,17 +6,18 @@ are written when it is back.
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 
 from controlplane.kernel.clock import Clock
-from markets import failover, services
+from markets import failover, funding, services
 from markets.choices import FeedSource, FeedStatus, SynthReason
 from markets.domain.quotes import venue_time
 from markets.failover import PriceGap
@@ -24,13 +25,15 @@ from markets.feeds.board import FeedLine, Latest, QuoteBoard
 from markets.feeds.ticks import TickRelay
 from markets.models import FeedTraffic, Quote
 from markets.services import FeedObservation
-from markets.venues.types import Quarantined
+from markets.venues.types import MarkPrice, Quarantined
 
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS: Final = 0.1
 HEALTH_SECONDS: Final = 1.0
 CONSOLE_SECONDS: Final = 0.25
+FUNDING_SECONDS: Final = 10.0
+"""How often the funding estimates of mark-price streams are written."""
 SYNTHETIC_SECONDS: Final = 1.0
 """How often a price is made anew while a feed has none of its own; at least twice while a quote
 counts as fresh."""
@@ -46,6 +49,7 @@ class _Batch:
     health: Sequence[FeedObservation]
     gaps: Sequence[PriceGap]
     console: bool
+    funding: Mapping[str, MarkPrice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ class Publisher:
         self._synthesized_at: dict[str, float] = {}
         self._health_at = float("-inf")
         self._console_at = float("-inf")
+        self._funding_at = float("-inf")
+        self._funding: dict[str, tuple[Decimal | None, int | None]] = {}
         self._is_away = False
         self.stored = 0
 
@@ -110,8 +116,9 @@ class Publisher:
             [self._observation(line, now) for line in self._board] if health_due else (),
             gaps,
             console_due,
+            self._moved_funding(now),
         )
-        if not (batch.quotes or batch.health or batch.gaps):
+        if not (batch.quotes or batch.health or batch.gaps or batch.funding):
             return True
         loop = asyncio.get_running_loop()
         try:
@@ -120,6 +127,7 @@ class Publisher:
             self._lost(error)
             return False
         self._is_away = False
+        self._funding |= {key: _terms(mark) for key, mark in batch.funding.items()}
         self._board.were_stored(latest)
         self.stored += len(latest) - len(written.refused)
         self._settle(written, now)
@@ -145,6 +153,17 @@ class Publisher:
         for line in self._board:
             if line.feed_id in written.synthesized:
                 line.synthesized = now
+
+    def _moved_funding(self, now: float) -> dict[str, MarkPrice]:
+        """Return, now and then, the funding estimates that have not been written yet."""
+        if now - self._funding_at < FUNDING_SECONDS:
+            return {}
+        self._funding_at = now
+        return {
+            line.feed_id: line.funding
+            for line in self._board
+            if line.funding is not None and _terms(line.funding) != self._funding.get(line.feed_id)
+        }
 
     def _drop(self, refused: Collection[str], now: float) -> None:
         for line in self._board:
@@ -217,9 +236,21 @@ def _write(batch: _Batch) -> _Written:
         made = failover.prices_synthesize(gaps=batch.gaps, now=timezone.now()) if batch.gaps else ()
         if batch.health:
             services.feeds_observe(observations=batch.health)
+        if batch.funding:
+            _write_funding(batch.funding)
         if batch.console:
             services.feeds_changed_tell()
     except Error:
         connection.close()
         raise
     return _Written(refused, made)
+
+
+def _terms(mark: MarkPrice) -> tuple[Decimal | None, int | None]:
+    return mark.funding_rate, mark.next_funding_ms
+
+
+def _write_funding(marks: Mapping[str, MarkPrice]) -> None:
+    synced = funding.funding_from_marks(marks=marks, now=timezone.now())
+    if synced.refused:
+        logger.warning("Funding was not believed: %s", ", ".join(synced.refused)[:300])

@@ -26,8 +26,13 @@ from controlplane.base.fields import (
 from controlplane.base.models import Entity, Timestamped
 from markets.choices import Dialect, FeedSource, FeedStatus, VenueEnvironment
 from markets.domain.endpoints import endpoint_problem
-from markets.querysets import FeedQuerySet, InstrumentQuerySet, VenueQuerySet
-from markets.triggers import tell_feed_changed, tell_venue_feeds_changed
+from markets.querysets import (
+    FeedQuerySet,
+    FundingRateQuerySet,
+    InstrumentQuerySet,
+    VenueQuerySet,
+)
+from markets.triggers import keep_settled, tell_feed_changed, tell_venue_feeds_changed
 from markets.venues.generic.names import venue_problem
 from markets.venues.types import Endpoint
 
@@ -290,7 +295,11 @@ class MarketDataFeed(Timestamped):
 
 
 class FundingRate(Entity):
-    """The funding of one instrument at one settlement; positive means longs pay shorts."""
+    """The funding of one instrument at one settlement; positive means longs pay shorts.
+
+    Before the settlement the rate is the venue's estimate; once settled it never changes again
+    (the database passes over every update).
+    """
 
     funding_rate_id = UUIDKey()
     instrument = models.ForeignKey(Instrument, models.CASCADE, related_name="funding_rates")
@@ -299,11 +308,18 @@ class FundingRate(Entity):
     interval_hours = models.PositiveSmallIntegerField(_("interval, hours"))
     mark_price = PriceField(_("mark price"), null=True, blank=True)
     observed_at = models.DateTimeField(_("observed at"))
+    is_settled = models.BooleanField(
+        _("settled"), default=False, help_text=_("The rate paid, from the venue's own history.")
+    )
+
+    objects = FundingRateQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("funding rate")
         verbose_name_plural = _("funding rates")
         ordering = ("-funding_time", "instrument_id")
+        indexes = (models.Index(fields=("funding_time",), name="funding_rate_time"),)
+        triggers = (keep_settled(),)
         constraints = (
             models.UniqueConstraint(
                 fields=("instrument", "funding_time"), name="funding_rate_unique_per_settlement"

@@ -12,6 +12,7 @@ from markets.venues.types import (
     FillReport,
     FundingPayment,
     FundingQuote,
+    FundingSettlement,
     InstrumentReport,
     MarginMode,
     MarginTerms,
@@ -33,6 +34,12 @@ class MarketClient(Protocol):
     async def book_tops(self, venue_symbols: Sequence[str]) -> Sequence[BookTop]: ...
 
     async def funding_quotes(self) -> Sequence[FundingQuote]: ...
+
+    async def funding_settlements(
+        self, venue_symbol: str, *, since: datetime
+    ) -> Sequence[FundingSettlement]:
+        """Return the settlements at or after `since`, oldest first, each once."""
+        ...
 
     async def server_time(self) -> datetime: ...
 

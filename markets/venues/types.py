@@ -198,6 +198,16 @@ class FundingQuote:
 
 
 @dataclass(frozen=True, slots=True)
+class FundingSettlement:
+    """A settlement that has been: the rate paid, and the mark where the venue tells it."""
+
+    venue_symbol: str
+    rate: Ratio
+    mark_price: Price | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SubmitOrder:
     """An order to send once. `amount` is base and a multiple of the lot, `price` of the tick."""
 

@@ -1,4 +1,4 @@
-"""C01-C09: what is read is the venue's own, exact and only about what was asked."""
+"""C01-C0B: what is read is the venue's own, exact and only about what was asked."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from markets.venues.errors import AuthenticationFailed, OrderNotFound
+from markets.venues.paper.model import Settlement
 from markets.venues.paper.server import PaperVenue
 from markets.venues.ports import ExecutionClient, MarketClient
 from markets.venues.types import Side
@@ -50,6 +51,39 @@ async def test_c03_funding_quotes_tell_rate_interval_and_next_time(
     assert quote.interval_hours == venue.core.funding_hours
     assert quote.next_funding_at.timestamp() * 1e9 == state.next_funding_ns
     assert len(found) == 2
+
+
+async def test_c0a_funding_settlements_are_the_past_in_order(
+    kit: Kit, venue: PaperVenue, market: MarketClient
+) -> None:
+    state = venue.engine.markets[kit.symbol]
+    state.funding_rate = Decimal("-0.00037")
+    due_ns = state.next_funding_ns
+    venue.engine.settle_funding(kit.symbol, now_ns=due_ns, next_ns=due_ns + 10**13)
+    wanted = state.settlements[-30:]
+    since = datetime.fromtimestamp(wanted[0].at_ns / 1e9, UTC)
+    found = await market.funding_settlements(kit.symbol, since=since)
+    assert [(int(f.at.timestamp() * 10**9), f.rate) for f in found] == [
+        (item.at_ns, item.rate) for item in wanted
+    ]
+    assert found[-1].rate == Decimal("-0.00037")
+    assert {item.venue_symbol for item in found} == {kit.symbol}
+    later = found[-1].at - timedelta(milliseconds=1)
+    assert await market.funding_settlements(kit.symbol, since=later) == found[-1:]
+
+
+async def test_c0b_more_settlements_than_a_page_come_once_each(
+    kit: Kit, venue: PaperVenue, market: MarketClient
+) -> None:
+    state = venue.engine.markets[kit.symbol]
+    hour = 3600 * 10**9
+    first_ns = state.next_funding_ns - 1300 * hour
+    state.settlements = [
+        Settlement(first_ns + n * hour, Decimal(n) / 1_000_000, Decimal(100)) for n in range(1200)
+    ]
+    since = datetime.fromtimestamp(first_ns / 1e9, UTC)
+    found = await market.funding_settlements(kit.symbol, since=since)
+    assert [item.rate for item in found] == [Decimal(n) / 1_000_000 for n in range(1200)]
 
 
 async def test_c04_the_clock_is_the_venues(kit: Kit) -> None:

@@ -26,6 +26,7 @@ _ROUTES: Final[Mapping[Operation, tuple[str, str]]] = {
     Operation.BOOK_TOP: ("GET", "ticker/bookTicker"),
     Operation.FUNDING_INFO: ("GET", "fundingInfo"),
     Operation.PREMIUM: ("GET", "premiumIndex"),
+    Operation.FUNDING_RATES: ("GET", "fundingRate"),
     Operation.ACCOUNT: ("GET", "accountWithJoinMargin"),
     Operation.POSITIONS: ("GET", "positionRisk"),
     Operation.OPEN_ORDERS: ("GET", "openOrders"),

@@ -28,6 +28,7 @@ _METHODS: Final[Mapping[Operation, str]] = {
     Operation.BOOK_TOP: "fapiPublicGetTickerBookTicker",
     Operation.FUNDING_INFO: "fapiPublicGetFundingInfo",
     Operation.PREMIUM: "fapiPublicGetPremiumIndex",
+    Operation.FUNDING_RATES: "fapiPublicGetFundingRate",
     Operation.ACCOUNT: "fapiPrivateV3GetAccount",
     Operation.POSITIONS: "fapiPrivateV3GetPositionRisk",
     Operation.OPEN_ORDERS: "fapiPrivateGetOpenOrders",

@@ -23,6 +23,7 @@ from markets.venues.types import (
     FillReport,
     FundingPayment,
     FundingQuote,
+    FundingSettlement,
     InstrumentReport,
     MarginMode,
     MarginTerms,
@@ -78,6 +79,26 @@ class FapiMarketClient:
     async def funding_quotes(self) -> Sequence[FundingQuote]:
         info = await self._read(Operation.FUNDING_INFO, bytes)
         return await self._read(Operation.PREMIUM, lambda body: parsing.funding_quotes(body, info))
+
+    async def funding_settlements(
+        self, venue_symbol: str, *, since: datetime
+    ) -> Sequence[FundingSettlement]:
+        """Return the settlements from `since` on; a full page is followed by the next."""
+        found: dict[datetime, FundingSettlement] = {}
+        start = since
+        while True:
+            page = await self._read(
+                Operation.FUNDING_RATES,
+                partial(parsing.funding_settlements, venue_symbol=venue_symbol),
+                symbol=venue_symbol,
+                startTime=ms_text(start),
+                limit=str(PAGE),
+            )
+            before = len(found)
+            found |= {item.at: item for item in page if item.at >= since}
+            if len(page) < PAGE or len(found) == before:
+                return [found[at] for at in sorted(found)]
+            start = max(found)
 
     async def server_time(self) -> datetime:
         return await self._caller.server_time()

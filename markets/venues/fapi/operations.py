@@ -10,6 +10,7 @@ class Operation(Enum):
     BOOK_TOP = auto()
     FUNDING_INFO = auto()
     PREMIUM = auto()
+    FUNDING_RATES = auto()
     ACCOUNT = auto()
     POSITIONS = auto()
     OPEN_ORDERS = auto()
@@ -36,5 +37,6 @@ PUBLIC: Final = frozenset(
         Operation.BOOK_TOP,
         Operation.FUNDING_INFO,
         Operation.PREMIUM,
+        Operation.FUNDING_RATES,
     }
 )

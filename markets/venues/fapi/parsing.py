@@ -18,6 +18,7 @@ from markets.venues.types import (
     FillReport,
     FundingPayment,
     FundingQuote,
+    FundingSettlement,
     InstrumentReport,
     MarginTerms,
     OrderReport,
@@ -135,25 +136,49 @@ def _book_top(row: wire.BookTopRow) -> BookTop:
 def funding_quotes(premium: bytes, info: bytes) -> Sequence[FundingQuote]:
     """Join premiumIndex with the intervals of fundingInfo, which lists only unusual ones.
 
-    Contracts without funding (dated futures show no next time) are left out.
+    Contracts without funding (dated futures show no next time) are left out, and so is one that
+    cannot be read, which is logged.
     """
     hours = {
         row.symbol: row.fundingIntervalHours
         for row in checks.decode(info, list[wire.FundingInfoRow])
-        if 0 < row.fundingIntervalHours <= 24
     }
-    return [
-        FundingQuote(
-            venue_symbol=row.symbol,
-            rate=Ratio(checks.number(row.lastFundingRate, "lastFundingRate")),
-            mark_price=Price(checks.positive(row.markPrice, "markPrice")),
-            next_funding_at=checks.moment(row.nextFundingTime, "nextFundingTime"),
-            interval_hours=hours.get(row.symbol, USUAL_FUNDING_HOURS),
-            at=checks.moment(row.time, "time"),
+    quotes = []
+    for row in checks.decode(premium, list[wire.PremiumRow]):
+        if row.nextFundingTime <= 0 or not row.lastFundingRate:
+            continue
+        try:
+            quotes.append(_funding_quote(row, hours.get(row.symbol, USUAL_FUNDING_HOURS)))
+        except BadAnswer as error:
+            logger.warning("The funding of %s is left out: %s", row.symbol[:40], error)
+    return quotes
+
+
+def _funding_quote(row: wire.PremiumRow, hours: int) -> FundingQuote:
+    return FundingQuote(
+        venue_symbol=row.symbol,
+        rate=Ratio(checks.number(row.lastFundingRate, "lastFundingRate")),
+        mark_price=Price(checks.positive(row.markPrice, "markPrice")),
+        next_funding_at=checks.moment(row.nextFundingTime, "nextFundingTime"),
+        interval_hours=hours,
+        at=checks.moment(row.time, "time"),
+    )
+
+
+def funding_settlements(body: bytes, *, venue_symbol: str) -> Sequence[FundingSettlement]:
+    """Read fundingRate; a time may be some milliseconds past the settlement."""
+    settlements = []
+    for row in checks.decode(body, list[wire.FundingRateRow]):
+        checks.same("symbol", row.symbol, venue_symbol)
+        settlements.append(
+            FundingSettlement(
+                venue_symbol=row.symbol,
+                rate=Ratio(checks.number(row.fundingRate, "fundingRate")),
+                mark_price=checks.price_or_none(row.markPrice or "0", "markPrice"),
+                at=checks.moment(row.fundingTime, "fundingTime"),
+            )
         )
-        for row in checks.decode(premium, list[wire.PremiumRow])
-        if row.nextFundingTime > 0 and row.lastFundingRate
-    ]
+    return settlements
 
 
 # One account

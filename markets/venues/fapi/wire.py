@@ -106,6 +106,13 @@ class FundingInfoRow(msgspec.Struct):
     fundingIntervalHours: int
 
 
+class FundingRateRow(msgspec.Struct):
+    symbol: str
+    fundingRate: str
+    fundingTime: int
+    markPrice: str = ""  # settlements before 2023 have none
+
+
 class SymbolRow(msgspec.Struct):
     symbol: str
     contractType: str

@@ -37,6 +37,7 @@ from markets.venues.types import (
     FillReport,
     FundingPayment,
     FundingQuote,
+    FundingSettlement,
     InstrumentReport,
     MarginMode,
     MarginTerms,
@@ -91,6 +92,17 @@ class GenericMarketClient:
             lambda rates: parsing.funding_quotes(
                 rates, marks, self._exchange.markets, now_ms=self._calls.now_ms()
             ),
+        )
+
+    async def funding_settlements(
+        self, venue_symbol: str, *, since: datetime
+    ) -> Sequence[FundingSettlement]:
+        """Return the settlements from `since` on, as far as the venue's page reaches."""
+        if self._exchange.has["fetchFundingRateHistory"] is not True:
+            raise VenueUnavailable(f"ccxt reads no funding history of {self._exchange.id}.")
+        return await self._calls.read(
+            partial(self._exchange.fetch_funding_rate_history, venue_symbol, _ms(since)),
+            lambda rows: parsing.funding_settlements(rows, venue_symbol, since=since),
         )
 
     async def server_time(self) -> datetime:

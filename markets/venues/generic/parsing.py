@@ -21,6 +21,7 @@ from markets.venues.types import (
     FillReport,
     FundingPayment,
     FundingQuote,
+    FundingSettlement,
     InstrumentReport,
     OrderReport,
     OrderStatus,
@@ -252,6 +253,20 @@ def _funding_quote(rate: Mapping[str, Any], mark: Mapping[str, Any], now_ms: int
         interval_hours=int(hours[1]),
         at=at,
     )
+
+
+def funding_settlements(
+    rows: Any, venue_symbol: str, *, since: datetime
+) -> Sequence[FundingSettlement]:
+    """Return the settlements from `since` on, oldest first, each once."""
+    found = {}
+    for row in listed(rows):
+        checks.same("symbol", row.get("symbol"), venue_symbol)
+        at = moment(row, "timestamp")
+        if at >= since:
+            rate = Ratio(number(row, "fundingRate"))
+            found[at] = FundingSettlement(venue_symbol, rate, None, at)
+    return [found[at] for at in sorted(found)]
 
 
 # One account

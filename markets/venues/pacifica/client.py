@@ -1,6 +1,6 @@
 """Pacifica over HTTP: reads need no key, orders are signed, an acceptance is not a fill."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -33,6 +33,7 @@ from markets.venues.types import (
     FillReport,
     FundingPayment,
     FundingQuote,
+    FundingSettlement,
     InstrumentReport,
     MarginMode,
     MarginTerms,
@@ -77,6 +78,18 @@ class PacificaMarketClient:
 
     async def funding_quotes(self) -> Sequence[FundingQuote]:
         return await self._caller.read(Operation.PRICES, {}, parsing.funding_quotes)
+
+    async def funding_settlements(
+        self, venue_symbol: str, *, since: datetime
+    ) -> Sequence[FundingSettlement]:
+        """Return the settlements from `since` on, read from the newest back."""
+        rows = await _pages(
+            partial(self._caller.read, Operation.FUNDING_RATES),
+            partial(parsing.funding_settlements, venue_symbol=venue_symbol),
+            lambda row: row.at >= since,
+            {"symbol": venue_symbol},
+        )
+        return _oldest_first(rows, lambda row: row.at.isoformat(), lambda row: row.at >= since)
 
     async def server_time(self) -> datetime:
         return await self._caller.server_time()
@@ -251,16 +264,26 @@ class PacificaExecutionClient:
         goes_on: Callable[[Row], bool],
         **params: str,
     ) -> list[Row]:
-        """Read pages, newest first, until one holds a row for which `goes_on` is false."""
-        found: list[Row] = []
-        asked = {**params, "limit": str(PAGE)}
-        for _ in range(MOST_PAGES):
-            page = await self._read(operation, parse, **asked)
-            found += page.rows
-            if page.cursor is None or not all(goes_on(row) for row in page.rows):
-                break
-            asked["cursor"] = page.cursor
-        return found
+        asked = {"account": self._account, **params}
+        return await _pages(partial(self._caller.read, operation), parse, goes_on, asked)
+
+
+async def _pages(
+    read: Callable[[Mapping[str, str], Callable[[bytes], Page[Row]]], Awaitable[Page[Row]]],
+    parse: Callable[[bytes], Page[Row]],
+    goes_on: Callable[[Row], bool],
+    params: Mapping[str, str],
+) -> list[Row]:
+    """Read pages, newest first, until one holds a row for which `goes_on` is false."""
+    found: list[Row] = []
+    asked = {**params, "limit": str(PAGE)}
+    for _ in range(MOST_PAGES):
+        page = await read(asked, parse)
+        found += page.rows
+        if page.cursor is None or not all(goes_on(row) for row in page.rows):
+            break
+        asked["cursor"] = page.cursor
+    return found
 
 
 def order_payload(command: SubmitOrder) -> tuple[Operation, dict[str, Any]]:

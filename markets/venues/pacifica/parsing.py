@@ -18,6 +18,7 @@ from markets.venues.types import (
     FillReport,
     FundingPayment,
     FundingQuote,
+    FundingSettlement,
     InstrumentReport,
     MarginMode,
     MarginTerms,
@@ -114,22 +115,51 @@ def funding_quotes(body: bytes) -> Sequence[FundingQuote]:
     """Read the prices. `next_funding` is the estimate of what the coming full hour settles."""
     quotes = []
     for row in decode(body, wire.Envelope[list[wire.PriceRow]]).data:
-        at = checks.moment(row.timestamp, "timestamp")
-        quotes.append(
-            FundingQuote(
-                venue_symbol=row.symbol,
-                rate=Ratio(checks.number(row.next_funding, "next_funding")),
-                mark_price=Price(checks.positive(row.mark, "mark")),
-                next_funding_at=next_hour(at),
-                interval_hours=facts.FUNDING_HOURS,
-                at=at,
-            )
-        )
+        try:
+            quotes.append(_funding_quote(row))
+        except BadAnswer as error:
+            logger.warning("The funding of %s is left out: %s", row.symbol[:40], error)
     return quotes
 
 
+def _funding_quote(row: wire.PriceRow) -> FundingQuote:
+    at = checks.moment(row.timestamp, "timestamp")
+    return FundingQuote(
+        venue_symbol=row.symbol,
+        rate=Ratio(checks.number(row.next_funding, "next_funding")),
+        mark_price=Price(checks.positive(row.mark, "mark")),
+        next_funding_at=next_hour(at),
+        interval_hours=facts.FUNDING_HOURS,
+        at=at,
+    )
+
+
+def funding_settlements(body: bytes, *, venue_symbol: str) -> Page[FundingSettlement]:
+    """Read `funding_rate/history`, newest first.
+
+    `funding_rate` is the rate of the hour in which the row was written, settled as that hour
+    began ("Get historical funding"; the row's own time is not a full hour). The oracle's price
+    is told, not the mark.
+    """
+    found = decode(body, wire.Envelope[list[wire.FundingRateRow]])
+    rows = [
+        FundingSettlement(
+            venue_symbol=venue_symbol,
+            rate=Ratio(checks.number(row.funding_rate, "funding_rate")),
+            mark_price=None,
+            at=this_hour(checks.moment(row.created_at, "created_at")),
+        )
+        for row in found.data
+    ]
+    return _page(found, rows)
+
+
+def this_hour(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)
+
+
 def next_hour(at: datetime) -> datetime:
-    return at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    return this_hour(at) + timedelta(hours=1)
 
 
 # One account

@@ -55,6 +55,11 @@ class PriceRow(msgspec.Struct):
     timestamp: int
 
 
+class FundingRateRow(msgspec.Struct):
+    funding_rate: str
+    created_at: int
+
+
 class LevelRow(msgspec.Struct):
     p: str
     a: str

@@ -18,6 +18,7 @@ from markets.venues.paper.model import (
     OrderKind,
     Position,
     Quote,
+    Settlement,
     TimeInForce,
     Trade,
     margin_state,
@@ -197,6 +198,8 @@ class Engine:
                 account.wallet += amount
                 self._book(account, symbol, "FUNDING_FEE", amount, None, now_ns)
                 self._tell(AccountChanged(account, (), "FUNDING_FEE", amount, now_ns))
+        at_ns = min(now_ns, market.next_funding_ns)
+        market.settlements.append(Settlement(at_ns, market.funding_rate, market.mark))
         market.next_funding_ns = next_ns
 
     def liquidate(self, *, now_ns: int) -> None:

@@ -82,15 +82,28 @@ class Quote:
             yield level, size * (depth + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A funding settlement that has been."""
+
+    at_ns: int
+    rate: Decimal
+    mark: Decimal
+
+
 @dataclass(slots=True)
 class Market:
-    """An instrument with its present prices. `index` is None until one is given: then the mid."""
+    """An instrument with its present prices. `index` is None until one is given: then the mid.
+
+    `settlements` are its funding's past, oldest first.
+    """
 
     instrument: Instrument
     quote: Quote
     funding_rate: Decimal
     next_funding_ns: int
     index_basis: Decimal = ZERO
+    settlements: list[Settlement] = field(default_factory=list)
 
     @property
     def mark(self) -> Decimal:

@@ -8,13 +8,21 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from markets.venues.paper.config import PaperConfig
 from markets.venues.paper.engine import Engine
 from markets.venues.paper.hub import Client, Hub
 from markets.venues.paper.ledger import Ledger
-from markets.venues.paper.model import Account, Market, Order, OrderKind, Quote, TimeInForce
+from markets.venues.paper.model import (
+    Account,
+    Market,
+    Order,
+    OrderKind,
+    Quote,
+    Settlement,
+    TimeInForce,
+)
 from markets.venues.paper.prices import walks
 from markets.venues.paper.rules import (
     AccountChanged,
@@ -23,6 +31,9 @@ from markets.venues.paper.rules import (
     OrderChanged,
 )
 from markets.venues.types import Side
+
+PAST_SETTLEMENTS: Final = 24
+"""How many funding settlements a market has behind it when its venue starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,15 +221,17 @@ class Venue:
 
     def _first_markets(self, now_ns: int) -> list[Market]:
         interval = self.config.funding_interval_seconds * 1_000_000_000
-        return [
-            Market(
-                instrument=item.instrument,
-                quote=self.walks[item.instrument.symbol].step(now_ns),
-                funding_rate=item.funding_rate,
-                next_funding_ns=(now_ns // interval + 1) * interval,
-            )
-            for item in self.config.symbols
-        ]
+        due_ns = (now_ns // interval + 1) * interval
+        markets = []
+        for item in self.config.symbols:
+            quote = self.walks[item.instrument.symbol].step(now_ns)
+            past = [
+                Settlement(due_ns - back * interval, item.funding_rate, quote.mid)
+                for back in range(PAST_SETTLEMENTS, 0, -1)
+            ]
+            market = Market(item.instrument, quote, item.funding_rate, due_ns, settlements=past)
+            markets.append(market)
+        return markets
 
     def _engine_event(self, event: EngineEvent) -> None:
         _write(self.ledger, event)

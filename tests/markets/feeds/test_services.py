@@ -9,12 +9,11 @@ import pytest
 from django.db.models import Model
 
 from controlplane.base.audit import Actor, Surface
-from controlplane.kernel.units import Price, Ratio
 from markets import services
 from markets.choices import FeedSource, FeedStatus
-from markets.models import FeedTraffic, FundingRate, Instrument, MarketDataFeed, Quote
+from markets.models import FeedTraffic, Instrument, MarketDataFeed, Quote
 from markets.services import FeedObservation
-from markets.venues.types import FundingQuote, InstrumentReport
+from markets.venues.types import InstrumentReport
 from monitoring.models import MonitoringEvent
 from tests import factories
 
@@ -58,12 +57,6 @@ def report(venue_symbol: str = "BTCUSDT", **fields: Any) -> InstrumentReport:
             "is_active": True,
             **fields,
         }
-    )
-
-
-def funding(venue_symbol: str, rate: str, mark: str) -> FundingQuote:
-    return FundingQuote(
-        venue_symbol, Ratio(Decimal(rate)), Price(Decimal(mark)), NOW, interval_hours=8, at=NOW
     )
 
 
@@ -251,18 +244,3 @@ def test_delisted_instrument_is_retired_not_deleted() -> None:
     outcome = services.instruments_upsert(venue=venue, reports=reports[1:], actor=ACTOR)
     assert (outcome.retired, outcome.unchanged) == (1, 1)
     assert not Instrument.objects.get(venue_symbol="BTCUSDT").is_active
-
-
-def test_funding_estimate_is_replaced_until_its_settlement() -> None:
-    instrument = factories.instrument()
-    first = funding("BTCUSDT", "0.0001", "100")
-    last = funding("BTCUSDT", "-0.0003", "101")
-    unknown = funding("XUSDT", "0.0001", "1")
-    assert services.funding_upsert(venue=instrument.venue, quotes=[first, unknown]) == 1
-    services.funding_upsert(venue=instrument.venue, quotes=[last])
-    rate = FundingRate.objects.get()
-    assert (rate.instrument_id, rate.rate, rate.mark_price) == (
-        instrument.pk,
-        Decimal("-0.0003"),
-        101,
-    )

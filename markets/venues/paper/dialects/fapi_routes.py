@@ -178,16 +178,21 @@ def income(call: Call) -> object:
 
 
 def funding_rate(call: Call) -> object:
-    return [
+    """Past settlements: the oldest from `startTime` on, else the newest."""
+    first, last = call.integer("startTime", 0), call.integer("endTime", 1 << 62)
+    rows = [
         {
             "symbol": market.instrument.symbol,
-            "fundingRate": render.text(market.funding_rate),
-            "fundingTime": render.ms(market.next_funding_ns)
-            - call.venue.config.funding_interval_seconds * 1000,
-            "markPrice": render.money(market.mark),
+            "fundingRate": render.text(item.rate),
+            "fundingTime": render.ms(item.at_ns),
+            "markPrice": render.money(item.mark),
         }
         for market in call.markets()
+        for item in market.settlements
+        if first <= render.ms(item.at_ns) <= last
     ]
+    limit = call.limit(100, 1000)
+    return rows[:limit] if first else rows[-limit:]
 
 
 def ticker_24h(call: Call) -> object:

@@ -14,6 +14,7 @@ from markets.venues.types import Side
 _SIDES: Final = {"bid": Side.BUY, "ask": Side.SELL}
 _TIFS: Final = {"GTC": TimeInForce.GTC, "IOC": TimeInForce.IOC, "ALO": TimeInForce.GTX}
 _HUNDRED: Final = Decimal(100)
+_WRITTEN_AFTER_MS: Final = 1_500
 
 
 # Reads, open to everybody
@@ -110,6 +111,26 @@ def funding(call: Call) -> Any:
     )
 
 
+def funding_rates(call: Call) -> Any:
+    """Past settlements; each is written down some time into its hour."""
+    return call.page(
+        [
+            (
+                item.at_ns,
+                {
+                    "oracle_price": render.text(item.mark),
+                    "bid_impact_price": render.text(item.mark),
+                    "ask_impact_price": render.text(item.mark),
+                    "funding_rate": render.text(item.rate),
+                    "next_funding_rate": render.text(item.rate),
+                    "created_at": render.ms(item.at_ns) + _WRITTEN_AFTER_MS,
+                },
+            )
+            for item in call.market().settlements
+        ]
+    )
+
+
 READS: Final[Mapping[str, Handler]] = {
     "info": info,
     "info/prices": prices,
@@ -123,6 +144,7 @@ READS: Final[Mapping[str, Handler]] = {
     "orders/history_by_id": order_by_id,
     "trades/history": trades,
     "funding/history": funding,
+    "funding_rate/history": funding_rates,
 }
 
 
