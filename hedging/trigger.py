@@ -6,71 +6,128 @@ runs in the thread of whoever saw the move, so it is short, and never raises int
 
 import logging
 import threading
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import Final
+
+from django.utils import timezone
 
 from accounts.models import Position
 from accounts.observations import AccountMoved
 from controlplane.base.audit import Actor, Surface
 from controlplane.kernel.clock import SYSTEM_CLOCK, Clock
+from controlplane.kernel.units import ZERO
 from hedging.choices import TriggerReason
+from hedging.domain.books import Book
+from hedging.domain.delta import BTC
+from hedging.exposures import BookLine, ExposureTable
 from hedging.facts import topology
 from hedging.services import books_evaluate, executions_finish
+from markets.selectors import reference_prices
 
 logger = logging.getLogger(__name__)
 
 ACTOR: Final = Actor(name="hedge-trigger", surface=Surface.FEED)
 REST_SECONDS: Final = 0.5
+READ_SECONDS: Final = 1.0
+"""How old the positions may be that prices are held against."""
 SHARE_OF_TIME: Final = 0.1
-"""Looks for moved prices take at most this share of a process's time."""
+"""Looks for moved prices, and reads of positions, each take at most this share of a process's
+time."""
 
 
 def account_moved(observation: AccountMoved) -> None:
     """Look at the books of an account whose positions or margin were written anew."""
-    _look({observation.account_id})
+    try:
+        books = topology()
+    except Exception:
+        logger.exception("The books of %s could not be read.", observation.account_id)
+        return
+    _look([book for book in books if observation.account_id in book.account_ids])
 
 
 class PriceWatch:
-    """Looks at the books that hold a symbol whose reference price moved, conflated.
+    """Looks at the books that a moved reference price leaves out of their thresholds.
 
-    Prices move all the time and rarely break a threshold, so symbols gather between looks.
+    Every price is held at once against what all books hold (see `exposures`), which costs no
+    query. Books gather between looks: prices move all the time, and one that is out stays so
+    until its hedge is filled.
     """
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
-        self._moved: set[str] = set()
-        self._resting_until = 0.0
+        self._table: ExposureTable | None = None
+        self._books: dict[str, Book] = {}
+        self._read_due = float("-inf")
+        self._out: set[str] = set()
+        self._resting_until = float("-inf")
         self._lock = threading.Lock()
 
     def price_moved(self, symbol: str, price: Decimal) -> None:
         """Take a hint that the reference price of `symbol` is now `price`."""
         with self._lock:
-            self._moved.add(symbol)
-            began = self._clock.monotonic()
-            if began < self._resting_until:
+            self._read_now_and_then()
+            if self._table is None:
                 return
-            symbols, self._moved = self._moved, set()
+            self._out.update(self._table.tick(symbol, price))
+            began = self._clock.monotonic()
+            if not self._out or began < self._resting_until:
+                return
+            books = [self._books[key] for key in sorted(self._out) if key in self._books]
+            self._out.clear()
             self._resting_until = float("inf")  # a look is under way
         try:
-            _look_for(symbols)
+            _look(books)
         finally:
-            ended = self._clock.monotonic()
-            self._resting_until = ended + max(REST_SECONDS, (ended - began) / SHARE_OF_TIME)
+            self._resting_until = self._rested(began, REST_SECONDS)
+
+    def _read_now_and_then(self) -> None:
+        began = self._clock.monotonic()
+        if began < self._read_due:
+            return
+        try:
+            books = topology()
+            self._table = exposure_table(books)
+            self._books = {book.key: book for book in books}
+            self._out.update(self._table.strained())
+        except Exception:
+            logger.exception("What books hold could not be read; prices are not held against it.")
+        self._read_due = self._rested(began, READ_SECONDS)
+
+    def _rested(self, began: float, seconds: float) -> float:
+        """Return when to go on after work that began then."""
+        ended = self._clock.monotonic()
+        return ended + max(seconds, (ended - began) / SHARE_OF_TIME)
 
 
-def _look_for(symbols: Collection[str]) -> None:
+def exposure_table(books: Sequence[Book]) -> ExposureTable:
+    """Return what books hold now, at the reference prices there are now."""
+    sizes: dict[tuple[str, bool], dict[str, Decimal]] = defaultdict(
+        lambda: defaultdict(lambda: ZERO)
+    )
+    held = Position.objects.held().values_list(
+        "account_id", "sandbox", "instrument__symbol", "size"
+    )
+    for account_id, sandbox, symbol, size in held:
+        sizes[account_id, sandbox][symbol] += size
+    lines = [BookLine(book.key, book.delta_threshold, _net(book, sizes)) for book in books]
+    symbols = {BTC}.union(*(line.sizes for line in lines))
+    return ExposureTable(lines, reference_prices(symbols, now=timezone.now()))
+
+
+def _net(book: Book, sizes: dict[tuple[str, bool], dict[str, Decimal]]) -> dict[str, Decimal]:
+    net: dict[str, Decimal] = defaultdict(lambda: ZERO)
+    for account_id in book.account_ids:
+        if (account_id, book.sandbox) in sizes:
+            for symbol, size in sizes[account_id, book.sandbox].items():
+                net[symbol] += size
+    return net
+
+
+def _look(books: Collection[Book]) -> None:
     try:
-        held = Position.objects.held().filter(instrument__symbol__in=symbols)
-        _look(set(held.values_list("account_id", flat=True).distinct()))
-    except Exception:
-        logger.exception("The holders of %s could not be read.", ", ".join(symbols))
-
-
-def _look(account_ids: set[str]) -> None:
-    try:
-        books = [book for book in topology() if not account_ids.isdisjoint(book.account_ids)]
         executions_finish(books=[book.key for book in books])
-        books_evaluate(books=books, trigger_reason=TriggerReason.DELTA, actor=ACTOR)
+        books_evaluate(books=list(books), trigger_reason=TriggerReason.DELTA, actor=ACTOR)
     except Exception:
         logger.exception("A look at books broke; the sentinel's sweep will come.")
