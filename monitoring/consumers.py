@@ -8,11 +8,10 @@ from urllib.parse import parse_qs
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.conf import settings
-from django.contrib.auth import aget_user
-from django.http import HttpRequest
 from django.utils import timezone
 
 from controlplane import bus
+from controlplane.base.sockets import current_user
 from monitoring import console
 from monitoring.dashboard import PANELS
 from monitoring.groups import CONSOLE
@@ -109,9 +108,7 @@ class ConsoleConsumer(AsyncJsonWebsocketConsumer):
         }
 
     async def _still_signed_in(self) -> bool:
-        request = HttpRequest()
-        request.session = self.scope["session"].__class__(self.scope["session"].session_key)
-        user = await aget_user(request)
+        user = await current_user(self.scope)
         self.scope["user"] = user
         return bool(user.is_authenticated and user.is_active and user.is_staff)
 

@@ -20,6 +20,8 @@ from controlplane.supervision import clusters
 from controlplane.supervision.supervisor import Program, Supervisor
 
 CLUSTER_PREFIX: Final = "q-"
+MAX_SOCKET_MESSAGE: Final = 64 * 1024
+"""No websocket of ours reads more at once, so nothing larger is ever gathered in memory."""
 # What more than one program needs; imported once, before the fork, and shared.
 SHARED_MODULES: Final = (
     "controlplane.asgi",
@@ -107,6 +109,8 @@ def serve(*, host: str, port: int) -> None:
         endpoints=build_endpoint_description_strings(host=host, port=port),
         http_timeout=60,
         application_close_timeout=2,
+        websocket_max_message_size=MAX_SOCKET_MESSAGE,
+        websocket_max_frame_size=MAX_SOCKET_MESSAGE,
     ).run()
 
 
