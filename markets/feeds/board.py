@@ -149,7 +149,6 @@ class FeedLine:
                 self.quotes += 1
                 self._latency.add(received, event.venue_ms)
             elif isinstance(event, MarkPrice):
-                self.funding = event
                 self._take_mark(event, received)
             else:
                 self._drop(event, received)
@@ -174,6 +173,7 @@ class FeedLine:
         top_is_fresh = self._is_fresh(self.received, received)
         if self._guard.believes_mark(event.mark, received, top_is_fresh=top_is_fresh):
             self.mark, self.marked = event.mark, received
+            self.funding = event
         else:
             self._drop(Quarantined("jump", f"mark {event.mark}"), received)
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("markets", "0006_ccxt_venues"),
+        ("markets", "0009_synth_by_feed"),
     ]
 
     operations = [
