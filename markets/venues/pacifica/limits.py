@@ -3,7 +3,7 @@
 Credits come back over a rolling minute: 100 for an address that shows no config key, 300 and more
 by fee tier for an account that shows one, wherever it is. A request costs one credit, a cancel
 half of one, a heavy query 3 to 12, or 1 to 4 with a key (vendor: "Rate limits"). Which queries are
-heavy is not told: histories are taken as such.
+heavy is not documented; what they cost more is seen in the next answer's count.
 """
 
 import re
@@ -20,9 +20,6 @@ _ORDER: Final = Cost(Kind.ORDER, 10, orders=1)
 _REDUCING: Final = Cost(Kind.URGENT, 10, orders=1)
 _CANCEL: Final = Cost(Kind.URGENT, 5)
 _COSTS: Final[Mapping[str, Cost]] = {
-    "orders/history": Cost(Kind.READ, 30),
-    "trades/history": Cost(Kind.READ, 30),
-    "funding/history": Cost(Kind.READ, 30),
     "orders/create": _ORDER,
     "orders/create_market": _ORDER,
     "orders/cancel": _CANCEL,
