@@ -147,13 +147,21 @@ async def test_c16_an_id_used_again_means_go_and_read_it(
     assert len(accepted(venue)) == 1
 
 
-@pytest.mark.parametrize("kind", [FaultKind.RESET, FaultKind.RAW, FaultKind.ANSWER])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        Fault(FaultKind.RESET, "POST"),
+        Fault(FaultKind.RAW, "POST", body=b"<html>"),
+        Fault(FaultKind.ANSWER, "POST", status=502, body=b"<html>"),
+    ],
+    ids=lambda fault: fault.kind.value,
+)
 @pytest.mark.parametrize("accepts", [True, False], ids=["accepted", "not accepted"])
 async def test_c17_a_lost_reply_is_unknown_whatever_happened(
-    kit: Kit, venue: PaperVenue, client: ExecutionClient, kind: FaultKind, accepts: bool
+    kit: Kit, venue: PaperVenue, client: ExecutionClient, lost: Fault, accepts: bool
 ) -> None:
     await client.positions()
-    venue.faults.add(Fault(kind, "POST", accepts=accepts, status=502, body=b"<html>"))
+    venue.faults.add(replace(lost, accepts=accepts))
     command = resting(kit)
     with pytest.raises(OutcomeUnknown):
         await client.submit(command)

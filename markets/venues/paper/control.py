@@ -10,7 +10,15 @@ from aiohttp import web
 
 from controlplane.kernel.errors import InvalidNumber
 from controlplane.kernel.units import finite_decimal, positive_decimal
-from markets.venues.paper.faults import ANY, Fault, FaultKind, Faults
+from markets.venues.paper.faults import (
+    HOOKS,
+    MATCHES,
+    FaultError,
+    FaultKind,
+    Standing,
+    camel,
+    fault_from_json,
+)
 from markets.venues.paper.rules import Refused
 from markets.venues.paper.venue import Venue
 
@@ -18,10 +26,8 @@ PAGE: Final = 5_000
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def control_routes(
-    venue: Venue, end_listen_key: Callable[[str], None], faults: Faults
-) -> list[web.RouteDef]:
-    control = _Control(venue, end_listen_key, faults)
+def control_routes(venue: Venue) -> list[web.RouteDef]:
+    control = _Control(venue)
     return [
         web.get("/control/ledger", _guarded(control.ledger)),
         web.get("/control/accounts", _guarded(control.accounts)),
@@ -34,7 +40,10 @@ def control_routes(
         web.post("/control/resume", _guarded(control.resume)),
         web.post("/control/keys", _guarded(control.keys)),
         web.post("/control/listen-key/end", _guarded(control.end_listen_key)),
+        web.get("/control/fault", _guarded(control.faults)),
         web.post("/control/fault", _guarded(control.fault)),
+        web.delete("/control/fault", _guarded(control.clear_faults)),
+        web.delete("/control/fault/{number}", _guarded(control.clear_faults)),
     ]
 
 
@@ -48,7 +57,7 @@ def _guarded(handler: Handler) -> Handler:
             return _answer({"error": "control is for loopback only"}, status=403)
         try:
             return await handler(request)
-        except (_BadRequest, InvalidNumber) as error:
+        except (_BadRequest, InvalidNumber, FaultError) as error:
             return _answer({"error": str(error)}, status=400)
         except Refused as refused:
             return _answer({"error": refused.reason.value}, status=409)
@@ -57,10 +66,8 @@ def _guarded(handler: Handler) -> Handler:
 
 
 class _Control:
-    def __init__(self, venue: Venue, end_listen_key: Callable[[str], None], faults: Faults) -> None:
+    def __init__(self, venue: Venue) -> None:
         self._venue = venue
-        self._end_listen_key = end_listen_key
-        self._faults = faults
 
     async def ledger(self, request: web.Request) -> web.StreamResponse:
         """Entries after `?since=`, at most PAGE; `?kind=` chooses one kind."""
@@ -156,11 +163,8 @@ class _Control:
         if "rate" in body:
             market.funding_rate = finite_decimal(body["rate"], name="rate")
         if body.get("settle") is True:
-            self._venue.engine.settle_funding(
-                market.instrument.symbol,
-                now_ns=self._venue.now_ns(),
-                next_ns=market.next_funding_ns,
-            )
+            symbol = market.instrument.symbol
+            self._venue.funding.settle(symbol, next_ns=market.next_funding_ns)
         return _answer({"rate": f"{market.funding_rate:f}"})
 
     async def pause(self, request: web.Request) -> web.StreamResponse:
@@ -182,27 +186,30 @@ class _Control:
 
     async def end_listen_key(self, request: web.Request) -> web.StreamResponse:
         """End an account's user stream as an expiry would: {account}."""
-        self._end_listen_key(self._known_account(await _body(request)))
+        self._venue.dialect.end_listen_key(self._known_account(await _body(request)))
         return _answer({})
 
-    async def fault(self, request: web.Request) -> web.StreamResponse:
-        """Have requests answered falsely: {kind, method, path, accepts, times, status, body}."""
-        body = await _body(request)
-        try:
-            kind = FaultKind(str(body.get("kind")))
-        except ValueError:
-            raise _BadRequest(f"kind must be one of {', '.join(FaultKind)}") from None
-        fault = Fault(
-            kind=kind,
-            method=str(body.get("method", ANY)),
-            path=str(body.get("path", ANY)),
-            accepts=body.get("accepts", True) is not False,
-            times=_whole(body, "times", 1),
-            status=_whole(body, "status", 200),
-            body=str(body.get("body", "")).encode(),
+    async def faults(self, request: web.Request) -> web.StreamResponse:
+        """The faults in force, and every kind there is with what it takes."""
+        return _answer(
+            {
+                "standing": [_standing(item) for item in self._venue.faults.standing()],
+                "kinds": {kind.value: _kind(kind) for kind in FaultKind},
+            }
         )
-        self._faults.add(fault)
-        return _answer({})
+
+    async def fault(self, request: web.Request) -> web.StreamResponse:
+        """Set a fault: {kind, ...}, as the table of kinds says. Answers its number."""
+        fault = fault_from_json(await _body(request))
+        return _answer({"id": self._venue.faults.add(fault)})
+
+    async def clear_faults(self, request: web.Request) -> web.StreamResponse:
+        """End the fault of a number, or all; {cleared: how many}."""
+        number = request.match_info.get("number")
+        if number is not None and not (number.isascii() and number.isdigit()):
+            raise _BadRequest("a fault is named by its number")
+        cleared = self._venue.faults.clear(None if number is None else int(number))
+        return _answer({"cleared": cleared})
 
     def _known_account(self, body: dict[str, Any]) -> str:
         label = body.get("account")
@@ -227,11 +234,24 @@ async def _body(request: web.Request) -> dict[str, Any]:
     return body
 
 
-def _whole(body: dict[str, Any], name: str, default: int) -> int:
-    value = body.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 10_000:
-        raise _BadRequest(f"{name} must be a whole number from 1 to 9999")
-    return value
+def _standing(item: Standing) -> dict[str, Any]:
+    return {
+        "id": item.fault_id,
+        "kind": item.fault.kind.value,
+        "fired": item.fired,
+        "left": item.left,
+        "millisecondsLeft": item.milliseconds_left,
+    }
+
+
+def _kind(kind: FaultKind) -> dict[str, Any]:
+    hook = HOOKS[kind]
+    return {
+        "stage": hook.stage.value,
+        "says": hook.says,
+        "takes": sorted(map(camel, hook.takes | MATCHES[hook.stage])),
+        "needs": sorted(map(camel, hook.needs)),
+    }
 
 
 def _without_key(path: str) -> str:

@@ -4,15 +4,12 @@ Orders trade against the house's quote, never against each other, and do not use
 quote comes from the price source. Every change is told to one listener, in order, as it happens.
 """
 
-from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Final
 
+from markets.venues.paper.matching import Matching
 from markets.venues.paper.model import (
-    ZERO,
     Account,
-    Income,
-    MarginState,
     Market,
     Order,
     OrderKind,
@@ -20,43 +17,26 @@ from markets.venues.paper.model import (
     Quote,
     Settlement,
     TimeInForce,
-    Trade,
-    margin_state,
+    floor_to,
 )
 from markets.venues.paper.rules import (
     AccountChanged,
-    EngineEvent,
     Execution,
-    IncomeBooked,
     NewOrder,
-    OrderChanged,
     Reason,
     Refused,
     check_filters,
-    crosses,
     crossing_amount,
 )
 from markets.venues.types import OrderStatus, Side
 
+# Client ids of what the venue itself closes, as Binance names them.
 LIQUIDATION_PREFIX: Final = "autoclose-"
+ADL_PREFIX: Final = "adl_autoclose-"
 
 
-class Engine:
+class Engine(Matching):
     """All accounts and markets of one venue."""
-
-    def __init__(
-        self,
-        markets: Iterable[Market],
-        accounts: Iterable[Account],
-        *,
-        first_id: int,
-        listener: Callable[[EngineEvent], None],
-    ) -> None:
-        self.markets = {market.instrument.symbol: market for market in markets}
-        self.accounts = {account.label: account for account in accounts}
-        self._tell = listener
-        self._next_id = first_id
-        self._resting: dict[str, dict[int, Order]] = {symbol: {} for symbol in self.markets}
 
     # Reading
 
@@ -70,9 +50,6 @@ class Engine:
         if market is None:
             raise Refused(Reason.UNKNOWN_SYMBOL, symbol)
         return market
-
-    def margin(self, account: Account) -> MarginState:
-        return margin_state(account, self.markets)
 
     def find_order(
         self, account: Account, symbol: str, *, order_id: int | None, client_id: str | None
@@ -94,6 +71,8 @@ class Engine:
     def place(self, account: Account, new: NewOrder, *, now_ns: int) -> Order:
         """Accept an order and match what crosses; raises Refused with nothing changed."""
         market = self.market(new.symbol)
+        if not market.listed and not new.reduce_only:
+            raise Refused(Reason.SYMBOL_CLOSED)
         twin = account.newest_by_client_id.get(new.client_id)
         if twin is not None and not twin.status.is_final:
             raise Refused(Reason.DUPLICATE_CLIENT_ID)
@@ -190,17 +169,37 @@ class Engine:
 
     def settle_funding(self, symbol: str, *, now_ns: int, next_ns: int) -> None:
         """Book funding on every position: longs pay shorts when the rate is positive."""
+        for account, amount in self.funding_due(symbol):
+            self.book_funding(account, symbol, amount, now_ns=now_ns)
+        self.end_settlement(symbol, now_ns=now_ns, next_ns=next_ns)
+
+    def end_settlement(self, symbol: str, *, now_ns: int, next_ns: int) -> None:
+        """Keep a settlement in the market's history and look forward to the next one."""
         market = self.markets[symbol]
-        for account in self.accounts.values():
-            size = account.size(symbol)
-            if size:
-                amount = -size * market.mark * market.funding_rate
-                account.wallet += amount
-                self._book(account, symbol, "FUNDING_FEE", amount, None, now_ns)
-                self._tell(AccountChanged(account, (), "FUNDING_FEE", amount, now_ns))
         at_ns = min(now_ns, market.next_funding_ns)
         market.settlements.append(Settlement(at_ns, market.funding_rate, market.mark))
         market.next_funding_ns = next_ns
+
+    def funding_due(self, symbol: str) -> list[tuple[Account, Decimal]]:
+        """Return what each account with a position would now be paid (pays when negative)."""
+        market = self.markets[symbol]
+        return [
+            (account, -size * market.mark * market.funding_rate)
+            for account in self.accounts.values()
+            if (size := account.size(symbol))
+        ]
+
+    def book_funding(self, account: Account, symbol: str, amount: Decimal, *, now_ns: int) -> None:
+        account.wallet += amount
+        self._book(account, symbol, "FUNDING_FEE", amount, None, now_ns)
+        self._tell(AccountChanged(account, (), "FUNDING_FEE", amount, now_ns))
+
+    def transfer(self, account: Account, amount: Decimal, *, now_ns: int) -> None:
+        """Move `amount` into the account from outside (out of it when negative)."""
+        account.wallet += amount
+        self._book(account, "", "TRANSFER", amount, None, now_ns)
+        reason = "DEPOSIT" if amount > 0 else "WITHDRAW"
+        self._tell(AccountChanged(account, (), reason, amount, now_ns))
 
     def liquidate(self, *, now_ns: int) -> None:
         """Close every position of each account whose equity is below its maintenance margin."""
@@ -214,11 +213,22 @@ class Engine:
             for order in list(account.open_orders.values()):
                 self._close(account, order, OrderStatus.CANCELLED, Execution.CANCELED, now_ns)
             for symbol in held:
-                self._liquidate_position(account, symbol, now_ns)
+                self.close_position(account, symbol, now_ns=now_ns)
 
-    def _liquidate_position(self, account: Account, symbol: str, now_ns: int) -> None:
-        size = account.size(symbol)
+    def close_position(
+        self,
+        account: Account,
+        symbol: str,
+        *,
+        now_ns: int,
+        share: Decimal = Decimal(1),
+        prefix: str = LIQUIDATION_PREFIX,
+    ) -> None:
+        """Close `share` of a position (down to the lot) as the venue does it by itself."""
         market = self.markets[symbol]
+        held = account.size(symbol)
+        size = held if share == 1 else floor_to(abs(held) * share, market.instrument.lot)
+        size = abs(size) if held > 0 else -abs(size)
         new = NewOrder(
             symbol=symbol,
             side=Side.SELL if size > 0 else Side.BUY,
@@ -226,155 +236,25 @@ class Engine:
             tif=TimeInForce.IOC,
             amount=abs(size),
             price=market.mark,
-            client_id=f"{LIQUIDATION_PREFIX}{self._next_id}",
+            client_id=f"{prefix}{self._next_id}",
             reduce_only=True,
             external=True,
         )
         order = self._open(account, new, now_ns)
         touch = market.quote.bid if size > 0 else market.quote.ask
         self._fill(account, market, order, order.amount, touch, now_ns, maker=False)
+        self._drop_spent_reduce_only(account, symbol, now_ns)
 
-    # Matching
-
-    def _open(self, account: Account, new: NewOrder, now_ns: int) -> Order:
-        order = Order(
-            order_id=self._take_id(),
-            account=account.label,
-            symbol=new.symbol,
-            client_id=new.client_id,
-            side=new.side,
-            kind=new.kind,
-            tif=new.tif,
-            price=new.price,
-            amount=new.amount,
-            reduce_only=new.reduce_only,
-            external=new.external,
-            created_ns=now_ns,
-            updated_ns=now_ns,
-        )
-        account.orders[order.order_id] = order
-        account.open_orders[order.order_id] = order
-        account.newest_by_client_id[order.client_id] = order
-        self._tell(OrderChanged(order, Execution.NEW, None, now_ns))
-        return order
-
-    def _take(self, account: Account, market: Market, order: Order, now_ns: int) -> None:
-        for price, size in market.quote.levels(order.side, market.instrument.tick):
-            if not crosses(order.kind, order.side, order.price, price):
-                return
-            amount = self._allowed(account, order, min(order.remaining, size))
-            if amount <= 0:
-                return
-            self._fill(account, market, order, amount, price, now_ns, maker=False)
-            if order.status.is_final:
-                return
-
-    def _allowed(self, account: Account, order: Order, amount: Decimal) -> Decimal:
-        """Return how much of `amount` may fill: a reduce-only order never passes flat."""
-        if not order.reduce_only:
-            return amount
-        reducible = -account.size(order.symbol) * order.side.sign
-        return max(ZERO, min(amount, reducible))
-
-    def _fill(
-        self,
-        account: Account,
-        market: Market,
-        order: Order,
-        amount: Decimal,
-        price: Decimal,
-        now_ns: int,
-        *,
-        maker: bool,
+    def fill_anyway(
+        self, account: Account, order: Order, *, now_ns: int, share: Decimal = Decimal(1)
     ) -> None:
-        if amount <= 0:
-            return
-        instrument = market.instrument
-        order.filled += amount
-        order.cost += amount * price
-        order.updated_ns = now_ns
-        done = order.remaining == 0
-        order.status = OrderStatus.FILLED if done else OrderStatus.PARTIALLY_FILLED
-        if done:
-            self._forget_open(account, order)
-        position = account.positions.setdefault(order.symbol, Position())
-        realized = position.add(amount * order.side.sign, price)
-        position.updated_ns = now_ns
-        fee = amount * price * (instrument.maker_fee if maker else instrument.taker_fee)
-        account.wallet += realized - fee
-        trade = Trade(
-            trade_id=self._take_id(),
-            order_id=order.order_id,
-            account=account.label,
-            symbol=order.symbol,
-            client_id=order.client_id,
-            side=order.side,
-            amount=amount,
-            price=price,
-            fee=fee,
-            fee_asset=account.asset,
-            realized=realized,
-            is_maker=maker,
-            external=order.external,
-            at_ns=now_ns,
-        )
-        account.trades.append(trade)
-        self._book(account, order.symbol, "COMMISSION", -fee, trade.trade_id, now_ns)
-        if realized:
-            self._book(account, order.symbol, "REALIZED_PNL", realized, trade.trade_id, now_ns)
-        self._tell(AccountChanged(account, (order.symbol,), "ORDER", realized - fee, now_ns))
-        self._tell(OrderChanged(order, Execution.TRADE, trade, now_ns))
-
-    def _drop_spent_reduce_only(self, account: Account, symbol: str, now_ns: int) -> None:
-        """Expire reduce-only orders that have nothing left to reduce."""
-        size = account.size(symbol)
-        for order in list(account.open_orders.values()):
-            if order.symbol == symbol and order.reduce_only and size * order.side.sign >= 0:
-                self._close(account, order, OrderStatus.EXPIRED, Execution.EXPIRED, now_ns)
-
-    def _close(
-        self,
-        account: Account,
-        order: Order,
-        status: OrderStatus,
-        execution: Execution,
-        now_ns: int,
-    ) -> None:
-        order.status = status
-        order.updated_ns = now_ns
-        self._forget_open(account, order)
-        self._tell(OrderChanged(order, execution, None, now_ns))
-
-    def _forget_open(self, account: Account, order: Order) -> None:
-        account.open_orders.pop(order.order_id, None)
-        self._resting[order.symbol].pop(order.order_id, None)
-
-    def _check_margin(self, account: Account, market: Market, new: NewOrder) -> None:
-        """Refuse what would need more initial margin than there is equity, if it needs more."""
-        price = market.mark if new.kind is OrderKind.MARKET else max(new.price, market.mark)
-        buys, sells = (new.amount, ZERO) if new.side is Side.BUY else (ZERO, new.amount)
-        before = account.symbol_margin(new.symbol, market.mark)
-        after = account.symbol_margin(new.symbol, market.mark, buys=buys, sells=sells)
-        increase = (after - before) * price / market.mark
-        if increase > 0 and increase > self.margin(account).available:
-            raise Refused(Reason.INSUFFICIENT_MARGIN)
-
-    def _book(
-        self,
-        account: Account,
-        symbol: str,
-        kind: str,
-        amount: Decimal,
-        trade_id: int | None,
-        now_ns: int,
-    ) -> None:
-        income = Income(
-            self._take_id(), account.label, symbol, kind, amount, account.asset, trade_id, now_ns
-        )
-        account.income.append(income)
-        account.updated_ns = now_ns
-        self._tell(IncomeBooked(income))
-
-    def _take_id(self) -> int:
-        self._next_id += 1
-        return self._next_id
+        """Fill `share` of what remains of an order at its own price, even one cancelled since."""
+        market = self.markets[order.symbol]
+        quote = market.quote
+        price = order.price or (quote.ask if order.side is Side.BUY else quote.bid)
+        amount = order.remaining * share
+        if share != 1:
+            amount = floor_to(amount, market.instrument.lot)
+        amount = self._allowed(account, order, amount)
+        self._fill(account, market, order, amount, price, now_ns, maker=True)
+        self._drop_spent_reduce_only(account, order.symbol, now_ns)

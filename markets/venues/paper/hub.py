@@ -7,11 +7,15 @@ write per client. A client that lets more than `MAX_BUFFER` bytes pile up is cut
 import asyncio
 import struct
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 MAX_BUFFER: Final = 8 * 1024 * 1024
+Tamper = Callable[[str, bytes, Callable[[bytes], None]], Sequence[bytes]]
+"""(stream, payload, sender of what is late) -> the payloads to send now."""
 _TEXT_FINAL: Final = 0x81
+_CLOSE_FINAL: Final = 0x88
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -70,6 +74,15 @@ class Client:
         self.cut = True
         self._transport.abort()
 
+    def end(self, code: int | None) -> None:
+        """End the connection: with a close frame that waits for no answer, or without a word."""
+        if code is None:
+            self.cut_off()
+        elif not self._transport.is_closing():
+            self.cut = True
+            self._transport.write(struct.pack("!BBH", _CLOSE_FINAL, 2, code))
+            self._transport.close()
+
 
 class Hub:
     """Who listens to what. Streams are named as the dialect names them."""
@@ -78,6 +91,7 @@ class Hub:
         self.published: Counter[str] = Counter()
         self.clients: dict[int, Client] = {}
         self.past: list[Client] = []
+        self.tamper: Tamper | None = None
         self._by_stream: dict[str, set[Client]] = {}
         self._dirty: list[Client] = []
         self._last_id = 0
@@ -122,9 +136,17 @@ class Hub:
         listeners = self._by_stream.get(stream)
         if not listeners:
             return
+        if self.tamper is None:
+            self._write(stream, payload, shown_as)
+            return
+        late = partial(self._write, stream, shown_as=shown_as)
+        for tampered in self.tamper(stream, payload, late):
+            self._write(stream, tampered, shown_as)
+
+    def _write(self, stream: str, payload: bytes, shown_as: str | None) -> None:
         raw: bytes | None = None
         wrapped: bytes | None = None
-        for client in listeners:
+        for client in self._by_stream.get(stream, ()):
             if client.combined:
                 if wrapped is None:
                     name = (shown_as or stream).encode()
@@ -137,9 +159,16 @@ class Hub:
             client.sent[stream] += 1
             self._push(client, frame)
 
-    def send(self, client: Client, payload: bytes) -> None:
-        """Send one message to one client, after whatever is queued for it."""
-        self._push(client, text_frame(payload))
+    def send(self, client: Client, payload: bytes, *, stream: str | None = None) -> None:
+        """Send one message to one client, after whatever is queued for it.
+
+        One that belongs to a `stream` suffers what befalls that.
+        """
+        if stream is None or self.tamper is None:
+            self._push(client, text_frame(payload))
+            return
+        for tampered in self.tamper(stream, payload, partial(self.send, client)):
+            self._push(client, text_frame(tampered))
 
     def _push(self, client: Client, frame: bytes) -> None:
         if client.push(frame):

@@ -104,6 +104,7 @@ class Market:
     next_funding_ns: int
     index_basis: Decimal = ZERO
     settlements: list[Settlement] = field(default_factory=list)
+    listed: bool = True
 
     @property
     def mark(self) -> Decimal:
@@ -162,7 +163,10 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class Income:
-    """A change of the wallet: FUNDING_FEE, COMMISSION, REALIZED_PNL. Positive is received."""
+    """A change of the wallet: FUNDING_FEE, COMMISSION, REALIZED_PNL, TRANSFER.
+
+    Positive is received.
+    """
 
     income_id: int
     account: str
@@ -203,13 +207,17 @@ class Position:
 
 @dataclass(slots=True)
 class Account:
-    """One one-way account. Which symbols are `isolated` is kept and told; margins are not split."""
+    """One account. Which symbols are `isolated` is kept and told; margins are not split.
+
+    In `hedge_mode` it refuses orders that name no side of it.
+    """
 
     label: str
     asset: str
     wallet: Decimal
     updated_ns: int
     default_leverage: int = 20
+    hedge_mode: bool = False
     positions: dict[str, Position] = field(default_factory=dict)
     leverage: dict[str, int] = field(default_factory=dict)
     isolated: set[str] = field(default_factory=set)

@@ -6,7 +6,7 @@ from decimal import ROUND_DOWN, Decimal
 from typing import Final
 
 from markets.venues.paper.config import SymbolConfig
-from markets.venues.paper.model import Quote
+from markets.venues.paper.model import Instrument, Quote
 
 SIZE_NOTIONAL: Final = 200_000
 """About how much money stands at the touch on either side."""
@@ -40,6 +40,14 @@ class RandomWalk:
         """Move the walk's home and present price to `price` and return the quote there."""
         self._home = self._bid_ticks = max(1, int(price / self._tick))
         return self._quote(now_ns)
+
+    def keep_to(self, instrument: Instrument) -> None:
+        """Walk on under other rules, from the nearest price and size they allow."""
+        self._home = max(1, int(self._home * self._tick / instrument.tick))
+        self._bid_ticks = max(1, int(self._bid_ticks * self._tick / instrument.tick))
+        self._reach = max(1, int(self._reach * self._tick / instrument.tick))
+        self._size_lots = max(1, int(self._size_lots * self._lot / instrument.lot))
+        self._tick, self._lot = instrument.tick, instrument.lot
 
     def _quote(self, now_ns: int) -> Quote:
         draw = self._random

@@ -37,9 +37,17 @@ class Reason(StrEnum):
     POST_ONLY_CROSSES = "post-only-crosses"
     FOK_UNFILLED = "fok-unfilled"
     UNKNOWN_ORDER = "unknown-order"
+    UNKNOWN_CANCEL = "unknown-cancel"
     LEVERAGE_OUT_OF_RANGE = "leverage-out-of-range"
     MARGIN_MODE_WITH_ORDERS = "margin-mode-with-orders"
     MARGIN_MODE_WITH_POSITION = "margin-mode-with-position"
+    SYMBOL_CLOSED = "symbol-closed"
+    WRONG_POSITION_SIDE = "wrong-position-side"
+    NO_PERMISSION = "no-permission"
+    LISTEN_KEY_GONE = "listen-key-gone"
+    MAINTENANCE = "maintenance"
+    TOO_MANY_REQUESTS = "too-many-requests"
+    BANNED = "banned"
 
 
 class Refused(Exception):

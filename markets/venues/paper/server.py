@@ -4,21 +4,23 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import WSMsgType, web
 
 from markets.venues.paper.actor import Actor
+from markets.venues.paper.answering import Answering, peer_of
 from markets.venues.paper.config import PaperConfig, checked
 from markets.venues.paper.control import control_routes
 from markets.venues.paper.dialects import dialect_of
 from markets.venues.paper.engine import Engine
-from markets.venues.paper.faults import Faults
+from markets.venues.paper.faults import Fault, FaultKind, Faults, Stage
+from markets.venues.paper.hub import Client
 from markets.venues.paper.ledger import Ledger
 from markets.venues.paper.replay import Player
-from markets.venues.paper.venue import Reply, Request, Venue
+from markets.venues.paper.venue import Venue
 from markets.venues.types import Endpoint
 
 HOST: Final = "127.0.0.1"
@@ -35,7 +37,7 @@ class PaperVenue:
         self.core = Venue(checked(config))
         self.dialect = dialect_of(self.core)
         self.core.dialect = self.dialect
-        self.faults = Faults()
+        self._answering = Answering(self.core)
         self.player: Player | None = None
         self.port = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -54,6 +56,7 @@ class PaperVenue:
             venue._start_tasks()
             yield venue
         finally:
+            venue._answering.close()
             await venue._stop_tasks()
             await runner.cleanup()
             venue.core.ledger.close()
@@ -71,6 +74,10 @@ class PaperVenue:
         return Endpoint(rest=self.rest_url, websocket=self.ws_url)
 
     @property
+    def faults(self) -> Faults:
+        return self.core.faults
+
+    @property
     def ledger(self) -> Ledger:
         return self.core.ledger
 
@@ -81,7 +88,7 @@ class PaperVenue:
     def _application(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY)
         if self.core.config.control:
-            app.add_routes(control_routes(self.core, self.dialect.end_listen_key, self.faults))
+            app.add_routes(control_routes(self.core))
         app.router.add_route("*", "/{path:.*}", self._serve)
         return app
 
@@ -128,53 +135,15 @@ class PaperVenue:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_socket(request)
-        received_ns, received_monotonic_ns = self.core.now_ns(), time.monotonic_ns()
-        body = await request.read()
-        path, _, query = request.raw_path.partition("?")
-        pause = self.core.config.latency_ms / 2000
-        if pause:
-            await asyncio.sleep(pause)
-        fault = self.faults.take(request.method, path)
-        if fault is not None and not fault.accepts:
-            return await fault.commit(request)
-        reply = self.dialect.handle(
-            Request(request.method, path, query.encode("latin-1"), body, request.headers)
-        )
-        if pause:
-            await asyncio.sleep(pause)
-        self._record(request, path, reply, received_ns, received_monotonic_ns)
-        if fault is not None:
-            return await fault.commit(request)
-        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
-
-    def _record(
-        self,
-        request: web.Request,
-        path: str,
-        reply: Reply,
-        received_ns: int,
-        received_monotonic_ns: int,
-    ) -> None:
-        answered_ns = self.core.now_ns()
-        self.core.ledger.append(
-            "request",
-            answered_ns,
-            method=request.method,
-            path=path,
-            params=dict(reply.params),
-            account=reply.account,
-            peer=_peer(request),
-            status=reply.status,
-            code=reply.code,
-            receivedNs=received_ns,
-            receivedMonotonicNs=received_monotonic_ns,
-            answeredNs=answered_ns,
-        )
+        return await self._answering.answer(request)
 
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
         streams = self.dialect.accept_socket(request.path, request.query)
         if streams is None:
             return web.Response(status=404)
+        fault = self._socket_fault(streams)
+        if fault is not None and fault.kind is FaultKind.WS_REFUSE:
+            return web.Response(status=fault.status)
         socket = web.WebSocketResponse(compress=False, heartbeat=PING_SECONDS, max_msg_size=65536)
         await socket.prepare(request)
         transport = request.transport
@@ -182,8 +151,11 @@ class PaperVenue:
             return socket
         hub = self.core.hub
         combined = self.dialect.is_combined(request.path)
-        client = hub.join(request.path, transport, combined=combined, peer=_peer(request))
+        client = hub.join(request.path, transport, combined=combined, peer=peer_of(request))
         hub.subscribe(client, streams)
+        if fault is not None:
+            client.end(fault.code)
+        self._tell_socket("connect", client, streams)
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
@@ -191,15 +163,27 @@ class PaperVenue:
                     if answer is not None:
                         hub.send(client, answer)
         finally:
+            self._tell_socket("disconnect", client, tuple(client.streams))
             hub.leave(client)
         return socket
 
+    def _socket_fault(self, streams: Collection[str]) -> Fault | None:
+        """Return what befalls a new socket that starts with `streams`."""
+        for subject in self.core.socket_subjects(streams):
+            if (taken := self.core.faults.take(Stage.SOCKET, subject)) is not None:
+                return taken.fault
+        return None
 
-def _peer(request: web.Request) -> str:
-    """Return where a connection comes from, as `address:port`; empty when it is gone already."""
-    transport = request.transport
-    name = None if transport is None else transport.get_extra_info("peername")
-    return f"{name[0]}:{name[1]}" if name else ""
+    def _tell_socket(self, kind: str, client: Client, streams: Collection[str]) -> None:
+        """Write a connection down; a path may hold a listen key, so only its head is told."""
+        accounts = {self.dialect.stream_subject(stream).account for stream in streams}
+        self.core.ledger.append(
+            kind,
+            self.core.now_ns(),
+            clientId=client.client_id,
+            path="/" + client.path.split("/")[1],
+            accounts=sorted(accounts - {""}),
+        )
 
 
 def _log_failure(task: "asyncio.Task[None]") -> None:

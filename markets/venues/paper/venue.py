@@ -5,15 +5,27 @@ A dialect reads it and drives it; `server.py` gives it sockets and time.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from markets.venues.paper.config import PaperConfig
+from markets.venues.paper.effects import Effects
 from markets.venues.paper.engine import Engine
+from markets.venues.paper.faults import (
+    Fault,
+    FaultError,
+    FaultKind,
+    Faults,
+    Stage,
+    Standing,
+    Subject,
+)
+from markets.venues.paper.funding import Funding
 from markets.venues.paper.hub import Client, Hub
 from markets.venues.paper.ledger import Ledger
+from markets.venues.paper.lies import Past, View, as_it_is
 from markets.venues.paper.model import (
     Account,
     Market,
@@ -27,9 +39,12 @@ from markets.venues.paper.prices import walks
 from markets.venues.paper.rules import (
     AccountChanged,
     EngineEvent,
+    IncomeBooked,
     NewOrder,
     OrderChanged,
+    Reason,
 )
+from markets.venues.paper.tampering import Tampering
 from markets.venues.types import Side
 
 PAST_SETTLEMENTS: Final = 24
@@ -45,6 +60,8 @@ class Request:
     query: bytes
     body: bytes
     headers: Mapping[str, str]
+    view: View = as_it_is
+    """What a read is shown of an account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +77,32 @@ class Reply:
 
 
 class Dialect(Protocol):
-    """How one venue speaks. All methods are synchronous: an act is atomic."""
+    """How one venue speaks. All methods are synchronous: an act is atomic.
+
+    `refusals` are the reasons it has words for, `lacks` the faults that cannot befall it.
+    """
+
+    @property
+    def refusals(self) -> Collection[Reason]: ...
+
+    @property
+    def lacks(self) -> Collection[FaultKind]: ...
 
     def handle(self, request: Request) -> Reply: ...
+
+    def subject(self, request: Request) -> Subject:
+        """Return what a request is about, in no venue's words."""
+        ...
+
+    def stream_subject(self, stream: str) -> Subject:
+        """Return whose stream it is and what market's."""
+        ...
+
+    def refused(
+        self, request: Request, reason: Reason, *, status: int | None = None, until_ms: int = 0
+    ) -> Reply:
+        """Return the venue's own words of refusal; `until_ms` is when a ban ends."""
+        ...
 
     def quote_moved(self, market: Market) -> None: ...
 
@@ -98,6 +138,8 @@ class Venue:
         self.config = config
         self.ledger = Ledger(config.ledger)
         self.hub = Hub()
+        self.past = Past()
+        self.clock_offset_ms = config.clock_offset_ms
         self.running = asyncio.Event()
         if not config.start_paused:
             self.running.set()
@@ -115,6 +157,16 @@ class Venue:
             first_id=now_ns // 1_000,
             listener=self._engine_event,
         )
+        self.effects = Effects(self)
+        self.faults = Faults(
+            config.seed,
+            known=self.effects.known,
+            begin=self._begin_fault,
+            end=self.effects.end,
+            tell=self._tell_fault,
+        )
+        self.funding = Funding(self.engine, self.faults, self.now_ns)
+        self._tampering = Tampering(self.faults, lambda stream: self.dialect.stream_subject(stream))
         for account in config.accounts:
             for base, size in account.positions.items():
                 symbol = self.symbol_of(base)
@@ -129,7 +181,7 @@ class Venue:
 
     def now_ns(self) -> int:
         """Return the venue's own clock, ns since the epoch."""
-        return time.time_ns() + self.config.clock_offset_ms * 1_000_000
+        return time.time_ns() + self.clock_offset_ms * 1_000_000
 
     def now_ms(self) -> int:
         return self.now_ns() // 1_000_000
@@ -196,14 +248,11 @@ class Venue:
 
     def pass_second(self, second: int) -> None:
         """Do what is due each second: funding, liquidation, marks, dead-man timers."""
-        now_ns = self.now_ns()
-        interval = self.config.funding_interval_seconds * 1_000_000_000
-        for symbol, market in self.engine.markets.items():
-            if now_ns >= market.next_funding_ns:
-                self.engine.settle_funding(
-                    symbol, now_ns=now_ns, next_ns=(now_ns // interval + 1) * interval
-                )
-        self.engine.liquidate(now_ns=now_ns)
+        self.faults.expire()
+        self._watch_frames()
+        self.funding.book_late()
+        self.funding.settle_due(self.config.funding_interval_seconds * 1_000_000_000)
+        self.engine.liquidate(now_ns=self.now_ns())
         self.dialect.second_passed(second)
 
     def set_account_keys(self, label: str, api_key: str, api_secret: str) -> None:
@@ -233,8 +282,51 @@ class Venue:
             markets.append(market)
         return markets
 
+    # Faults
+
+    def check_fault(self, fault: Fault) -> None:
+        if fault.kind in self.dialect.lacks:
+            raise FaultError(f"{self.config.dialect} has nothing that {fault.kind} could befall.")
+        if fault.reason is not None and fault.reason not in self.dialect.refusals:
+            raise FaultError(f"{self.config.dialect} has no words for {fault.reason}.")
+
+    def drop_sockets(self, fault: Fault) -> int:
+        """Cut the sockets whose streams, or that as a whole, a fault befalls."""
+        chosen = [
+            client
+            for client in self.hub.clients.values()
+            if any(fault.matches(subject) for subject in self.socket_subjects(client.streams))
+        ]
+        for client in chosen:
+            client.end(fault.code)
+        return len(chosen)
+
+    def socket_subjects(self, streams: Collection[str]) -> list[Subject]:
+        """Return what a socket is about: each stream, or nothing said yet."""
+        return [self.dialect.stream_subject(stream) for stream in streams] or [Subject()]
+
+    def _begin_fault(self, standing: Standing) -> None:
+        self.effects.begin(standing)
+        if standing.stage is Stage.FRAME:
+            self.hub.tamper = self._tampering
+
+    def _watch_frames(self) -> None:
+        self.hub.tamper = self._tampering if self._tampering.is_needed else None
+
+    def _tell_fault(self, kind: str, standing: Standing, where: Mapping[str, Any]) -> None:
+        self.ledger.append(
+            kind,
+            self.now_ns(),
+            faultId=standing.fault_id,
+            fault=standing.fault.kind.value,
+            **where,
+        )
+
     def _engine_event(self, event: EngineEvent) -> None:
         _write(self.ledger, event)
+        if self.past.watching and not isinstance(event, IncomeBooked):
+            label = event.order.account if isinstance(event, OrderChanged) else event.account.label
+            self.past.note(self.engine.accounts[label])
         self.dialect.engine_event(event)
 
 

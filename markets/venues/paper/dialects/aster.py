@@ -46,7 +46,7 @@ def funding_info(call: Call) -> object:
 
 
 def position_risk(call: Call) -> object:
-    rows = [render.position(call.account, market, v2=True) for market in call.markets()]
+    rows = render.positions(call.account, call.markets(), v2=True)
     return [{name: row[name] for name in _POSITION_FIELDS} for row in rows]
 
 

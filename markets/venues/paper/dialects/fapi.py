@@ -3,12 +3,12 @@
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from markets.venues.paper.dialects import fapi_events as events
 from markets.venues.paper.dialects import fapi_render as render
-from markets.venues.paper.dialects.fapi_errors import FapiError
+from markets.venues.paper.dialects.fapi_errors import REASONS, FapiError
 from markets.venues.paper.dialects.fapi_rest import (
     ENCODER,
     Call,
@@ -19,9 +19,17 @@ from markets.venues.paper.dialects.fapi_rest import (
     Security,
 )
 from markets.venues.paper.dialects.fapi_routes import at
+from markets.venues.paper.dialects.fapi_subjects import USER_STREAM, stream_subject
+from markets.venues.paper.faults import FaultKind, Subject
 from markets.venues.paper.hub import Client
 from markets.venues.paper.model import Market, OrderKind
-from markets.venues.paper.rules import AccountChanged, EngineEvent, IncomeBooked, OrderChanged
+from markets.venues.paper.rules import (
+    AccountChanged,
+    EngineEvent,
+    IncomeBooked,
+    OrderChanged,
+    Reason,
+)
 from markets.venues.paper.venue import Reply, Request, Venue
 
 LISTEN_KEY_LIFE_MS: Final = 60 * 60_000
@@ -37,6 +45,8 @@ class FapiDialect:
 
     socket: re.Pattern[str]
     has_trade_lite: bool
+    refusals = frozenset(REASONS)
+    lacks: Collection[FaultKind] = ()
 
     def __init__(
         self, venue: Venue, routes: Routes, door: Door, *, prefix: str, key_security: Security
@@ -58,6 +68,17 @@ class FapiDialect:
 
     def handle(self, request: Request) -> Reply:
         return self._rest.handle(request)
+
+    def subject(self, request: Request) -> Subject:
+        return self._rest.subject(request)
+
+    def stream_subject(self, stream: str) -> Subject:
+        return stream_subject(stream)
+
+    def refused(
+        self, request: Request, reason: Reason, *, status: int | None = None, until_ms: int = 0
+    ) -> Reply:
+        return self._rest.refused(request, reason, status=status, until_ms=until_ms)
 
     # Market streams
 
@@ -233,7 +254,7 @@ class FapiDialect:
 
 
 def _user_stream(label: str) -> str:
-    return f"user:{label}"
+    return f"{USER_STREAM}{label}"
 
 
 def _stream_error(request_id: object, code: int, message: str) -> bytes:

@@ -47,6 +47,7 @@ REASONS: Final[Mapping[Reason, tuple[int, str]]] = {
         "Due to the order could not be filled immediately, the FOK order has been rejected.",
     ),
     Reason.UNKNOWN_ORDER: (-2013, "Order does not exist."),
+    Reason.UNKNOWN_CANCEL: (-2011, "Unknown order sent."),
     Reason.LEVERAGE_OUT_OF_RANGE: (-4028, "Leverage is not valid."),
     Reason.MARGIN_MODE_WITH_ORDERS: (
         -4047,
@@ -56,7 +57,28 @@ REASONS: Final[Mapping[Reason, tuple[int, str]]] = {
         -4048,
         "Margin type cannot be changed if there exists position.",
     ),
+    Reason.SYMBOL_CLOSED: (-4140, "Invalid symbol status for opening position."),
+    Reason.WRONG_POSITION_SIDE: (
+        -4061,
+        "Order's position side does not match user's setting.",
+    ),
+    Reason.NO_PERMISSION: (-2015, "Invalid API-key, IP, or permissions for action."),
+    Reason.LISTEN_KEY_GONE: (-1125, "This listenKey does not exist."),
+    Reason.MAINTENANCE: (-1016, "This service is no longer available."),
+    Reason.TOO_MANY_REQUESTS: (-1003, "Too many requests; current limit is exceeded."),
+    Reason.BANNED: (-1003, "Way too many requests; IP banned until {until}."),
 }
+_STATUSES: Final[Mapping[Reason, int]] = {
+    Reason.NO_PERMISSION: 401,
+    Reason.MAINTENANCE: 503,
+    Reason.TOO_MANY_REQUESTS: 429,
+    Reason.BANNED: 418,
+}
+
+
+def refusal(reason: Reason) -> FapiError:
+    code, message = REASONS[reason]
+    return FapiError(code, message, status=_STATUSES.get(reason, 400))
 
 
 def mandatory(name: str) -> FapiError:
@@ -67,7 +89,3 @@ def mandatory(name: str) -> FapiError:
 
 def malformed(name: str) -> FapiError:
     return FapiError(-1130, f"Data sent for parameter '{name}' is not valid.")
-
-
-def unknown_cancel() -> FapiError:
-    return FapiError(-2011, "Unknown order sent.")

@@ -6,14 +6,10 @@ from decimal import Decimal
 from typing import Final
 
 from markets.venues.paper.dialects import fapi_render as render
-from markets.venues.paper.dialects.fapi_errors import (
-    FapiError,
-    mandatory,
-    unknown_cancel,
-)
+from markets.venues.paper.dialects.fapi_errors import FapiError, mandatory
 from markets.venues.paper.dialects.fapi_rest import Call, Route, Routes, Security
 from markets.venues.paper.model import Order, OrderKind, TimeInForce
-from markets.venues.paper.rules import NewOrder, Refused
+from markets.venues.paper.rules import NewOrder, Reason, Refused
 from markets.venues.types import Side
 
 _CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}", re.ASCII)
@@ -49,8 +45,8 @@ def _new_order(call: Call) -> NewOrder:
         )
     if kind not in ("LIMIT", "MARKET"):
         raise FapiError(-1116, "Invalid orderType.")
-    if call.params.get("positionSide", "BOTH") != "BOTH":
-        raise FapiError(-4061, "Order's position side does not match user's setting.")
+    if (call.params.get("positionSide", "BOTH") != "BOTH") is not call.account.hedge_mode:
+        raise Refused(Reason.WRONG_POSITION_SIDE)
     amount = call.decimal("quantity")
     if amount <= 0:
         raise FapiError(-4003, "Quantity less than or equal to zero.")
@@ -106,7 +102,7 @@ def cancel(call: Call) -> object:
         order = _asked_order(call)
         call.venue.engine.cancel(call.account, order, now_ns=call.now_ns)
     except Refused:
-        raise unknown_cancel() from None
+        raise Refused(Reason.UNKNOWN_CANCEL) from None
     return render.order(order)
 
 

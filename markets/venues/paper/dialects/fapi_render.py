@@ -64,7 +64,7 @@ def _symbol(market: Market) -> Json:
         "contractType": "PERPETUAL",
         "deliveryDate": _NEVER_MS,
         "onboardDate": 1_569_398_400_000,
-        "status": "TRADING",
+        "status": "TRADING" if market.listed else "SETTLING",
         "maintMarginPercent": "2.5000",
         "requiredMarginPercent": "5.0000",
         "baseAsset": rules.base,
@@ -236,13 +236,13 @@ def account(item: Account, state: MarginState, markets: Mapping[str, Market], *,
         "updateTime": ms(item.updated_ns),
     }
     symbols = markets if v2 else sorted(item.touched())
-    positions = [position(item, markets[symbol], v2=v2) for symbol in symbols]
+    rows = positions(item, [markets[symbol] for symbol in symbols], v2=v2)
     head: Json = {"feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True}
     if v2:
-        positions = [dict(row, unrealizedProfit=row["unRealizedProfit"]) for row in positions]
+        rows = [dict(row, unrealizedProfit=row["unRealizedProfit"]) for row in rows]
     else:
         head = {}
-    return {**head, **sums, "assets": [asset], "positions": positions}
+    return {**head, **sums, "assets": [asset], "positions": rows}
 
 
 def balances(item: Account, state: MarginState) -> list[Json]:
@@ -261,7 +261,20 @@ def balances(item: Account, state: MarginState) -> list[Json]:
     ]
 
 
-def position(item: Account, market: Market, *, v2: bool) -> Json:
+def positions(item: Account, markets: Iterable[Market], *, v2: bool) -> list[Json]:
+    """One row a market, or a row for each of its sides in hedge mode."""
+    rows = [_position(item, market, v2=v2) for market in markets]
+    if not item.hedge_mode:
+        return rows
+    nothing = {"positionAmt": "0", "notional": "0", "unRealizedProfit": "0"}
+    both = []
+    for row in rows:
+        own, other = ("SHORT", "LONG") if row["positionAmt"].startswith("-") else ("LONG", "SHORT")
+        both += [row | {"positionSide": own}, row | nothing | {"positionSide": other}]
+    return both
+
+
+def _position(item: Account, market: Market, *, v2: bool) -> Json:
     symbol, mark = market.instrument.symbol, market.mark
     held = item.positions.get(symbol)
     size = item.size(symbol)

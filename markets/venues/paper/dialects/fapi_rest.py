@@ -14,14 +14,16 @@ from controlplane.kernel.units import finite_decimal
 from markets.venues.paper.dialects import fapi_render as render
 from markets.venues.paper.dialects import fapi_usage as usage
 from markets.venues.paper.dialects.fapi_errors import (
-    REASONS,
     FapiError,
     malformed,
     mandatory,
+    refusal,
 )
+from markets.venues.paper.dialects.fapi_subjects import request_subject
+from markets.venues.paper.faults import Subject
 from markets.venues.paper.ledger import safe_params
 from markets.venues.paper.model import Account, Market
-from markets.venues.paper.rules import Refused
+from markets.venues.paper.rules import Reason, Refused
 from markets.venues.paper.venue import Reply, Request, Venue
 
 ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
@@ -170,16 +172,43 @@ class RestDialect:
             code, status = error.code, error.status
             answer = {"code": error.code, "msg": error.message}
         except Refused as refused:
-            code, message = REASONS[refused.reason]
-            status = 400
-            answer = {"code": code, "msg": message}
+            problem = refusal(refused.reason)
+            code, status = problem.code, problem.status
+            answer = {"code": code, "msg": problem.message}
+        return self._reply(request, call.params, headers, status, code, answer)
+
+    def subject(self, request: Request) -> Subject:
+        params = parameters(request)
+        claimed = self._door.claimed(request, params)
+        return request_subject(request.method, request.path, params, claimed)
+
+    def refused(
+        self, request: Request, reason: Reason, *, status: int | None, until_ms: int
+    ) -> Reply:
+        """Return a refusal for `reason` without looking at the request any further."""
+        problem = refusal(reason)
+        answer = {"code": problem.code, "msg": problem.message.format(until=until_ms)}
+        headers = {"Content-Type": "application/json"}
+        status = problem.status if status is None else status
+        params = parameters(request)
+        return self._reply(request, params, headers, status, problem.code, answer)
+
+    def _reply(
+        self,
+        request: Request,
+        params: Mapping[str, str],
+        headers: Mapping[str, str],
+        status: int,
+        code: int | None,
+        answer: object,
+    ) -> Reply:
         return Reply(
             status=status,
             body=ENCODER.encode(answer),
             headers=headers,
-            account=self._door.claimed(request, call.params),
+            account=self._door.claimed(request, params),
             code=code,
-            params=safe_params(call.params),
+            params=safe_params(params),
         )
 
     def _route(self, request: Request) -> Route:
@@ -208,7 +237,8 @@ class RestDialect:
         if route.security is Security.NONE:
             return call
         label = self._door.enter(request, call.params, route.security, call.now_ns)
-        return Call(self._venue, call.params, self._venue.engine.accounts[label], call.now_ns)
+        account = request.view(self._venue.engine.accounts[label])
+        return Call(self._venue, call.params, account, call.now_ns)
 
 
 def done(message: str = "success") -> render.Json:

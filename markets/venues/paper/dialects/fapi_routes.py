@@ -90,16 +90,13 @@ def balance(call: Call) -> object:
 
 
 def position_risk_v2(call: Call) -> object:
-    return [render.position(call.account, market, v2=True) for market in call.markets()]
+    return render.positions(call.account, call.markets(), v2=True)
 
 
 def position_risk_v3(call: Call) -> object:
     touched = call.account.touched()
-    return [
-        render.position(call.account, market, v2=False)
-        for market in call.markets()
-        if market.instrument.symbol in touched
-    ]
+    held = [market for market in call.markets() if market.instrument.symbol in touched]
+    return render.positions(call.account, held, v2=False)
 
 
 def commission_rate(call: Call) -> object:
@@ -112,13 +109,13 @@ def commission_rate(call: Call) -> object:
 
 
 def get_position_mode(call: Call) -> object:
-    return {"dualSidePosition": False}
+    return {"dualSidePosition": call.account.hedge_mode}
 
 
 def set_position_mode(call: Call) -> object:
-    if call.flag("dualSidePosition"):
-        raise FapiError(-4068, "Position side cannot be changed on this venue.")
-    raise FapiError(-4059, "No need to change position side.")
+    if call.flag("dualSidePosition") is call.account.hedge_mode:
+        raise FapiError(-4059, "No need to change position side.")
+    raise FapiError(-4068, "Position side cannot be changed on this venue.")
 
 
 def get_multi_assets(call: Call) -> object:

@@ -7,8 +7,11 @@ from typing import Any, Final
 import msgspec
 
 from markets.venues.paper.dialects import pacifica_render as render
+from markets.venues.paper.dialects.pacifica_errors import REASONS
 from markets.venues.paper.dialects.pacifica_rest import RestDialect
 from markets.venues.paper.dialects.pacifica_routes import POSTS, READS
+from markets.venues.paper.dialects.pacifica_subjects import stream_subject
+from markets.venues.paper.faults import FaultKind, Subject
 from markets.venues.paper.hub import Client
 from markets.venues.paper.model import Market, OrderKind
 from markets.venues.paper.rules import (
@@ -17,6 +20,7 @@ from markets.venues.paper.rules import (
     Execution,
     IncomeBooked,
     OrderChanged,
+    Reason,
 )
 from markets.venues.paper.venue import Reply, Request, Venue
 from markets.venues.types import OrderStatus
@@ -38,6 +42,9 @@ _ACCOUNT_CHANNELS: Final = frozenset(
 class PacificaDialect:
     """What a subscription gets it is told by data alone: a wrong one is met with silence."""
 
+    refusals = frozenset(REASONS)
+    lacks = frozenset({FaultKind.KEEPALIVE_FAILS, FaultKind.HEDGE_MODE})
+
     def __init__(self, venue: Venue) -> None:
         self._venue = venue
         self._rest = RestDialect(venue, READS, POSTS)
@@ -46,6 +53,18 @@ class PacificaDialect:
 
     def handle(self, request: Request) -> Reply:
         return self._rest.handle(request)
+
+    def subject(self, request: Request) -> Subject:
+        return self._rest.subject(request)
+
+    def stream_subject(self, stream: str) -> Subject:
+        labels = {address: found[0] for address, found in self._venue.credentials.items()}
+        return stream_subject(stream, labels)
+
+    def refused(
+        self, request: Request, reason: Reason, *, status: int | None = None, until_ms: int = 0
+    ) -> Reply:
+        return self._rest.refused(request, reason, status=status)
 
     # Market channels
 
@@ -97,7 +116,10 @@ class PacificaDialect:
             return acknowledgement
         hub.subscribe(client, [stream])
         hub.send(client, acknowledgement)
-        return self._snapshot(params)
+        snapshot = self._snapshot(params)
+        if snapshot is not None:
+            hub.send(client, snapshot, stream=stream)
+        return None
 
     def _stream(self, params: Mapping[str, Any]) -> str | None:
         source = params.get("source")

@@ -36,16 +36,25 @@ REASONS: Final[Mapping[Reason, tuple[int, str]]] = {
     Reason.REDUCE_ONLY: (22, "Invalid reduce only order amount"),
     Reason.INSUFFICIENT_MARGIN: (5, "Insufficient balance"),
     Reason.UNKNOWN_ORDER: (37, "Unused client order id"),
+    Reason.UNKNOWN_CANCEL: (37, "Unused client order id"),
     Reason.LEVERAGE_OUT_OF_RANGE: (11, "Invalid leverage"),
     Reason.MARGIN_MODE_WITH_ORDERS: (12, "Invalid margin mode"),
     Reason.MARGIN_MODE_WITH_POSITION: (12, "Invalid margin mode"),
+    Reason.SYMBOL_CLOSED: (3, "Book not found"),
+    Reason.NO_PERMISSION: (403, "Access denied"),
+    Reason.MAINTENANCE: (503, "Service unavailable"),
+    Reason.TOO_MANY_REQUESTS: (429, "Rate limit exceeded"),
+    Reason.BANNED: (429, "Rate limit exceeded"),
 }
+# The codes that are the HTTP status itself; all others are refusals of the engine, 422.
+_HTTP_CODES: Final = frozenset({403, 429, 503})
 
 
 def refusal(reason: Reason) -> PacificaError:
     code, message = REASONS[reason]
     error_id = "invalid_amount" if reason is Reason.NOTIONAL_TOO_SMALL else "unspecified"
-    return PacificaError(code, message, error_id=error_id)
+    status = code if code in _HTTP_CODES else 422
+    return PacificaError(code, message, status=status, error_id=error_id)
 
 
 def malformed(message: str) -> PacificaError:

@@ -15,9 +15,12 @@ from controlplane.kernel.errors import InvalidNumber
 from controlplane.kernel.units import finite_decimal
 from markets.venues.paper.dialects import pacifica_door as door
 from markets.venues.paper.dialects.pacifica_errors import PacificaError, malformed, refusal
+from markets.venues.paper.dialects.pacifica_subjects import request_subject
+from markets.venues.paper.faults import Subject
 from markets.venues.paper.ledger import safe_params
+from markets.venues.paper.lies import View, as_it_is
 from markets.venues.paper.model import Account, Market
-from markets.venues.paper.rules import Refused
+from markets.venues.paper.rules import Reason, Refused
 from markets.venues.paper.venue import Reply, Request, Venue
 
 PREFIX: Final = "/api/v1/"
@@ -34,6 +37,7 @@ class Call:
     venue: Venue
     params: Mapping[str, Any]
     now_ns: int
+    view: View = as_it_is
     label: str | None = None
     more: dict[str, Any] = field(default_factory=dict)
 
@@ -45,7 +49,7 @@ class Call:
             if found is None:
                 raise PacificaError(1, "Account not found", status=404)
             self.label = found[0]
-        return self.venue.engine.accounts[self.label]
+        return self.view(self.venue.engine.accounts[self.label])
 
     def market(self) -> Market:
         return self.venue.engine.market(self.text("symbol"))
@@ -120,34 +124,71 @@ class RestDialect:
 
     def handle(self, request: Request) -> Reply:
         now_ns = self._venue.now_ns()
-        call = Call(self._venue, _parameters(request), now_ns)
-        status, code = 200, None
-        headers = {
+        call = Call(self._venue, _parameters(request), now_ns, request.view)
+        headers = self._headers(now_ns)
+        try:
+            data = self._answer(request, call, headers)
+        except (PacificaError, Refused) as error:
+            problem = refusal(error.reason) if isinstance(error, Refused) else error
+            return self._refusal(call.params, headers, problem, problem.status)
+        body = {"success": True, "data": data, "error": None, "code": None, **call.more}
+        return self._reply(call.params, headers, 200, None, body)
+
+    def subject(self, request: Request) -> Subject:
+        params = _parameters(request)
+        name = request.path.removeprefix(PREFIX)
+        label = self._claimed(params) or ""
+        return request_subject(request.method, request.path, name, params, label)
+
+    def refused(self, request: Request, reason: Reason, *, status: int | None) -> Reply:
+        """Return a refusal for `reason` without looking at the request any further."""
+        problem = refusal(reason)
+        headers = self._headers(self._venue.now_ns())
+        status = problem.status if status is None else status
+        return self._refusal(_parameters(request), headers, problem, status)
+
+    def _headers(self, now_ns: int) -> dict[str, str]:
+        return {
             "Content-Type": "application/json",
             "Date": formatdate(now_ns // 10**9, usegmt=True),
         }
-        try:
-            data = self._answer(request, call, headers)
-            body = {"success": True, "data": data, "error": None, "code": None, **call.more}
-        except (PacificaError, Refused) as error:
-            problem = refusal(error.reason) if isinstance(error, Refused) else error
-            status, code = problem.status, problem.code
-            body = {
-                "success": False,
-                "data": None,
-                "error": problem.message,
-                "code": code,
-                "error_id": problem.error_id,
-            }
-        claimed = self._venue.credentials.get(str(call.params.get("account", "")))
+
+    def _refusal(
+        self,
+        params: Mapping[str, Any],
+        headers: Mapping[str, str],
+        problem: PacificaError,
+        status: int,
+    ) -> Reply:
+        body = {
+            "success": False,
+            "data": None,
+            "error": problem.message,
+            "code": problem.code,
+            "error_id": problem.error_id,
+        }
+        return self._reply(params, headers, status, problem.code, body)
+
+    def _reply(
+        self,
+        params: Mapping[str, Any],
+        headers: Mapping[str, str],
+        status: int,
+        code: int | None,
+        body: Mapping[str, Any],
+    ) -> Reply:
         return Reply(
             status=status,
             body=msgspec.json.encode(body),
             headers=headers,
-            account=claimed[0] if claimed else None,
+            account=self._claimed(params),
             code=code,
-            params=_shown(call.params),
+            params=_shown(params),
         )
+
+    def _claimed(self, params: Mapping[str, Any]) -> str | None:
+        found = self._venue.credentials.get(str(params.get("account", "")))
+        return found[0] if found else None
 
     def _answer(self, request: Request, call: Call, headers: dict[str, str]) -> Any:
         path = request.path.removeprefix(PREFIX)

@@ -21,7 +21,7 @@ _WRITTEN_AFTER_MS: Final = 1_500
 
 
 def info(call: Call) -> Any:
-    return [render.market(market) for market in call.venue.engine.markets.values()]
+    return [render.market(market) for market in call.venue.engine.markets.values() if market.listed]
 
 
 def prices(call: Call) -> Any:
@@ -80,7 +80,7 @@ def order_by_id(call: Call) -> Any:
     return [
         render.order_event(item)
         for account in call.venue.engine.accounts.values()
-        if (item := account.orders.get(order_id)) is not None
+        if (item := call.view(account).orders.get(order_id)) is not None
     ]
 
 
