@@ -2,14 +2,13 @@
 
 The paper venue knows no private key: an account's `api_key` is its login wallet's address and its
 `api_secret` the address of the agent that may sign for it. Signatures are checked by OpenSSL,
-which no adapter signs with.
+which no adapter signs with; the key they are checked by is found without coincurve, which does.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Final
 
-from coincurve import PublicKey
 from Crypto.Hash import keccak
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from markets.venues.paper.dialects.fapi_errors import FapiError, mandatory
 from markets.venues.paper.dialects.fapi_rest import Security, signed_part
+from markets.venues.paper.dialects.secp256k1 import recovered
 from markets.venues.paper.venue import Request, Venue
 
 CHAIN_ID: Final = 1666
@@ -26,6 +26,8 @@ NONCES_KEPT: Final = 100
 _SIGNATURE: Final = re.compile(r"0x([0-9a-f]{64})([0-9a-f]{64})(1b|1c)", re.IGNORECASE)
 # OpenSSL signs and checks any 32-byte digest; only its length matters here.
 _ANY_DIGEST: Final = ec.ECDSA(Prehashed(SHA256()))
+# Public keys by address, each proven by its hash: recovering one takes milliseconds.
+_KEYS: Final[dict[str, ec.EllipticCurvePublicKey]] = {}
 
 
 class WalletDoor:
@@ -90,17 +92,33 @@ def is_signed_by(address: str, message: bytes, signature: str) -> bool:
     if found is None:
         return False
     digest = typed_digest(message)
-    r, s, recovery = int(found[1], 16), int(found[2], 16), int(found[3], 16) - 27
-    raw = r.to_bytes(32) + s.to_bytes(32) + bytes([recovery])
+    r, s, parity = int(found[1], 16), int(found[2], 16), int(found[3], 16) - 27
     try:
-        point = PublicKey.from_signature_and_message(raw, digest, hasher=None).format(
-            compressed=False
-        )
-        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), point)
+        key = _key_of(address, digest, r, s, parity)
         key.verify(encode_dss_signature(r, s), digest, _ANY_DIGEST)
     except (ValueError, InvalidSignature):
         return False
-    return "0x" + _hash(point[1:])[-20:].hex() == address
+    return _address(key) == address
+
+
+def _key_of(address: str, digest: bytes, r: int, s: int, parity: int) -> ec.EllipticCurvePublicKey:
+    """Return the public key behind an address: the one seen before, or what the signature says.
+
+    Whether it signed is for OpenSSL to say, and whose it is for its hash.
+    """
+    known = _KEYS.get(address)
+    if known is not None:
+        return known
+    x, y = recovered(int.from_bytes(digest), r, s, parity)
+    key = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256K1()).public_key()
+    if _address(key) == address:
+        _KEYS[address] = key
+    return key
+
+
+def _address(key: ec.EllipticCurvePublicKey) -> str:
+    numbers = key.public_numbers()
+    return "0x" + _hash(numbers.x.to_bytes(32) + numbers.y.to_bytes(32))[-20:].hex()
 
 
 def typed_digest(message: bytes) -> bytes:
