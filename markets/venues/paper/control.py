@@ -75,8 +75,8 @@ class _Control:
         if not since.isascii() or not since.isdigit():
             raise _BadRequest("since must be a sequence number")
         ledger = self._venue.ledger
-        entries = ledger.since(int(since), kind=request.query.get("kind"))
-        return _answer({"last": ledger.last_sequence, "entries": entries[:PAGE]})
+        entries = ledger.since(int(since), kind=request.query.get("kind"), limit=PAGE)
+        return _answer({"last": ledger.last_sequence, "entries": entries})
 
     async def accounts(self, request: web.Request) -> web.StreamResponse:
         engine = self._venue.engine
