@@ -17,6 +17,7 @@ from accounts.models import (
     AccountSyncJob,
     EquitySample,
     ExchangeAccount,
+    FundingPayment,
     Position,
     ProxyProfile,
     ProxySession,
@@ -288,6 +289,7 @@ class AccountStateAdmin(ReadOnlyModelAdmin):
         number("maintenance_margin", _("maintenance margin"), unit="USD", empty=_("unknown")),
         "balance_at",
         "positions_at",
+        "reconciled_at",
         "stream_at",
         "last_error",
     )
@@ -307,6 +309,8 @@ class PositionAdmin(ReadOnlyModelAdmin):
         number("entry_price", _("entry price"), unit="USD"),
         number("mark_price", _("mark price"), unit="USD"),
         number("unrealized_pnl", _("unrealised result"), unit="USD"),
+        number("unexplained", _("unexplained")),
+        "disputed_at",
         "sandbox",
         "observed_at",
     )
@@ -330,3 +334,18 @@ class EquitySampleAdmin(ReadOnlyModelAdmin):
     list_filter = (("account", AutocompleteSelectFilter),)
     list_select_related = ("account",)
     ordering = ("-sample_id",)
+
+
+@admin.register(FundingPayment)
+class FundingPaymentAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "venue_at",
+        related("account", _("account")),
+        "venue_symbol",
+        number("amount", _("amount")),
+        "asset",
+        "payment_id",
+    )
+    list_filter = (("account", AutocompleteSelectFilter),)
+    list_select_related = ("account",)
+    ordering = ("-funding_payment_id",)

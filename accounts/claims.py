@@ -2,19 +2,24 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from django.db import connection
 
 
+def sync_claim(account_id: str) -> AbstractContextManager[bool]:
+    """Yield whether the sync of this account is ours until the block ends."""
+    return work_claim(f"accounts.sync:{account_id}")
+
+
 @contextmanager
-def sync_claim(account_id: str) -> Iterator[bool]:
-    """Yield whether the sync of this account is ours until the block ends.
+def work_claim(name: str) -> Iterator[bool]:
+    """Yield whether the work of this name is ours until the block ends.
 
     A session-level advisory lock: it may be held across network calls, where no transaction
     may be, and PostgreSQL frees it when the holder dies.
     """
-    digest = hashlib.blake2b(f"accounts.sync:{account_id}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     key = int.from_bytes(digest, signed=True)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from accounts.reading import AccountReading
 from markets.venues.types import FillReport, OrderReport
 
 
@@ -32,13 +33,21 @@ class OrdersSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountRead:
+    """One look at an account over HTTP, its facts written, its trades and orders told before."""
+
+    account_id: str
+    reading: AccountReading
+
+
+@dataclass(frozen=True, slots=True)
 class AccountMoved:
     """The positions or the margin of an account were written anew."""
 
     account_id: str
 
 
-Observation = FillsSeen | OrdersSeen | AccountMoved
+Observation = FillsSeen | OrdersSeen | AccountRead | AccountMoved
 Handler = Callable[[Observation], None]
 _handlers: list[Handler] = []
 

@@ -10,7 +10,13 @@ from typing import Final, TypeVar
 from controlplane.kernel.clock import SYSTEM_CLOCK, Clock
 from markets.venues.errors import VenueError, VenueUnavailable
 from markets.venues.ports import ExecutionClient
-from markets.venues.types import BalanceReport, FillReport, OrderReport, PositionReport
+from markets.venues.types import (
+    BalanceReport,
+    FillReport,
+    FundingPayment,
+    OrderReport,
+    PositionReport,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +39,13 @@ class AccountReading:
     open_orders: Sequence[OrderReport] | None = None
     fills: list[FillReport] = field(default_factory=list)
     fills_complete: bool = False
+    funding: Sequence[FundingPayment] | None = None
     errors: dict[str, VenueError] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether all that orders and positions depend on was answered."""
+        return self.balance is not None and self.fills_complete
 
 
 async def read_account(
@@ -41,9 +53,12 @@ async def read_account(
     *,
     venue_symbols: Iterable[str],
     since: datetime,
+    funding_since: datetime | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> AccountReading:
     """Read balance, positions, open orders, and fills since `since`, all at the same time.
+
+    Funding payments are read too when `funding_since` says from when on.
 
     Fills are asked for `venue_symbols` and, in a second round, for instruments that turned up
     in the positions or open orders. Raises nothing: failures are in `errors`, by query.
@@ -55,11 +70,13 @@ async def read_account(
         reading.positions,
         reading.open_orders,
         known_fills_read,
+        reading.funding,
     ) = await asyncio.gather(
         _attempt(reading, "balance", client.balance()),
         _attempt(reading, "positions", client.positions()),
         _attempt(reading, "open_orders", client.open_orders()),
         _read_fills(reading, client, known, since),
+        _read_funding(reading, client, funding_since),
     )
     seen = {report.venue_symbol for report in reading.positions or ()}
     seen |= {report.venue_symbol for report in reading.open_orders or ()}
@@ -71,6 +88,14 @@ async def read_account(
         and reading.open_orders is not None
     )
     return reading
+
+
+async def _read_funding(
+    reading: AccountReading, client: ExecutionClient, since: datetime | None
+) -> Sequence[FundingPayment] | None:
+    if since is None:
+        return None
+    return await _attempt(reading, "funding", client.funding_payments(since=since))
 
 
 async def _read_fills(

@@ -8,17 +8,44 @@ from typing import Final
 from django.db.models import Q
 
 from accounts.choices import ProxyStatus
+from accounts.domain.arming import Reconciled
 from accounts.models import AccountState, ExchangeAccount, Position, ProxySession
+from markets.venues.registry import capabilities
 
 FILLS_OVERLAP: Final = timedelta(minutes=1)
 """Fills are read again this far back: venue clocks are seconds off, histories lag."""
 FIRST_FILLS: Final = timedelta(days=1)
+FUNDING_EVERY: Final = timedelta(minutes=5)
+"""Venues settle by the hour or less often, and the query is a dear one (Binance: weight 30)."""
+FUNDING_OVERLAP: Final = timedelta(hours=1)
+FIRST_FUNDING: Final = timedelta(days=7)
 
 
 def fills_since(state: AccountState, *, now: datetime) -> datetime:
     """Return from when on fills are to be read: a little before what is known, or a day ago."""
     known = state.fills_at
     return now - FIRST_FILLS if known is None else known - FILLS_OVERLAP
+
+
+def funding_since(
+    account: ExchangeAccount, state: AccountState, *, now: datetime, thorough: bool
+) -> datetime | None:
+    """Return from when on funding is to be read; None when it is not due or cannot be told."""
+    if not capabilities(account.exchange.dialect, account.exchange.endpoint()).funding_history:
+        return None
+    if state.funding_at is None:
+        return now - FIRST_FUNDING
+    is_due = thorough or now - state.funding_at >= FUNDING_EVERY
+    return state.funding_at - FUNDING_OVERLAP if is_due else None
+
+
+def reconciled_of(account: ExchangeAccount) -> Reconciled:
+    """Return what is known of the account's reconciliations."""
+    at, recovery_at = AccountState.objects.values_list("reconciled_at", "recovery_at").get(
+        account=account.pk
+    )
+    interval = timedelta(seconds=account.sync_interval_seconds)
+    return Reconciled(at=at, recovery_at=recovery_at, sync_interval=interval)
 
 
 def able_to_read(account: ExchangeAccount) -> ExchangeAccount:

@@ -1,7 +1,8 @@
 """The sentinel: once a second, what must happen even when every faster path has failed.
 
-It depends on nothing but the database: not on feeds, not on workers. Each step stands alone, so
-one that breaks does not keep the others from running.
+It depends on nothing but the database and the venues: not on feeds, not on workers. Each step
+stands alone, so one that breaks does not keep the others from running, and what waits on a venue
+does so on threads beside the round.
 """
 
 import logging
@@ -20,11 +21,13 @@ from django.utils.translation import gettext as _
 
 from accounts.jobs import syncs_enqueue_due
 from accounts.proxies import accounts_settle
+from controlplane.background import Background
 from controlplane.base import events
 from controlplane.base.audit import Actor, Surface
 from controlplane.base.jobs import enqueue
 from controlplane.kernel.errors import Conflict
 from controlplane.kernel.events import EventType, Occurrence, Severity
+from controlplane.watchfulness import Reconciliations, UnknownOrders
 from hedging import services as hedging
 from hedging.choices import TriggerReason
 from hedging.facts import book_facts, topology
@@ -33,19 +36,19 @@ from markets.services import feeds_watch
 from strategies import services as strategies
 from strategies.execution import claims_recover
 from strategies.failover import resting_on_failing
-from strategies.jobs import CancelIntent, EvaluateModules, ResolveIntent
+from strategies.jobs import CancelIntent, EvaluateModules
 from strategies.models import OrderIntent
 
 logger = logging.getLogger(__name__)
 
 ROUND_SECONDS: Final = 1.0
-RESOLVE_EVERY: Final = timedelta(seconds=5)
 EVALUATE_EVERY: Final = timedelta(seconds=10)
 CANCEL_AGAIN: Final = timedelta(seconds=10)
 """An order that still rests this long after its cancel was asked for is asked about again."""
 STALE_HEDGE: Final = timedelta(seconds=10)
 """A hedge's order not claimed by then is withdrawn: its book is decided anew."""
-UNKNOWN_PAGES: Final = timedelta(seconds=60)
+THREADS: Final = 8
+"""For what waits on venues: looks for unknown orders, and reconciliations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +66,29 @@ class Sentinel:
     """Runs the steps; keeps in memory only what keeps it from telling the same twice."""
 
     actor: Actor = field(default_factory=lambda: Actor(name="sentinel", surface=Surface.SENTINEL))
+    background: Background = field(default_factory=Background)
+    _unknown: UnknownOrders = field(init=False)
+    _reconciliations: Reconciliations = field(init=False)
     _watch: BookWatch = field(default_factory=BookWatch)
-    _resolved_at: datetime | None = None
     _evaluated_at: datetime | None = None
-    _paged: set[object] = field(default_factory=set)
     _cancelled: dict[UUID, datetime] = field(default_factory=dict)
+    _owes_recovery: bool = False
     _broken: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._unknown = UnknownOrders(self.actor, self.background)
+        self._reconciliations = Reconciliations(self.actor, self.background)
 
     def round(self) -> list[StepReport]:
         """Do every step once."""
         return [self._step(step) for step in self._steps()]
 
     def run(self, stop: threading.Event, *, told: Callable[[list[StepReport]], None]) -> None:
-        """Do a round each second until `stop`; a late round is not made up for."""
+        """Do a round each second until `stop`; a late round is not made up for.
+
+        The first one owes every account a reconciliation.
+        """
+        self._owes_recovery = True
         while not stop.is_set():
             began = time.monotonic()
             close_old_connections()
@@ -84,8 +97,10 @@ class Sentinel:
 
     def _steps(self) -> tuple[Callable[[], int], ...]:
         return (
+            self.recovery,
             self.claims,
             self.unknown,
+            self.reconciliations,
             self.fills,
             self.stale,
             self.executions,
@@ -117,21 +132,21 @@ class Sentinel:
         """Call unknown the sends whose worker is gone."""
         return len(claims_recover(now=timezone.now(), actor=self.actor))
 
-    def unknown(self) -> int:
-        """Have the venue asked for orders of unknown fate, and tell of those that stay so."""
-        now = timezone.now()
-        lost = list(OrderIntent.objects.unknown().in_flight())
-        self._paged &= {intent.pk for intent in lost}
-        for intent in lost:
-            if intent.pk not in self._paged and now - intent.updated_at >= UNKNOWN_PAGES:
-                self._paged.add(intent.pk)
-                self._page(intent)
-        if not lost or (self._resolved_at and now - self._resolved_at < RESOLVE_EVERY):
+    def recovery(self) -> int:
+        """After a start let no account open anything until it is reconciled anew."""
+        if not self._owes_recovery:
             return 0
-        self._resolved_at = now
-        for intent in lost:
-            enqueue(ResolveIntent, intent_id=str(intent.pk))
-        return len(lost)
+        owed = self._reconciliations.recover()
+        self._owes_recovery = False
+        return owed
+
+    def reconciliations(self) -> int:
+        """Reconcile the accounts that nobody has reconciled in time."""
+        return self._reconciliations.watch()
+
+    def unknown(self) -> int:
+        """Look for orders of unknown fate, and tell of those that stay so."""
+        return self._unknown.watch()
 
     def fills(self) -> int:
         """Attach trades to orders that turned out to be ours."""
@@ -212,18 +227,5 @@ class Sentinel:
                 message=_("%(intent)s rests where the market data fails; it is cancelled.")
                 % {"intent": intent},
                 payload={"code": "resting_on_failing_feed", "intentId": str(intent.pk)},
-            )
-        )
-
-    def _page(self, intent: OrderIntent) -> None:
-        events.publish(
-            Occurrence(
-                type=EventType.ORDER,
-                severity=Severity.CRITICAL,
-                account_id=intent.account_id,
-                module_id=intent.module_id,
-                message=_("Nobody knows whether %(intent)s was accepted, for a minute now.")
-                % {"intent": intent},
-                payload={"code": "outcome_unknown", "intentId": str(intent.pk)},
             )
         )

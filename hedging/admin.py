@@ -10,6 +10,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
@@ -25,14 +26,15 @@ from controlplane.base.admin import (
 from controlplane.base.audit import Actor
 from controlplane.kernel.ids import uuid7_floor
 from hedging.choices import HedgeResult, TriggerReason
-from hedging.models import Fill, HedgeExecution, ReconciliationBreak
-from hedging.services import book_evaluate
+from hedging.models import Fill, HedgeExecution, ReconciliationBreak, ResolutionStep
+from hedging.services import book_evaluate, break_accept, break_take
 
 RESULT_COLOURS = {
     HedgeResult.SUCCESS: "success",
     HedgeResult.PARTIAL: "warning",
     HedgeResult.FAIL: "danger",
 }
+SEVERITY_COLOURS = {"INFO": "info", "WARN": "warning", "CRITICAL": "danger"}
 SIDE_COLOURS = {"buy": "success", "sell": "danger"}
 AFTER_A_HEDGE = timedelta(seconds=30)
 
@@ -148,6 +150,7 @@ class FillAdmin(ReadOnlyModelAdmin):
         "fee_asset",
         "is_maker",
         related("intent", _("intent")),
+        "made_by",
         "sandbox",
     )
     list_filter = (
@@ -158,6 +161,10 @@ class FillAdmin(ReadOnlyModelAdmin):
     list_select_related = ("account", "instrument", "intent")
     ordering = ("-fill_id",)
 
+    @display(description=_("made by"))
+    def made_by(self, fill: Fill) -> str:
+        return str(fill.origin)
+
 
 @admin.register(ReconciliationBreak)
 class ReconciliationBreakAdmin(ReadOnlyModelAdmin):
@@ -166,7 +173,11 @@ class ReconciliationBreakAdmin(ReadOnlyModelAdmin):
         related("account", _("account")),
         related("instrument", _("instrument")),
         "kind",
+        "subject",
+        badge("severity", _("severity"), SEVERITY_COLOURS),
         badge("status", _("status"), {"open": "danger", "resolved": "success"}),
+        "owner",
+        "age",
         "closed_at",
     )
     list_filter = (
@@ -174,5 +185,41 @@ class ReconciliationBreakAdmin(ReadOnlyModelAdmin):
         ("kind", ChoicesDropdownFilter),
         ("account", AutocompleteSelectFilter),
     )
-    list_select_related = ("account", "instrument")
+    list_select_related = ("account", "instrument", "owner")
     ordering = ("-break_id",)
+    actions = ("take", "accept")
+
+    @display(description=_("age"))
+    def age(self, row: ReconciliationBreak) -> str:
+        return timesince(row.opened_at, row.closed_at or timezone.now())
+
+    def has_take_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("hedging.take_reconciliationbreak")
+
+    def has_accept_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("hedging.accept_reconciliationbreak")
+
+    @admin.action(permissions=["take"], description=_("Take on…"))
+    def take(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=break_take)
+
+    @admin.action(permissions=["accept"], description=_("Accept what the venue says…"))
+    def accept(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=break_accept)
+
+
+@admin.register(ResolutionStep)
+class ResolutionStepAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "at",
+        related("intent", _("intent")),
+        "by_id",
+        "listed",
+        "trades",
+        "position",
+        badge("verdict", _("verdict"), {"found": "success", "unknown": "danger"}),
+        "note",
+    )
+    list_filter = (("verdict", ChoicesDropdownFilter),)
+    list_select_related = ("intent",)
+    ordering = ("-step_id",)

@@ -16,17 +16,6 @@ class HedgeResult(StrEnum):
     FAIL = "fail"
 
 
-class BreakKind(StrEnum):
-    """How our record and the venue's differ."""
-
-    ORDER_MISSING_AT_VENUE = "order-missing-at-venue"
-    ORDER_UNKNOWN_TO_US = "order-unknown-to-us"
-    FILL_UNKNOWN_TO_US = "fill-unknown-to-us"
-    POSITION_MISMATCH = "position-mismatch"
-    BALANCE_MISMATCH = "balance-mismatch"
-    FUNDING_MISMATCH = "funding-mismatch"
-
-
 class BreakStatus(StrEnum):
     OPEN = "open"
     RESOLVED = "resolved"

@@ -4,6 +4,7 @@ import pgtrigger
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import ExchangeAccount
@@ -19,8 +20,12 @@ from controlplane.base.fields import (
     positive,
 )
 from controlplane.base.models import Entity
-from hedging.choices import BreakKind, BreakStatus, HedgeResult, TriggerReason
-from hedging.querysets import ExecutionQuerySet, FillQuerySet
+from controlplane.kernel.events import Severity
+from hedging.choices import BreakStatus, HedgeResult, TriggerReason
+from hedging.domain.origin import Origin, origin_of
+from hedging.domain.reconciliation import BreakKind
+from hedging.domain.resolution import Answer, Look, Verdict
+from hedging.querysets import BreakQuerySet, ExecutionQuerySet, FillQuerySet
 from markets.models import Instrument
 from markets.venues.types import Side
 from strategies.models import OrderIntent
@@ -177,6 +182,11 @@ class Fill(Entity):
     def __str__(self) -> str:
         return f"{self.side} {self.amount} @ {self.price}"
 
+    @property
+    def origin(self) -> Origin:
+        """Who made the trade."""
+        return origin_of(self.client_order_id, is_ours=self.intent_id is not None)
+
 
 class ReconciliationBreak(Entity):
     """A difference between our record and a venue's, until somebody or something settles it."""
@@ -187,6 +197,8 @@ class ReconciliationBreak(Entity):
     )
     instrument = models.ForeignKey(Instrument, models.PROTECT, null=True, blank=True)
     kind = EnumField(BreakKind, verbose_name=_("kind"))
+    subject = models.CharField(_("subject"), max_length=80, blank=True)
+    severity = EnumField(Severity, verbose_name=_("severity"), default=Severity.WARN)
     status = EnumField(BreakStatus, verbose_name=_("status"), default=BreakStatus.OPEN)
     details = DocumentField(_("details"), default=dict, blank=True)
     owner = models.ForeignKey(
@@ -194,16 +206,91 @@ class ReconciliationBreak(Entity):
     )
     resolution = models.TextField(_("resolution"), blank=True)
     opened_at = models.DateTimeField(_("opened at"), auto_now_add=True)
+    seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
     closed_at = models.DateTimeField(_("closed at"), null=True, blank=True)
+
+    objects = BreakQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("reconciliation break")
         verbose_name_plural = _("reconciliation breaks")
         ordering = ("-break_id",)
+        permissions = (
+            ("take_reconciliationbreak", "Can take on a break"),
+            ("accept_reconciliationbreak", "Can accept a break"),
+        )
         constraints = (
             one_of("break", "kind", BreakKind),
             one_of("break", "status", BreakStatus),
+            one_of("break", "severity", Severity),
+            models.UniqueConstraint(
+                fields=("account", "kind", "subject"),
+                condition=Q(status="open"),
+                name="break_open_once",
+            ),
+            models.CheckConstraint(
+                name="break_closed_has_time",
+                condition=Q(status="open", closed_at__isnull=True)
+                | (~Q(status="open") & Q(closed_at__isnull=False) & ~Q(resolution="")),
+                violation_error_code="closed_at:whole",
+                violation_error_message=_("A closed break has a time and a resolution."),
+            ),
+        )
+        triggers = (
+            pgtrigger.Protect(name="break_kept", operation=pgtrigger.Delete),
+            pgtrigger.Protect(
+                name="break_closed_stays",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(old__closed_at__isnull=False),
+            ),
         )
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.kind}"
+
+
+class ResolutionStep(Entity):
+    """One look at a venue for an order of unknown fate, and what it proved."""
+
+    step_id = UUIDKey()
+    intent = models.ForeignKey(
+        OrderIntent, models.PROTECT, related_name="resolution_steps", verbose_name=_("intent")
+    )
+    at = models.DateTimeField(_("begun at"))
+    by_id = EnumField(Answer, verbose_name=_("asked by id"))
+    listed = EnumField(Answer, verbose_name=_("open orders and history"))
+    trades = EnumField(Answer, verbose_name=_("trades"))
+    position = EnumField(Answer, verbose_name=_("position"))
+    verdict = EnumField(Verdict, verbose_name=_("verdict"))
+    note = models.TextField(_("note"), blank=True)
+
+    class Meta:
+        verbose_name = _("resolution step")
+        verbose_name_plural = _("resolution steps")
+        ordering = ("-step_id",)
+        indexes = (models.Index(fields=("intent", "at"), name="resolution_intent_time"),)
+        constraints = (
+            one_of("resolution", "by_id", Answer),
+            one_of("resolution", "listed", Answer),
+            one_of("resolution", "trades", Answer),
+            one_of("resolution", "position", Answer),
+            one_of("resolution", "verdict", Verdict),
+        )
+        triggers = (
+            pgtrigger.Protect(
+                name="resolution_kept", operation=pgtrigger.Update | pgtrigger.Delete
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.intent_id} {self.verdict}"
+
+    def look(self) -> Look:
+        """Return the step as the value the rules of proof work on."""
+        return Look(
+            at=self.at,
+            by_id=Answer(self.by_id),
+            listed=Answer(self.listed),
+            trades=Answer(self.trades),
+            position=Answer(self.position),
+        )

@@ -4,10 +4,16 @@ import logging
 from typing import Final
 
 from accounts.models import ExchangeAccount
-from accounts.observations import AccountMoved, FillsSeen, Observation, OrdersSeen
+from accounts.observations import (
+    AccountMoved,
+    AccountRead,
+    FillsSeen,
+    Observation,
+    OrdersSeen,
+)
 from controlplane.base.audit import Actor, Surface
 from hedging import trigger
-from hedging.services import executions_finish, fills_attach, fills_record
+from hedging.services import account_reconcile, executions_finish, fills_attach, fills_record
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +39,12 @@ def observed(observation: Observation) -> None:
             case OrdersSeen():
                 fills_attach(account_id=observation.account_id, actor=ACTOR)
                 executions_finish(account_id=observation.account_id)
+            case AccountRead():
+                account_reconcile(
+                    account=ExchangeAccount.objects.for_sync().get(pk=observation.account_id),
+                    reading=observation.reading,
+                    actor=ACTOR,
+                )
             case AccountMoved():
                 trigger.account_moved(observation)
     except Exception:

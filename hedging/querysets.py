@@ -17,3 +17,11 @@ class FillQuerySet(models.QuerySet):
     def external(self) -> "FillQuerySet":
         """Trades nobody here asked for."""
         return self.filter(intent__isnull=True)
+
+
+class BreakQuerySet(models.QuerySet):
+    """Differences between our record and a venue's."""
+
+    def open(self) -> "BreakQuerySet":
+        """Those nobody and nothing has settled."""
+        return self.filter(status="open")

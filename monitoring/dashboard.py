@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.domain.utilization import BandPlace, place_in_band, utilization
 from accounts.models import ExchangeAccount
 from hedging import selectors as hedging
-from hedging.models import HedgeExecution
+from hedging.models import HedgeExecution, ReconciliationBreak
 from markets.models import MarketDataFeed
 from monitoring.models import MonitoringEvent
 
@@ -68,7 +68,10 @@ def _books(now: datetime) -> Mapping[str, Any]:
 
 def _accounts(now: datetime) -> Mapping[str, Any]:
     accounts = ExchangeAccount.objects.select_related("state").defer(*ExchangeAccount.secret_fields)
-    return {"accounts": [_account_row(account) for account in accounts[:200]]}
+    return {
+        "accounts": [_account_row(account) for account in accounts[:200]],
+        "breaks": ReconciliationBreak.objects.open().count(),
+    }
 
 
 def _account_row(account: ExchangeAccount) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.decorators import display
 
 from controlplane.base.admin import (
     AuditedModelAdmin,
@@ -17,9 +19,17 @@ from controlplane.base.admin import (
     related,
     rows_link,
 )
+from strategies.closing import close_confirm, close_propose
 from strategies.config_form import config_widget
 from strategies.lifecycle import module_disable, module_enable
-from strategies.models import AccountAllocation, OrderIntent, RiskLimit, StrategyModule
+from strategies.models import (
+    AccountAllocation,
+    OrderIntent,
+    QuarantinedAnswer,
+    RiskLimit,
+    StrategyModule,
+    UnknownClosure,
+)
 
 MODULE_COLOURS = {"enable": "success"}
 STATE_COLOURS = {
@@ -30,6 +40,7 @@ STATE_COLOURS = {
     "failed": "danger",
 }
 SUBMISSION_COLOURS = {"sending": "info", "acknowledged": "success", "unknown": "danger"}
+EVIDENCE_SHOWN = 50
 SIDE_COLOURS = {"buy": "success", "sell": "danger"}
 
 
@@ -149,3 +160,54 @@ class OrderIntentAdmin(ReadOnlyModelAdmin):
     search_fields = ("client_order_id__exact",)
     search_help_text = _("Client order id")
     ordering = ("-intent_id",)
+    actions = ("propose_close", "confirm_close")
+    readonly_fields = ("evidence",)
+
+    def has_propose_close_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("strategies.propose_close_orderintent")
+
+    def has_confirm_close_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("strategies.confirm_close_orderintent")
+
+    @admin.action(permissions=["propose_close"], description=_("Propose to close as not accepted…"))
+    def propose_close(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=close_propose)
+
+    @admin.action(
+        permissions=["confirm_close"], description=_("Confirm the close as not accepted…")
+    )
+    def confirm_close(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=close_confirm)
+
+    @display(description=_("evidence"))
+    def evidence(self, intent: OrderIntent) -> str:
+        """Every look for the order, answers not believed, and what people decided."""
+        return render_to_string(
+            "admin/strategies/evidence.html",
+            {
+                "steps": intent.resolution_steps.order_by("-step_id")[:EVIDENCE_SHOWN],
+                "answers": intent.quarantined_answers.all()[:EVIDENCE_SHOWN],
+                "closures": intent.closures.select_related("proposed_by", "confirmed_by"),
+            },
+        )
+
+
+@admin.register(QuarantinedAnswer)
+class QuarantinedAnswerAdmin(ReadOnlyModelAdmin):
+    list_display = ("at", related("intent", _("intent")), "reason")
+    list_select_related = ("intent",)
+    ordering = ("-answer_id",)
+
+
+@admin.register(UnknownClosure)
+class UnknownClosureAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "proposed_at",
+        related("intent", _("intent")),
+        "proposed_by",
+        "proposed_reason",
+        "confirmed_by",
+        "confirmed_at",
+    )
+    list_select_related = ("intent", "proposed_by", "confirmed_by")
+    ordering = ("-closure_id",)

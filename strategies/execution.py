@@ -15,7 +15,7 @@ from accounts.jobs import session_doubt
 from accounts.lifecycle import account_pause
 from accounts.selectors import able_to_read
 from controlplane.base.audit import Actor
-from controlplane.kernel.errors import ControlPlaneError, Denied
+from controlplane.kernel.errors import Conflict, ControlPlaneError, Denied
 from controlplane.kernel.events import Severity
 from controlplane.kernel.secrets import redact
 from controlplane.kernel.units import BaseAmount, Price
@@ -34,13 +34,15 @@ from markets.venues.ports import ExecutionClient
 from markets.venues.registry import dialect_facts
 from markets.venues.types import OrderReport, OrderType, Side, SubmitOrder
 from strategies import freshness, sandbox, selectors, services, workers
-from strategies.domain.intent import LOST, PENDING, RESTING, SENDING, IntentEvent
+from strategies.domain.intent import DENIED, LOST, PENDING, RESTING, SENDING, IntentEvent
 from strategies.models import OrderIntent
 
 logger = logging.getLogger(__name__)
 
 CLOCK_MARGIN: Final = timedelta(seconds=5)
 """How far our clock and a venue's may be apart, and the time to sign."""
+SEND_WITHIN: Final = timedelta(seconds=3)
+"""A claim older than this is not sent any more: its process was held up."""
 
 
 def client_for(intent: OrderIntent) -> ExecutionClient:
@@ -98,10 +100,12 @@ def claims_recover(*, now: datetime, actor: Actor) -> list[OrderIntent]:
 def unknown_resolve(*, intent: OrderIntent, actor: Actor) -> OrderIntent:
     """Ask the venue for an order whose fate we do not know and apply what it says.
 
+    An order that was taken for not accepted may be asked for too, should the venue have traded.
     Not found, and any failed query, prove nothing: the intent stays as it is. Only in the
     sandbox, whose book is our own rows, does "not found" mean never placed.
     """
-    if services.place_of(intent) not in (LOST, RESTING):
+    place = services.place_of(intent)
+    if place not in (LOST, RESTING) and not (place == DENIED and intent.claim_fence):
         return intent
     try:
         intent.account = able_to_read(intent.account)
@@ -111,7 +115,7 @@ def unknown_resolve(*, intent: OrderIntent, actor: Actor) -> OrderIntent:
         return services.order_report_apply(intent=intent, report=report, actor=actor)
     except OrderNotFound:
         if intent.sandbox:
-            return _settle(intent, IntentEvent.PROVE_ABSENT, "not in the sandbox", actor=actor)
+            return settle(intent, IntentEvent.PROVE_ABSENT, "not in the sandbox", actor=actor)
     except ControlPlaneError as error:
         logger.warning("Intent %s stays unresolved: %s", intent.pk, redact(error.message))
     return intent
@@ -158,7 +162,7 @@ def _claim(intent: OrderIntent, *, now: datetime, actor: Actor) -> bool:
     if problem is not None:
         services.intent_move(locked, IntentEvent.DENY, actor=actor, reason=problem.message)
         return False
-    services.intent_move(
+    claimed = services.intent_move(
         locked,
         IntentEvent.CLAIM,
         actor=actor,
@@ -168,6 +172,7 @@ def _claim(intent: OrderIntent, *, now: datetime, actor: Actor) -> bool:
         expires_at=now + dialect_facts(account.exchange.dialect).receive_window + CLOCK_MARGIN,
         proxy_session_id=account.proxy_session_id,
     )
+    intent.signed_at = claimed.signed_at
     return True
 
 
@@ -180,16 +185,18 @@ def _send(intent: OrderIntent, *, actor: Actor) -> OrderIntent:
         report = _answer(intent, client_for(intent))
         return services.order_report_apply(intent=intent, report=report, actor=actor)
     except (RateLimited, NotSent, MissingCredential, Denied) as error:
-        unsent = _settle(intent, IntentEvent.PROVE_UNSENT, _reason(error), actor=actor)
+        unsent = settle(intent, IntentEvent.PROVE_UNSENT, _reason(error), actor=actor)
         if isinstance(error, NotSent):
             session_doubt(unsent.proxy_session_id)
         return unsent
     except AuthenticationFailed as error:
         return _key_refused(intent, _reason(error), actor=actor)
     except VenueRejected as error:
-        return _settle(intent, IntentEvent.REJECT, _reason(error), actor=actor)
+        return settle(intent, IntentEvent.REJECT, _reason(error), actor=actor)
     except BaseException as error:
-        lost = _settle(intent, IntentEvent.LOSE, _reason(error), actor=actor)
+        lost = settle(intent, IntentEvent.LOSE, _reason(error), actor=actor)
+        if body := _said(error):
+            services.answer_quarantine(intent=lost, reason=_reason(error), body=body, actor=actor)
         if not isinstance(error, Exception):
             raise
         session_doubt(lost.proxy_session_id)
@@ -202,7 +209,7 @@ def _send(intent: OrderIntent, *, actor: Actor) -> OrderIntent:
 def _key_refused(intent: OrderIntent, reason: str, *, actor: Actor) -> OrderIntent:
     """Fail the intent and pause its account: no order of it can succeed until a person acts."""
     account = selectors.account_for_claim(intent.account_id)
-    failed = _settle(intent, IntentEvent.REJECT, reason, actor=actor, severity=Severity.CRITICAL)
+    failed = settle(intent, IntentEvent.REJECT, reason, actor=actor, severity=Severity.CRITICAL)
     if account.status == AccountStatus.ACTIVE:
         account_pause(account=account, actor=actor, reason=reason)
     return failed
@@ -214,6 +221,8 @@ def _answer(intent: OrderIntent, client: ExecutionClient) -> OrderReport:
             "ENVIRONMENT_MISMATCH",
             f"ENVIRONMENT_MISMATCH: sandbox={intent.sandbox}, client={type(client).__name__}",
         )
+    if intent.signed_at is None or timezone.now() - intent.signed_at > SEND_WITHIN:
+        raise Denied("CLAIM_TOO_OLD", f"CLAIM_TOO_OLD: claimed={intent.signed_at}")
     command = SubmitOrder(
         venue_symbol=intent.instrument.venue_symbol,
         side=Side(intent.side),
@@ -227,7 +236,7 @@ def _answer(intent: OrderIntent, client: ExecutionClient) -> OrderReport:
 
 
 @transaction.atomic
-def _settle(
+def settle(
     intent: OrderIntent,
     event: IntentEvent,
     reason: str,
@@ -235,7 +244,7 @@ def _settle(
     actor: Actor,
     severity: Severity | None = None,
 ) -> OrderIntent:
-    """Move a sent intent by what its send's end proves.
+    """Move a sent intent by what the end of its send, or a look at its venue, proves.
 
     The private stream, or the sweep, may have moved it meanwhile: an order seen at the venue is
     stronger than any error, and a proof settles an unknown.
@@ -247,6 +256,13 @@ def _settle(
     if place not in (SENDING, LOST) or (place == LOST and event is IntentEvent.LOSE):
         return locked
     return services.intent_move(locked, event, actor=actor, reason=reason, severity=severity)
+
+
+def _said(error: BaseException) -> bytes:
+    """Return what the venue answered that was not believed, if anything."""
+    if isinstance(error, OutcomeUnknown):
+        return error.body
+    return error.message.encode() if isinstance(error, Conflict) else b""
 
 
 def _reason(error: BaseException) -> str:

@@ -9,8 +9,10 @@ from uuid import UUID
 from django.db.models import Case, Count, F, Q, Sum, When
 
 from accounts.choices import AccountStatus
+from accounts.domain.arming import is_armed
 from accounts.domain.risk import Circumstances, Holding
 from accounts.models import AccountState, ExchangeAccount, Position
+from accounts.selectors import reconciled_of
 from controlplane.kernel.errors import Denied
 from markets import selectors as markets
 from markets.domain.quotes import is_fresh
@@ -100,6 +102,12 @@ def holding(intent: OrderIntent, *, now: datetime) -> Holding:
         buying=sums["buying"] or Decimal(0),
         selling=sums["selling"] or Decimal(0),
         has_unknown_order=bool(sums["unknown"]),
+        is_disputed=Position.objects.filter(
+            account=intent.account,
+            instrument=intent.instrument,
+            sandbox=intent.sandbox,
+            disputed_at__isnull=False,
+        ).exists(),
     )
 
 
@@ -141,6 +149,7 @@ def circumstances(intent: OrderIntent, *, now: datetime) -> Circumstances:
     account, adds = intent.account, not intent.reduce_only
     return Circumstances(
         account_is_active=account.status == AccountStatus.ACTIVE,
+        account_is_reconciled=intent.sandbox or is_armed(reconciled_of(account), now=now),
         venue_is_enabled=account.exchange.is_enabled,
         module_is_enabled=intent.module.status == ModuleStatus.ENABLE,
         instrument_is_active=intent.instrument.is_active,

@@ -14,8 +14,10 @@ from controlplane.base.audit import Actor
 from controlplane.kernel.errors import Conflict, Denied, IllegalMove
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from controlplane.kernel.ids import client_order_id, uuid7
+from controlplane.kernel.secrets import MASK, redact
 from controlplane.kernel.units import plain
 from markets.models import Instrument
+from markets.venues.errors import MOST_KEPT
 from markets.venues.types import OrderReport, OrderType, Side
 from strategies.domain import evidence
 from strategies.domain.environment import environment_problem
@@ -27,7 +29,12 @@ from strategies.domain.intent import (
     Submission,
     advance,
 )
-from strategies.models import AccountAllocation, OrderIntent, StrategyModule
+from strategies.models import (
+    AccountAllocation,
+    OrderIntent,
+    QuarantinedAnswer,
+    StrategyModule,
+)
 
 REASON_LIMIT: Final = 2000
 
@@ -177,6 +184,27 @@ def intent_fill_apply(
     if _tells_news(locked, changes):
         _write(locked, place_of(locked), changes)
     return locked
+
+
+@transaction.atomic
+def answer_quarantine(*, intent: OrderIntent, reason: str, body: bytes, actor: Actor) -> None:
+    """Keep what a venue said of an order that was not believed, and tell a person.
+
+    Masked: what looks like a credential, and every key of the account itself.
+    """
+    text = redact(body[:MOST_KEPT].decode("utf-8", "replace").replace("\x00", "\ufffd"))
+    account = intent.account
+    for name in account.secret_fields:
+        if secret := getattr(account, name).reveal():
+            text = text.replace(secret, MASK)
+    QuarantinedAnswer.objects.create(intent=intent, reason=reason[:REASON_LIMIT], body=text)
+    _announce(
+        intent,
+        f"ANSWER_NOT_BELIEVED: {intent}: {reason}"[:REASON_LIMIT],
+        actor=actor,
+        event="answer-quarantined",
+        severity=Severity.CRITICAL,
+    )
 
 
 def orders_record(*, account_id: str, reports: Iterable[OrderReport], actor: Actor) -> None:

@@ -1,5 +1,7 @@
 """The intent's table of moves and its fixed columns, as a database trigger."""
 
+from collections.abc import Iterable
+
 import pgtrigger
 
 from strategies.domain.intent import INTENT_TABLE, PENDING
@@ -19,13 +21,18 @@ _FIXED = (
     "sandbox",
     "created_at",
 )
+_CLAIMED = ("claim_fence", "claimed_by", "signed_at", "expires_at")
+
+
+def _changed(columns: Iterable[str]) -> str:
+    return " OR ".join(f"NEW.{column} IS DISTINCT FROM OLD.{column}" for column in columns)
 
 
 def legal_moves() -> pgtrigger.Trigger:
-    """Refuse updates the table does not have, changed fixed columns and shrinking fills."""
+    """Refuse moves off the table, changed fixed columns or claims, and shrinking fills."""
     pairs = sorted({(*old, *new) for (old, _event), new in INTENT_TABLE.items()})
     rows = ", ".join(f"('{a}', '{b}', '{c}', '{d}')" for a, b, c, d in pairs)
-    changed = " OR ".join(f"NEW.{column} IS DISTINCT FROM OLD.{column}" for column in _FIXED)
+    changed, claimed = _changed(_FIXED), _changed(_CLAIMED)
     return pgtrigger.Trigger(
         name="intent_legal_moves",
         when=pgtrigger.Before,
@@ -40,6 +47,15 @@ def legal_moves() -> pgtrigger.Trigger:
             END IF;
             IF {changed} THEN
                 RAISE EXCEPTION 'intent %: what was asked for cannot change', OLD.intent_id
+                    USING ERRCODE = 'check_violation';
+            END IF;
+            IF OLD.claim_fence > 0 AND ({claimed}) THEN
+                RAISE EXCEPTION 'intent %: a claim does not change', OLD.intent_id
+                    USING ERRCODE = 'check_violation';
+            END IF;
+            IF OLD.venue_order_id <> '' AND NEW.venue_order_id IS DISTINCT FROM OLD.venue_order_id
+            THEN
+                RAISE EXCEPTION 'intent %: an order keeps its venue id', OLD.intent_id
                     USING ERRCODE = 'check_violation';
             END IF;
             IF NEW.filled_amount < OLD.filled_amount THEN

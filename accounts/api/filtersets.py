@@ -7,6 +7,7 @@ from accounts.models import (
     AccountSyncJob,
     EquitySample,
     ExchangeAccount,
+    FundingPayment,
     Position,
     ProxyProfile,
     ProxySession,
@@ -66,7 +67,7 @@ class AccountStateFilters(EntityFilterSet):
 
     class Meta:
         model = AccountState
-        fields = ("account", "balance_at", "positions_at")
+        fields = ("account", "balance_at", "positions_at", "reconciled_at")
 
 
 class PositionFilters(EntityFilterSet):
@@ -75,10 +76,16 @@ class PositionFilters(EntityFilterSet):
 
     class Meta:
         model = Position
-        fields = ("account", "instrument", "sandbox", "observed_at")
+        fields = ("account", "instrument", "sandbox", "observed_at", "disputed_at")
 
 
 class EquitySampleFilters(EntityFilterSet):
     class Meta:
         model = EquitySample
         fields = ("account", "at")
+
+
+class FundingPaymentFilters(EntityFilterSet):
+    class Meta:
+        model = FundingPayment
+        fields = ("account", "instrument", "venue_symbol", "payment_id", "venue_at")

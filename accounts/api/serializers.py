@@ -5,6 +5,7 @@ from accounts.models import (
     AccountSyncJob,
     EquitySample,
     ExchangeAccount,
+    FundingPayment,
     Position,
     ProxyProfile,
     ProxySession,
@@ -156,6 +157,9 @@ class AccountStateSerializer(EntitySerializer):
             "fills_at",
             "open_orders",
             "stream_at",
+            "reconciled_at",
+            "recovery_at",
+            "funding_at",
             "last_error",
         )
         read_only_fields = fields
@@ -175,6 +179,8 @@ class PositionSerializer(EntitySerializer):
             "unrealized_pnl",
             "liquidation_price",
             "initial_margin",
+            "unexplained",
+            "disputed_at",
             "observed_at",
         )
         read_only_fields = fields
@@ -184,4 +190,21 @@ class EquitySampleSerializer(EntitySerializer):
     class Meta:
         model = EquitySample
         fields = ("sample_id", "account", "equity", "utilization", "at")
+        read_only_fields = fields
+
+
+class FundingPaymentSerializer(EntitySerializer):
+    class Meta:
+        model = FundingPayment
+        fields = (
+            "funding_payment_id",
+            "account",
+            "instrument",
+            "venue_symbol",
+            "payment_id",
+            "amount",
+            "asset",
+            "venue_at",
+            "recorded_at",
+        )
         read_only_fields = fields

@@ -16,3 +16,4 @@ def register(router: BaseRouter) -> None:
     router.register("account-states", viewsets.AccountStateViewSet)
     router.register("positions", viewsets.PositionViewSet)
     router.register("equity-samples", viewsets.EquitySampleViewSet)
+    router.register("funding-payments", viewsets.FundingPaymentViewSet)

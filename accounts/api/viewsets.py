@@ -11,6 +11,7 @@ from accounts.models import (
     AccountSyncJob,
     EquitySample,
     ExchangeAccount,
+    FundingPayment,
     Position,
     ProxyProfile,
     ProxySession,
@@ -126,3 +127,11 @@ class EquitySampleViewSet(ReadOnlyEntityViewSet):
     queryset = EquitySample.objects.all()
     serializer_class = serializers.EquitySampleSerializer
     filterset_class = filtersets.EquitySampleFilters
+
+
+class FundingPaymentViewSet(ReadOnlyEntityViewSet):
+    """Funding booked to accounts, each settlement once."""
+
+    queryset = FundingPayment.objects.all()
+    serializer_class = serializers.FundingPaymentSerializer
+    filterset_class = filtersets.FundingPaymentFilters

@@ -2,13 +2,14 @@
 
 from accounts.models.account import AccountState, ExchangeAccount, RiskEnvelope, StopLossConfig
 from accounts.models.egress import ProxyProfile, ProxySession
-from accounts.models.observed import AccountSyncJob, EquitySample, Position
+from accounts.models.observed import AccountSyncJob, EquitySample, FundingPayment, Position
 
 __all__ = [
     "AccountState",
     "AccountSyncJob",
     "EquitySample",
     "ExchangeAccount",
+    "FundingPayment",
     "Position",
     "ProxyProfile",
     "ProxySession",

@@ -148,7 +148,7 @@ class ExchangeAccount(SecretHolder, Timestamped):
     status = EnumField(AccountStatus, verbose_name=_("status"), default=AccountStatus.ACTIVE)
     sync_interval_seconds = models.PositiveIntegerField(
         _("sync every, s"),
-        default=15,
+        default=10,
         validators=[MinValueValidator(1), MaxValueValidator(86_400)],
     )
 
@@ -367,6 +367,19 @@ class AccountState(Entity):
     open_orders = models.PositiveIntegerField(_("open orders"), null=True, blank=True)
     stream_at = models.DateTimeField(_("private stream heard at"), null=True, blank=True)
     sync_queued_at = models.DateTimeField(_("sync queued at"), null=True, blank=True)
+    reconciled_at = models.DateTimeField(
+        _("reconciled at"),
+        null=True,
+        blank=True,
+        help_text=_("When the last look that was answered and agreed in full was begun."),
+    )
+    recovery_at = models.DateTimeField(
+        _("recovering since"),
+        null=True,
+        blank=True,
+        help_text=_("Nothing is opened until a reconciliation begun after this is complete."),
+    )
+    funding_at = models.DateTimeField(_("funding read until"), null=True, blank=True)
     sync_started_at = models.DateTimeField(_("sync started at"), null=True, blank=True)
     last_error = models.TextField(_("last error"), blank=True)
 

@@ -1,5 +1,6 @@
 """The last truth known of accounts. Null means unknown."""
 
+import pgtrigger
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -21,6 +22,7 @@ from controlplane.base.fields import (
     positive,
 )
 from controlplane.base.models import Entity
+from controlplane.kernel.units import plain
 from markets.models import Instrument
 
 
@@ -69,6 +71,26 @@ class Position(Entity):
         _("venue time"), null=True, blank=True, help_text=_("When the size was so, by the venue.")
     )
 
+    base_size = SizeField(
+        _("reconciled size"),
+        null=True,
+        blank=True,
+        help_text=_("The size that all trades recorded before the reconciled time make."),
+    )
+    base_at = models.DateTimeField(_("reconciled until"), null=True, blank=True)
+    unexplained = SizeField(
+        _("unexplained"),
+        default=0,
+        help_text=_("What trades do not explain of the size, as last compared."),
+    )
+    unexplained_at = models.DateTimeField(_("unexplained since"), null=True, blank=True)
+    disputed_at = models.DateTimeField(
+        _("disputed since"),
+        null=True,
+        blank=True,
+        help_text=_("Nothing more is opened here until trades explain the size again."),
+    )
+
     objects = PositionQuerySet.as_manager()
 
     class Meta:
@@ -79,7 +101,7 @@ class Position(Entity):
             models.UniqueConstraint(
                 fields=("account", "instrument", "sandbox"), name="position_unique"
             ),
-            *finite("position", "size", "unrealized_pnl"),
+            *finite("position", "size", "unrealized_pnl", "base_size", "unexplained"),
             *positive("position", "entry_price", "mark_price", "liquidation_price"),
         )
 
@@ -105,3 +127,38 @@ class EquitySample(Entity):
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.equity}"
+
+
+class FundingPayment(Entity):
+    """One funding settlement booked to an account; `amount` is positive when received.
+
+    Known by the venue's own id, so that one told twice, or read after an outage, counts once.
+    """
+
+    funding_payment_id = UUIDKey()
+    account = models.ForeignKey(ExchangeAccount, models.PROTECT, related_name="funding_payments")
+    instrument = models.ForeignKey(Instrument, models.PROTECT, null=True, blank=True)
+    venue_symbol = models.CharField(_("venue symbol"), max_length=64)
+    payment_id = models.CharField(_("venue payment id"), max_length=64)
+    amount = MoneyField(_("amount"))
+    asset = models.CharField(_("asset"), max_length=20)
+    venue_at = models.DateTimeField(_("venue time"))
+    recorded_at = models.DateTimeField(_("recorded at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("funding payment")
+        verbose_name_plural = _("funding payments")
+        ordering = ("-funding_payment_id",)
+        indexes = (models.Index(fields=("account", "-venue_at"), name="funding_account_time"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("account", "venue_symbol", "payment_id"), name="funding_once_per_payment"
+            ),
+            *finite("fundingpayment", "amount"),
+        )
+        triggers = (
+            pgtrigger.Protect(name="funding_kept", operation=pgtrigger.Update | pgtrigger.Delete),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.venue_symbol} {plain(self.amount)}"

@@ -12,7 +12,8 @@ from accounts.choices import SyncStatus
 from accounts.claims import commit_without_waiting, sync_claim
 from accounts.models import AccountState, AccountSyncJob, ExchangeAccount
 from accounts.reading import AccountReading, read_account
-from accounts.selectors import able_to_read, fill_symbols, fills_since
+from accounts.selectors import able_to_read, fill_symbols, fills_since, funding_since
+from accounts.services.funding import funding_record
 from accounts.services.observing import (
     UNKNOWN_INSTRUMENT,
     is_older,
@@ -38,7 +39,8 @@ def account_sync(
     Returns the record of it, or None when another sync of this account is under way. Queries
     fail one by one: what one would have told stays as it was, and the record says `partial` or
     `failed`. `thorough` reads the fills of every instrument ever held, not only recent ones.
-    Publishes FillsSeen and OrdersSeen, then AccountMoved, so who reacts to it knows all of it.
+    Publishes FillsSeen and OrdersSeen, then AccountRead, by which the account is reconciled, then
+    AccountMoved, so who reacts to it knows all of it.
     """
     account = able_to_read(account)
     with sync_claim(account.pk) as claimed:
@@ -67,6 +69,7 @@ def _read(account: ExchangeAccount, *, thorough: bool) -> AccountReading:
             client,
             venue_symbols=fill_symbols(state, thorough=thorough),
             since=fills_since(state, now=began),
+            funding_since=funding_since(account, state, now=began, thorough=thorough),
         )
     )
 
@@ -105,6 +108,9 @@ def _sync_finish(
         state.orders_at, state.open_orders = reading.at, len(reading.open_orders)
     if reading.fills_complete:
         state.fills_at = reading.at
+    if reading.funding is not None:
+        funding_record(account=account, reports=reading.funding)
+        state.funding_at = reading.at
     job.status = _status(reading, problems)
     job.error = "\n".join(problems.values())
     _publish_health(account, state, reading, job, actor)
@@ -146,6 +152,7 @@ def _publish(account: ExchangeAccount, reading: AccountReading) -> None:
         observations.publish(
             observations.OrdersSeen(account.pk, reading.open_orders, all_open=True, at=reading.at)
         )
+    observations.publish(observations.AccountRead(account.pk, reading))
     if reading.balance is not None or reading.positions is not None:
         observations.publish(observations.AccountMoved(account.pk))
 

@@ -14,7 +14,10 @@ from accounts.choices import (
 )
 from accounts.domain.risk import LimitScope
 from controlplane.kernel.events import EventType, Severity
-from hedging.choices import BreakKind, BreakStatus, HedgeResult, TriggerReason
+from hedging.choices import BreakStatus, HedgeResult, TriggerReason
+from hedging.domain.origin import Origin
+from hedging.domain.reconciliation import BreakKind
+from hedging.domain.resolution import Answer, Verdict
 from markets.choices import Dialect, FeedSource, FeedStatus, SynthReason, VenueEnvironment
 from markets.venues.types import OrderType, Side
 from monitoring.choices import AlertState, JobStatus
@@ -24,7 +27,10 @@ from strategies.domain.intent import IntentState, Submission
 ENUMERATIONS: Final[tuple[type[StrEnum], ...]] = (
     AccountStatus,
     AlertState,
+    Answer,
     BreakKind,
+    Origin,
+    Verdict,
     BreakStatus,
     Dialect,
     EventType,

@@ -3,7 +3,7 @@
 import django_filters
 
 from controlplane.base.api.filtersets import EntityFilterSet
-from hedging.models import Fill, HedgeExecution, ReconciliationBreak
+from hedging.models import Fill, HedgeExecution, ReconciliationBreak, ResolutionStep
 
 
 class HedgeExecutionFilters(EntityFilterSet):
@@ -45,4 +45,19 @@ class FillFilters(EntityFilterSet):
 class BreakFilters(EntityFilterSet):
     class Meta:
         model = ReconciliationBreak
-        fields = ("account", "instrument", "kind", "status", "opened_at", "closed_at")
+        fields = (
+            "account",
+            "instrument",
+            "kind",
+            "severity",
+            "status",
+            "owner",
+            "opened_at",
+            "closed_at",
+        )
+
+
+class ResolutionStepFilters(EntityFilterSet):
+    class Meta:
+        model = ResolutionStep
+        fields = ("intent", "verdict", "at")

@@ -1,7 +1,11 @@
 """Hedges, fills and breaks on the wire."""
 
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
 from controlplane.base.api.serializers import EntitySerializer
-from hedging.models import Fill, HedgeExecution, ReconciliationBreak
+from hedging.domain.origin import Origin
+from hedging.models import Fill, HedgeExecution, ReconciliationBreak, ResolutionStep
 
 
 class HedgeExecutionSerializer(EntitySerializer):
@@ -33,6 +37,12 @@ class HedgeExecutionSerializer(EntitySerializer):
 
 
 class FillSerializer(EntitySerializer):
+    origin = serializers.ChoiceField(
+        choices=[str(origin) for origin in Origin],
+        read_only=True,
+        help_text=_("ours, or who else made the trade."),
+    )
+
     class Meta:
         model = Fill
         fields = (
@@ -44,6 +54,7 @@ class FillSerializer(EntitySerializer):
             "trade_id",
             "venue_order_id",
             "client_order_id",
+            "origin",
             "side",
             "amount",
             "price",
@@ -64,11 +75,31 @@ class BreakSerializer(EntitySerializer):
             "account",
             "instrument",
             "kind",
+            "subject",
+            "severity",
             "status",
             "details",
             "owner",
             "resolution",
             "opened_at",
+            "seen_at",
             "closed_at",
+        )
+        read_only_fields = fields
+
+
+class ResolutionStepSerializer(EntitySerializer):
+    class Meta:
+        model = ResolutionStep
+        fields = (
+            "step_id",
+            "intent",
+            "at",
+            "by_id",
+            "listed",
+            "trades",
+            "position",
+            "verdict",
+            "note",
         )
         read_only_fields = fields

@@ -12,3 +12,4 @@ def register(router: BaseRouter) -> None:
     router.register("hedge-executions", viewsets.HedgeExecutionViewSet)
     router.register("fills", viewsets.FillViewSet)
     router.register("reconciliation-breaks", viewsets.BreakViewSet)
+    router.register("resolution-steps", viewsets.ResolutionStepViewSet)

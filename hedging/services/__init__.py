@@ -1,15 +1,24 @@
-"""Writes of hedging: evaluating books, finishing hedges, recording trades."""
+"""Writes of hedging: evaluating books, finishing hedges, recording trades, reconciling."""
 
+from hedging.services.breaks import break_accept, break_take
 from hedging.services.evaluating import book_evaluate, books_evaluate, facts_evaluate
 from hedging.services.fills import fills_attach, fills_record
 from hedging.services.finishing import execution_finish, executions_finish
+from hedging.services.reconciling import account_reconcile, positions_compare
+from hedging.services.resolving import next_look_at, unknown_look
 
 __all__ = [
+    "account_reconcile",
     "book_evaluate",
     "books_evaluate",
+    "break_accept",
+    "break_take",
     "execution_finish",
     "executions_finish",
     "facts_evaluate",
     "fills_attach",
     "fills_record",
+    "next_look_at",
+    "positions_compare",
+    "unknown_look",
 ]

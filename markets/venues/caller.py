@@ -7,6 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from markets.venues.checks import EPOCH, BadAnswer
 from markets.venues.errors import (
+    MOST_KEPT,
     AuthenticationFailed,
     ClockRefused,
     NotSent,
@@ -76,11 +77,17 @@ class Caller(Generic[Operation]):
         try:
             if self._api.needs_clock(operation) and not self._clock.is_known:
                 await self._set_clock()
-            return parse((await self._answer(operation, params)).body)
+            answer = await self._answer(operation, params)
         except VenueError:
             raise
         except Exception as error:
             raise OutcomeUnknown(str(error) or type(error).__name__) from error
+        try:
+            return parse(answer.body)
+        except VenueError:
+            raise
+        except Exception as error:
+            raise OutcomeUnknown(str(error) or type(error).__name__, body=answer.body) from error
 
     async def read(
         self, operation: Operation, params: Params, parse: Callable[[bytes], Result]
@@ -144,6 +151,8 @@ class Caller(Generic[Operation]):
             return answer
         if isinstance(error, ClockRefused):
             self._clock.doubt()
+        if isinstance(error, OutcomeUnknown):
+            error.body = answer.body[:MOST_KEPT]
         raise error
 
     async def _set_clock(self) -> None:

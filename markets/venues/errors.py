@@ -1,5 +1,7 @@
 """What can go wrong at a venue, split by who must act next (never by a library's class)."""
 
+from typing import Final
+
 from controlplane.kernel.errors import ControlPlaneError
 from markets.venues.ratelimit.terms import Scope
 
@@ -74,10 +76,21 @@ class RateLimited(VenueError):
         self.scope = scope
 
 
+MOST_KEPT: Final = 64 * 1024
+"""Bytes of an answer that are kept as evidence."""
+
+
 class OutcomeUnknown(VenueError):
-    """The act may or may not have happened. Only proof closes this; never send again."""
+    """The act may or may not have happened. Only proof closes this; never send again.
+
+    `body` is the beginning of what was answered, as it came; empty when nothing was.
+    """
 
     code = "outcome_unknown"
+
+    def __init__(self, message: str, *, body: bytes = b"") -> None:
+        super().__init__(message)
+        self.body = body[:MOST_KEPT]
 
 
 class AuthenticationFailed(VenueError):

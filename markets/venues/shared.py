@@ -202,7 +202,9 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
         size += len(part)
         if size > max_bytes:
             response.close()
-            raise OutcomeUnknown(f"The answer is longer than {max_bytes} bytes.")
+            raise OutcomeUnknown(
+                f"The answer is longer than {max_bytes} bytes.", body=b"".join(parts)
+            )
         parts.append(part)
     return b"".join(parts)
 

@@ -3,7 +3,14 @@
 import django_filters
 
 from controlplane.base.api.filtersets import EntityFilterSet
-from strategies.models import AccountAllocation, OrderIntent, RiskLimit, StrategyModule
+from strategies.models import (
+    AccountAllocation,
+    OrderIntent,
+    QuarantinedAnswer,
+    RiskLimit,
+    StrategyModule,
+    UnknownClosure,
+)
 
 
 class ModuleFilters(EntityFilterSet):
@@ -61,3 +68,15 @@ class IntentFilters(EntityFilterSet):
             "created_at",
             "updated_at",
         )
+
+
+class QuarantinedAnswerFilters(EntityFilterSet):
+    class Meta:
+        model = QuarantinedAnswer
+        fields = ("intent", "at")
+
+
+class UnknownClosureFilters(EntityFilterSet):
+    class Meta:
+        model = UnknownClosure
+        fields = ("intent", "proposed_at", "confirmed_at")

@@ -1,7 +1,14 @@
 """Modules, allocations and intents on the wire."""
 
 from controlplane.base.api.serializers import EntitySerializer
-from strategies.models import AccountAllocation, OrderIntent, RiskLimit, StrategyModule
+from strategies.models import (
+    AccountAllocation,
+    OrderIntent,
+    QuarantinedAnswer,
+    RiskLimit,
+    StrategyModule,
+    UnknownClosure,
+)
 
 
 class ModuleSerializer(EntitySerializer):
@@ -95,5 +102,28 @@ class IntentSerializer(EntitySerializer):
             "acknowledged_at",
             "created_at",
             "updated_at",
+        )
+        read_only_fields = fields
+
+
+class QuarantinedAnswerSerializer(EntitySerializer):
+    class Meta:
+        model = QuarantinedAnswer
+        fields = ("answer_id", "intent", "at", "reason", "body")
+        read_only_fields = fields
+
+
+class UnknownClosureSerializer(EntitySerializer):
+    class Meta:
+        model = UnknownClosure
+        fields = (
+            "closure_id",
+            "intent",
+            "proposed_by",
+            "proposed_at",
+            "proposed_reason",
+            "confirmed_by",
+            "confirmed_at",
+            "confirmed_reason",
         )
         read_only_fields = fields

@@ -11,3 +11,5 @@ def register(router: BaseRouter) -> None:
     router.register("allocations", viewsets.AllocationViewSet)
     router.register("risk-limits", viewsets.LimitViewSet)
     router.register("order-intents", viewsets.IntentViewSet)
+    router.register("quarantined-answers", viewsets.QuarantinedAnswerViewSet)
+    router.register("unknown-closures", viewsets.UnknownClosureViewSet)

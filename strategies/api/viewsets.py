@@ -4,9 +4,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet, verb
-from strategies import lifecycle
+from strategies import closing, lifecycle
 from strategies.api import filtersets, serializers
-from strategies.models import AccountAllocation, OrderIntent, RiskLimit, StrategyModule
+from strategies.models import (
+    AccountAllocation,
+    OrderIntent,
+    QuarantinedAnswer,
+    RiskLimit,
+    StrategyModule,
+    UnknownClosure,
+)
 
 
 class ModuleViewSet(EntityViewSet):
@@ -49,3 +56,29 @@ class IntentViewSet(ReadOnlyEntityViewSet):
     queryset = OrderIntent.objects.all()
     serializer_class = serializers.IntentSerializer
     filterset_class = filtersets.IntentFilters
+
+    @verb("strategies.propose_close_orderintent", serializers.IntentSerializer)
+    def propose_close(self, request: Request, pk: str) -> Response:
+        """Propose to take this order of unknown fate for not accepted."""
+        return self.run_verb(closing.close_propose, "intent")
+
+    @verb("strategies.confirm_close_orderintent", serializers.IntentSerializer)
+    def confirm_close(self, request: Request, pk: str) -> Response:
+        """Take this order for not accepted, as another person proposed."""
+        return self.run_verb(closing.close_confirm, "intent")
+
+
+class QuarantinedAnswerViewSet(ReadOnlyEntityViewSet):
+    """What venues said of orders and was not believed."""
+
+    queryset = QuarantinedAnswer.objects.all()
+    serializer_class = serializers.QuarantinedAnswerSerializer
+    filterset_class = filtersets.QuarantinedAnswerFilters
+
+
+class UnknownClosureViewSet(ReadOnlyEntityViewSet):
+    """Orders of unknown fate that people closed, or propose to."""
+
+    queryset = UnknownClosure.objects.all()
+    serializer_class = serializers.UnknownClosureSerializer
+    filterset_class = filtersets.UnknownClosureFilters

@@ -41,6 +41,7 @@ ORDER = OrderTerms(
 FLAT = Holding(position=D(0), buying=D(0), selling=D(0), has_unknown_order=False)
 NOW = Circumstances(
     account_is_active=True,
+    account_is_reconciled=True,
     venue_is_enabled=True,
     module_is_enabled=True,
     instrument_is_active=True,
@@ -129,6 +130,7 @@ def test_the_worst_case_of_what_is_in_flight_counts(holding: Holding, expected: 
     ("change", "expected"),
     [
         ({"account_is_active": False}, "ACCOUNT_NOT_ACTIVE"),
+        ({"account_is_reconciled": False}, "ACCOUNT_NOT_RECONCILED"),
         ({"venue_is_enabled": False}, "VENUE_DISABLED"),
         ({"module_is_enabled": False}, "MODULE_NOT_ENABLED"),
         ({"instrument_is_active": False}, "INSTRUMENT_NOT_ACTIVE"),

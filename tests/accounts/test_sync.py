@@ -18,7 +18,7 @@ from accounts.choices import SyncStatus
 from accounts.claims import sync_claim
 from accounts.jobs import SyncAccount
 from accounts.models import AccountState, AccountSyncJob, EquitySample, ExchangeAccount, Position
-from accounts.observations import AccountMoved, FillsSeen, Observation, OrdersSeen
+from accounts.observations import AccountMoved, AccountRead, FillsSeen, Observation, OrdersSeen
 from accounts.services import account_sync
 from controlplane.base import jobs
 from controlplane.base.audit import Actor, Surface
@@ -78,7 +78,7 @@ def test_sync_equals_the_venues_own_books(paper: Paper, seen: list[Observation])
         state.balance_at,
         state.balance_at,
     )
-    assert [type(item) for item in seen] == [OrdersSeen, AccountMoved]
+    assert [type(item) for item in seen] == [OrdersSeen, AccountRead, AccountMoved]
 
 
 def test_fills_are_read_once_known_and_again_with_an_overlap(

@@ -13,16 +13,17 @@ from accounts.models import (
     AccountState,
     AccountSyncJob,
     EquitySample,
+    FundingPayment,
     Position,
     ProxyProfile,
     ProxySession,
     RiskEnvelope,
     StopLossConfig,
 )
-from hedging.models import Fill, HedgeExecution, ReconciliationBreak
+from hedging.models import Fill, HedgeExecution, ReconciliationBreak, ResolutionStep
 from markets.models import FeedTraffic, FundingRate, Quote, SynthPriceSnapshot, VenueBan
 from monitoring.models import Alert, AlertRoute, JobRun, MonitoringEvent
-from strategies.models import RiskLimit
+from strategies.models import QuarantinedAnswer, RiskLimit, UnknownClosure
 from tests import factories
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -142,6 +143,26 @@ def make_rows(number: int) -> dict[str, Any]:
             venue_at=NOW,
         ),
         ReconciliationBreak.objects.create(account=account, kind="position-mismatch"),
+        ResolutionStep.objects.create(
+            intent=intent,
+            at=NOW,
+            by_id="not-found",
+            listed="not-asked",
+            trades="not-asked",
+            position="not-asked",
+            verdict="unknown",
+        ),
+        QuarantinedAnswer.objects.create(intent=intent, reason="cut", body="{"),
+        UnknownClosure.objects.create(intent=intent, proposed_by=user, proposed_reason="gone"),
+        FundingPayment.objects.create(
+            account=account,
+            instrument=instrument,
+            venue_symbol="BTCUSDT",
+            payment_id="1",
+            amount=Decimal("-0.1"),
+            asset="USDT",
+            venue_at=NOW,
+        ),
         AlertRoute.objects.create(route_id=f"route-{number}", name="Route", target="json://x"),
         Alert.objects.create(event=event),
         JobRun.objects.create(job="accounts.sync", cluster="sync", started_at=NOW),

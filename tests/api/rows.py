@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from accounts.models import (
@@ -11,15 +12,16 @@ from accounts.models import (
     AccountSyncJob,
     EquitySample,
     ExchangeAccount,
+    FundingPayment,
     Position,
     ProxyProfile,
     ProxySession,
     StopLossConfig,
 )
-from hedging.models import Fill, HedgeExecution, ReconciliationBreak
+from hedging.models import Fill, HedgeExecution, ReconciliationBreak, ResolutionStep
 from markets.models import FundingRate, Quote, SynthPriceSnapshot
 from monitoring.models import Alert, AlertRoute, JobRun, MonitoringEvent
-from strategies.models import RiskLimit
+from strategies.models import QuarantinedAnswer, RiskLimit, UnknownClosure
 from tests import factories
 
 CANARY = "canary-7f3a9c"
@@ -112,6 +114,15 @@ def _of_account(account: Any, instrument: Any) -> dict[str, Any]:
         "equity-samples": EquitySample.objects.create(
             account=account, equity=Decimal(1000), at=now
         ),
+        "funding-payments": FundingPayment.objects.create(
+            account=account,
+            instrument=instrument,
+            venue_symbol=instrument.venue_symbol,
+            payment_id="1",
+            amount=Decimal("-0.1"),
+            asset="USDT",
+            venue_at=now,
+        ),
     }
 
 
@@ -154,6 +165,21 @@ def _of_trading(account: Any, instrument: Any) -> dict[str, Any]:
         ),
         "reconciliation-breaks": ReconciliationBreak.objects.create(
             account=account, kind="position-mismatch"
+        ),
+        "resolution-steps": ResolutionStep.objects.create(
+            intent=intent,
+            at=now,
+            by_id="not-found",
+            listed="not-asked",
+            trades="not-asked",
+            position="not-asked",
+            verdict="unknown",
+        ),
+        "quarantined-answers": QuarantinedAnswer.objects.create(intent=intent, reason="cut"),
+        "unknown-closures": UnknownClosure.objects.create(
+            intent=intent,
+            proposed_by=User.objects.create_user(f"proposer-{User.objects.count()}"),
+            proposed_reason="gone",
         ),
         "monitoring-events": event,
         "alerts": Alert.objects.create(event=event),

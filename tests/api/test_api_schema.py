@@ -15,7 +15,8 @@ from controlplane.settings.api import ENUMERATIONS
 PROMISED = """accounts risk-envelopes proxy-profiles proxy-sessions stop-loss-configs sync-jobs
 positions market-feeds instruments funding-rates synth-prices strategy-modules allocations
 risk-limits order-intents hedge-executions fills reconciliation-breaks books monitoring-events
-alerts venues quotes account-states equity-samples alert-routes job-runs audit"""
+alerts venues quotes account-states equity-samples alert-routes job-runs audit
+funding-payments quarantined-answers unknown-closures resolution-steps"""
 
 
 def test_schema_is_valid_and_without_warnings() -> None:
@@ -43,7 +44,8 @@ def test_verbs_ask_for_a_reason() -> None:
     }
     assert set(verbs) == {
         "pause", "resume", "sync", "reroute", "rotate", "fail", "check", "enable", "disable",
-        "acknowledge", "hedge", "failover", "failback",
+        "acknowledge", "hedge", "failover", "failback", "take", "accept", "propose_close",
+        "confirm_close",
     }  # fmt: skip
     for body in verbs.values():
         reference = body["content"]["application/json"]["schema"]["$ref"]

@@ -13,7 +13,7 @@ from controlplane.base import jobs
 ROOT = Path(__file__).resolve().parent.parent.parent
 APPS = ("markets", "accounts", "strategies", "hedging", "monitoring")
 PURE = ("controlplane/kernel", "markets/venues", *(f"{app}/domain" for app in APPS))
-# What people configure: every change of it has to leave a trace.
+# What people configure or decide: every change of it has to leave a trace.
 CONFIGURATION = frozenset(
     {
         "markets.Venue",
@@ -28,6 +28,7 @@ CONFIGURATION = frozenset(
         "strategies.StrategyModule",
         "strategies.AccountAllocation",
         "strategies.RiskLimit",
+        "strategies.UnknownClosure",
         "monitoring.AlertRoute",
     }
 )
@@ -43,10 +44,13 @@ RECORDS = frozenset(
         "accounts.AccountState",
         "accounts.Position",
         "accounts.EquitySample",
+        "accounts.FundingPayment",
         "strategies.OrderIntent",
+        "strategies.QuarantinedAnswer",
         "hedging.HedgeExecution",
         "hedging.Fill",
         "hedging.ReconciliationBreak",
+        "hedging.ResolutionStep",
         "monitoring.MonitoringEvent",
         "monitoring.Alert",
         "monitoring.JobRun",

@@ -117,7 +117,7 @@ TABLE: Final[Mapping[str, Mapping[str, Field]]] = {
         "maxPositionValue": number(),
         "stopLossConfigId": text(**MAYBE),
         "status": enum("active", "paused", "emergency", default="active", **READ),
-        "syncIntervalSeconds": integer(default=15),
+        "syncIntervalSeconds": integer(default=10),
         **STAMPS,
     },
     "risk-envelopes": {

@@ -35,7 +35,8 @@ def market(symbol: str = "BTC", *, venue: Venue | None = None, **fields: Any) ->
 
 def synced(account: ExchangeAccount, *, at: datetime | None = None) -> ExchangeAccount:
     """Say that a complete look at the account's positions was just taken."""
-    AccountState.objects.filter(account=account).update(positions_at=at or timezone.now())
+    now = at or timezone.now()
+    AccountState.objects.filter(account=account).update(positions_at=now, reconciled_at=now)
     return account
 
 

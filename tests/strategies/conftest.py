@@ -116,8 +116,9 @@ def stage(
     named = {} if exchange is None else {"venue_id": exchange}
     venue = factories.venue(rest_endpoint=rest, ws_endpoint=rest.replace("http", "ws"), **named)
     owner = factories.account(exchange=venue, api_key=KEY, api_secret=SECRET, **account)
+    now = datetime.now(UTC)
     AccountState.objects.filter(account=owner).update(
-        positions_at=datetime.now(UTC), equity=Decimal(1_000_000)
+        positions_at=now, reconciled_at=now, equity=Decimal(1_000_000)
     )
     made = Stage(
         account=owner,

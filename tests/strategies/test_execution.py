@@ -412,6 +412,7 @@ def claimed(stage: Stage, **fields: Any) -> OrderIntent:
         **{
             "claim_fence": 1,
             "claimed_by": workers.worker_name(),
+            "signed_at": datetime.now(UTC),
             "expires_at": datetime.now(UTC) + timedelta(seconds=10),
             **fields,
         },

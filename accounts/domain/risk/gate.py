@@ -23,13 +23,15 @@ class Holding:
     """What an account holds of one instrument, in base, and what may still come of sent orders.
 
     `position` is signed, None when unknown. `buying` and `selling` are the unfilled rests of
-    orders sent or unknown; `has_unknown_order` says one of them may or may not be at the venue.
+    orders sent or unknown; `has_unknown_order` says one of them may or may not be at the venue,
+    `is_disputed` that trades do not explain the position the venue shows.
     """
 
     position: Decimal | None
     buying: Decimal
     selling: Decimal
     has_unknown_order: bool
+    is_disputed: bool = False
 
     def worst_case(self, side: Side, amount: Decimal) -> tuple[Decimal, Decimal]:
         """Return the largest |position| towards `side` without and with `amount` more, in base."""
@@ -48,6 +50,7 @@ class Circumstances:
     """
 
     account_is_active: bool
+    account_is_reconciled: bool
     venue_is_enabled: bool
     module_is_enabled: bool
     instrument_is_active: bool
@@ -97,6 +100,8 @@ def _form_problem(order: OrderTerms, spec: InstrumentSpec, now: Circumstances) -
 def _standing_problem(now: Circumstances) -> Denied | None:
     if not now.account_is_active:
         return denied("ACCOUNT_NOT_ACTIVE")
+    if not now.account_is_reconciled:
+        return denied("ACCOUNT_NOT_RECONCILED")
     if not now.module_is_enabled:
         return denied("MODULE_NOT_ENABLED")
     if not now.instrument_is_active:
@@ -111,6 +116,8 @@ def _knowledge_problem(holding: Holding, now: Circumstances) -> Denied | None:
         return denied("POSITION_UNKNOWN")
     if holding.has_unknown_order:
         return denied("ORDER_OUTCOME_UNKNOWN")
+    if holding.is_disputed:
+        return denied("POSITION_DISPUTED")
     return None
 
 

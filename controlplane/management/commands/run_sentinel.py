@@ -10,7 +10,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext_lazy as _
 
-from controlplane.sentinel import Sentinel, StepReport
+from controlplane.background import Background
+from controlplane.sentinel import THREADS, Sentinel, StepReport
 
 
 class Command(BaseCommand):
@@ -26,7 +27,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print each round as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        sentinel, told = Sentinel(), self._print_json if options["json"] else self._print
+        told = self._print_json if options["json"] else self._print
+        sentinel = Sentinel(background=Background(0 if options["once"] else THREADS))
         if options["once"]:
             reports = sentinel.round()
             told(reports)

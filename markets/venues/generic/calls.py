@@ -133,7 +133,10 @@ class Calls:
         try:
             return parse(await work())
         except Exception as error:
-            raise self._proven(error, flight, is_act=is_act) from None
+            proven = self._proven(error, flight, is_act=is_act)
+            if isinstance(proven, OutcomeUnknown) and flight.answer is not None:
+                proven = OutcomeUnknown(proven.message, body=proven.body or flight.answer.body)
+            raise proven from None
         finally:
             FLIGHT.reset(token)
 

@@ -1,5 +1,6 @@
 """A ccxt venue's capabilities, by what its class says of itself and what we know of it."""
 
+from functools import cache
 from typing import Any
 
 from markets.venues.capabilities import Capabilities
@@ -8,6 +9,7 @@ from markets.venues.generic.facts import Lookup, venue_facts
 from markets.venues.types import Credentials, Endpoint
 
 
+@cache
 def capabilities(name: str) -> Capabilities:
     """Return what the generic adapter can do on a venue; raises UnknownVenue."""
     exchange = make_exchange(Endpoint("", "", ccxt_id=name), Credentials(), proxy_url=None)
