@@ -14,7 +14,7 @@ from django_q.models import OrmQ
 
 from accounts.models import AccountState, ExchangeAccount, Position
 from controlplane.sentinel import Sentinel
-from hedging.models import HedgeExecution
+from hedging.models import HedgeExecution, ResolutionStep
 from markets.models import Instrument, Quote
 from monitoring.models import MonitoringEvent
 from strategies.models import OrderIntent
@@ -90,12 +90,15 @@ def test_a_hedge_no_worker_took_is_withdrawn_and_ends_as_failed(
 
 
 def test_an_unknown_order_is_asked_for_and_told_of_after_a_minute(
-    btc: Instrument, account: ExchangeAccount
+    btc: Instrument, account: ExchangeAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intent = factories.intent(account=account, instrument=btc, side="sell")
     world.moved(intent, ("submitted", "sending"), ("submitted", "unknown"))
     sentinel = Sentinel()
     assert done(sentinel)["unknown"] == 1
+    (step,) = ResolutionStep.objects.all()
+    assert (step.by_id, step.verdict) == ("unanswered", "unknown")
+    monkeypatch.setattr("hedging.domain.resolution.AGAIN", timedelta(minutes=1))
     assert done(sentinel)["unknown"] == 0  # asked for not so often
     pages = MonitoringEvent.objects.filter(payload__code="outcome_unknown")
     assert not pages.exists()

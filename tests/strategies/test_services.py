@@ -1,7 +1,7 @@
 """Reports and fills move an intent forward, once, whatever order they come in."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -48,7 +48,16 @@ def report(intent: OrderIntent, status: str, filled: str = "0") -> OrderReport:
 def sending(stage: Stage, **fields: Any) -> OrderIntent:
     intent = stage.wish(**fields)
     locked = services.intent_locked(intent.pk)
-    return services.intent_move(locked, IntentEvent.CLAIM, actor=stage.actor, claim_fence=1)
+    now = datetime.now(UTC)
+    return services.intent_move(
+        locked,
+        IntentEvent.CLAIM,
+        actor=stage.actor,
+        claim_fence=1,
+        claimed_by="test",
+        signed_at=now,
+        expires_at=now + timedelta(seconds=10),
+    )
 
 
 def apply(stage: Stage, intent: OrderIntent, *reports: OrderReport) -> OrderIntent:
