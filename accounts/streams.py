@@ -16,13 +16,13 @@ from django.db import Error, close_old_connections
 from accounts import egress, observations
 from accounts.choices import SyncStatus
 from accounts.models import ExchangeAccount
-from accounts.services import account_sync, stream_heard, stream_observe
+from accounts.services import account_sync, stream_heard, stream_observe, stream_tell
 from controlplane.base.audit import Actor, Surface
 from controlplane.kernel.clock import SYSTEM_CLOCK, Clock
 from markets.feeds.runner import Opening, run_session
 from markets.venues.errors import VenueError, VenueRejected
 from markets.venues.ports import ExecutionClient
-from markets.venues.registry import VenueRegistry
+from markets.venues.registry import VenueRegistry, dialect_facts
 from markets.venues.types import (
     AccountUpdate,
     FillReport,
@@ -50,10 +50,17 @@ _readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="account-repair"
 
 @dataclass(frozen=True, slots=True)
 class StreamTerms:
-    """Timing of private streams. A Binance listen key lives 60 minutes, so half of that."""
+    """Timing of private streams, in seconds.
 
-    keep_seconds: float = 1500.0
+    A listen key lives 60 minutes and is prolonged long before; when that fails again and again, a
+    key is asked for anew at half its life (`renew_seconds`), while the old one still works.
+    A stream that does not stand for `trouble_seconds` is told of.
+    """
+
+    keep_seconds: float = 600.0
     keep_retry_seconds: float = 30.0
+    renew_seconds: float = 1500.0
+    trouble_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,11 @@ class PrivateStream:
         self._terms = terms
         self._clock = clock
         self._registry = VenueRegistry(allow_loopback=settings.ALLOW_LOOPBACK_VENUES)
+        self._url = ""
         self._connected = False
+        self._lost_at: float | None = clock.monotonic()
+        self._reason = "not connected"
+        self._is_told = False
         self._waiting: list[tuple[PrivateEvent, datetime]] = []
         self._news = asyncio.Event()
         self._gap = asyncio.Event()
@@ -131,21 +142,35 @@ class PrivateStream:
             for task in (session, keeper):
                 task.cancel()
             await asyncio.gather(session, keeper, return_exceptions=True)
-            self._connected = False
+            if self._connected:
+                self._link(False, "its key is replaced")
 
     async def _open(self, client: ExecutionClient) -> Opening[PrivateEvent]:
         address = await client.open_private_stream()
+        self._url = address.url
         session = self._registry.private_session(self._route.dialect)
-        return Opening(address.url, session, address.frames, address.heartbeat)
+        return Opening(
+            address.url,
+            session,
+            address.frames,
+            address.heartbeat,
+            session.channels,
+            dialect_facts(self._route.dialect).sockets,
+            is_private=True,
+        )
 
     async def _keep(self, client: ExecutionClient) -> None:
-        """Prolong the listen key well before its end; return when the venue has dropped it."""
-        pause = self._terms.keep_seconds
+        """Prolong the listen key well before its end; return when another one must be used."""
+        terms, monotonic = self._terms, self._clock.monotonic
+        kept_at, pause = monotonic(), terms.keep_seconds
         while True:
             await asyncio.sleep(pause)
             try:
-                await client.keep_private_stream()
-                pause = self._terms.keep_seconds
+                if monotonic() - kept_at < terms.renew_seconds:
+                    await client.keep_private_stream()
+                elif (await client.open_private_stream()).url != self._url:
+                    return
+                kept_at, pause = monotonic(), terms.keep_seconds
             except VenueRejected as error:
                 logger.info(
                     "The stream key of %s is gone (%s).", self._account.pk, error.venue_code
@@ -153,7 +178,7 @@ class PrivateStream:
                 return
             except VenueError as error:
                 logger.warning("The stream key of %s: %s", self._account.pk, error.message)
-                pause = self._terms.keep_retry_seconds
+                pause = terms.keep_retry_seconds
 
     # What comes in, on the loop: never waits
 
@@ -182,8 +207,13 @@ class PrivateStream:
     def _link(self, connected: bool, reason: str) -> None:
         self._connected = connected
         if connected:
+            self._lost_at = None
             self._disbelieved.clear()
             self._gap.set()
+        else:
+            self._reason = reason
+            if self._lost_at is None:
+                self._lost_at = self._clock.monotonic()
 
     # What is done about it, on other threads
 
@@ -217,15 +247,25 @@ class PrivateStream:
             await asyncio.sleep(pause)
 
     async def _note(self) -> None:
-        """Note that the stream stands, though its account may be quiet."""
+        """Note that the stream stands, though its account may be quiet; tell when it does not."""
         while True:
-            if self._connected:
-                heard = partial(stream_heard, account_id=self._account.pk, at=datetime.now(UTC))
-                try:
-                    await _on(_writers, heard)
-                except Error as error:
-                    logger.warning("The database is away: %s", type(error).__name__)
+            try:
+                if self._connected:
+                    at = datetime.now(UTC)
+                    await _on(_writers, partial(stream_heard, account_id=self._account.pk, at=at))
+                await self._tell_trouble()
+            except Error as error:
+                logger.warning("The database is away: %s", type(error).__name__)
             await asyncio.sleep(HEARD_SECONDS)
+
+    async def _tell_trouble(self) -> None:
+        """Publish once when the stream has been away for long, with the reason, and its return."""
+        away = 0.0 if self._lost_at is None else self._clock.monotonic() - self._lost_at
+        is_trouble = away >= self._terms.trouble_seconds
+        if is_trouble != self._is_told and (is_trouble or self._connected):
+            reason = self._reason if is_trouble else ""
+            await _on(_writers, partial(stream_tell, account=self._account, trouble=reason))
+            self._is_told = is_trouble
 
 
 def write_events(account: ExchangeAccount, batch: Sequence[tuple[PrivateEvent, datetime]]) -> None:

@@ -188,7 +188,7 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
 
         return (
             lambda: run_session(
-                _opener(quotes),
+                _opener(quotes, plan.dialect),
                 line.take,
                 clock=self._clock,
                 name=plan.feed_id,
@@ -196,7 +196,11 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
                 silence_seconds=silence,
             ),
             lambda: run_session(
-                _opener(marks), line.take, clock=self._clock, name=f"{plan.feed_id} marks"
+                _opener(marks, plan.dialect),
+                line.take,
+                clock=self._clock,
+                name=f"{plan.feed_id} marks",
+                on_link=line.marks_connected,
             ),
             stand_by,
         )
@@ -227,9 +231,15 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
             self._line = None
 
 
-def _opener(session: Callable[[], MarketSession]) -> Callable[[], Awaitable[Opening[MarketEvent]]]:
+def _opener(
+    session: Callable[[], MarketSession], dialect: str
+) -> Callable[[], Awaitable[Opening[MarketEvent]]]:
+    limits = dialect_facts(dialect).sockets
+
     async def open_stream() -> Opening[MarketEvent]:
         made = session()
-        return Opening(made.url(), made, made.opening_frames(), made.heartbeat())
+        return Opening(
+            made.url(), made, made.opening_frames(), made.heartbeat(), made.channels, limits
+        )
 
     return open_stream

@@ -7,6 +7,7 @@ from accounts.services.observing import (
     positions_observe,
     stream_heard,
     stream_observe,
+    stream_tell,
 )
 from accounts.services.syncing import account_sync
 
@@ -19,4 +20,5 @@ __all__ = [
     "recovery_begin",
     "stream_heard",
     "stream_observe",
+    "stream_tell",
 ]

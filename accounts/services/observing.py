@@ -84,6 +84,24 @@ def stream_heard(*, account_id: str, at: datetime) -> None:
     AccountState.objects.filter(account=account_id).update(stream_at=at)
 
 
+def stream_tell(*, account: ExchangeAccount, trouble: str) -> None:
+    """Publish that the private stream does not stand, and why; no `trouble`: that it does again."""
+    text = (
+        _("The private stream of %(account)s does not stand: %(trouble)s.")
+        if trouble
+        else _("The private stream of %(account)s stands again.")
+    )
+    events.publish(
+        Occurrence(
+            type=EventType.ACCOUNT,
+            severity=Severity.WARN if trouble else Severity.INFO,
+            account_id=account.pk,
+            message=text % {"account": account.pk, "trouble": trouble},
+            payload={"code": "private_stream", "trouble": trouble},
+        )
+    )
+
+
 # Rows, written with the account's state locked
 
 

@@ -77,6 +77,7 @@ class FeedLine:
         "link",
         "mark",
         "marked",
+        "marks_trouble",
         "poll_trouble",
         "polled",
         "polled_top",
@@ -131,6 +132,7 @@ class FeedLine:
         self._low, self._high = NO_BAND
         self._before: BookTop | None = None
         self._older = 0
+        self.marks_trouble = ""
         self._latency = LatencyWindow()
         self._stored: tuple[BookTop, float] | None = None
         self._dropped_at = float("-inf")
@@ -322,6 +324,10 @@ class FeedLine:
         if is_up:
             self._before, self._older = self.top, 0
             self._low, self._high = NO_BAND
+
+    def marks_connected(self, is_up: bool, reason: str, /) -> None:
+        """Note how the stream of mark prices stands, which has a socket of its own."""
+        self.marks_trouble = "" if is_up else reason
 
 
 def _is_older(top: BookTop, other: BookTop) -> bool:

@@ -192,7 +192,7 @@ class Publisher:
             source=line.source(now),
             last_heartbeat=heard,
             ws_latency_p95=line.latency_p95,
-            link=line.link,
+            link="; marks: ".join(filter(None, (line.link, line.marks_trouble)))[:200],
             traffic=self._traffic(line),
         )
 

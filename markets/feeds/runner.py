@@ -8,9 +8,10 @@ never outlives its connection.
 import asyncio
 import contextlib
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -18,6 +19,8 @@ from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketExcepti
 
 from controlplane.kernel.clock import Clock
 from controlplane.kernel.secrets import redact
+from markets.feeds.connects import connect_place
+from markets.feeds.vigil import StreamCut, Vigil
 from markets.venues.errors import (
     AuthenticationFailed,
     MissingCredential,
@@ -26,20 +29,23 @@ from markets.venues.errors import (
 )
 from markets.venues.registry import EndpointRefused, UnknownDialect
 from markets.venues.shared import tls_context
+from markets.venues.sockets import USUAL, Channels, SocketLimits
 from markets.venues.types import StreamEnded
 
 logger = logging.getLogger(__name__)
 
 MAX_FRAME: Final = 1024 * 1024
-FIRST_DELAY: Final = 0.2
+FIRST_DELAY: Final = 1.0
 LONGEST_DELAY: Final = 60.0
 STEADY_SECONDS: Final = 10.0
-"""A connection that lived this long was a good one: the next delay is short again."""
+"""A connection that stood this long was a good one: the next delay is short again."""
 PING_SECONDS: Final = 20.0
 HEARTBEAT_SECONDS: Final = 20.0
 """Between two heartbeats of a venue that wants its own; Pacifica cuts a socket after 60 s."""
 OPEN_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 1.0
+LIFE_SHARE: Final = 0.90, 0.98
+"""When within a venue's longest life a socket is replaced; spread, so not all go at once."""
 
 FATAL: Final = (
     AuthenticationFailed,
@@ -49,7 +55,7 @@ FATAL: Final = (
     InvalidURI,
 )
 """Trouble that trying again does not mend: a person must act."""
-PASSING: Final = (OSError, TimeoutError, WebSocketException, VenueError)
+PASSING: Final = (OSError, TimeoutError, WebSocketException, VenueError, StreamCut)
 
 Event = TypeVar("Event")
 EventOut = TypeVar("EventOut", covariant=True)
@@ -63,16 +69,22 @@ class Session(Protocol[EventOut]):
 
 @dataclass(frozen=True, slots=True)
 class Opening(Generic[Event]):
-    """One connection to be: where, whose frames, what to say first and what to keep it."""
+    """One connection to be: where, whose frames, what to say first and what to keep it.
+
+    `channels` must all have spoken before it counts as standing; `limits` are its venue's.
+    """
 
     url: str
     session: Session[Event]
     frames: Sequence[str] = ()
     heartbeat: str | None = None
+    channels: Channels = field(default_factory=Channels)
+    limits: SocketLimits = USUAL
+    is_private: bool = False
 
 
 class LinkWatcher(Protocol):
-    """Told when a connection stands and when it is lost, with the reason."""
+    """Told when a connection stands, every channel proven, and when it is lost, with the reason."""
 
     def __call__(self, connected: bool, reason: str, /) -> None: ...
 
@@ -94,22 +106,25 @@ async def run_session(
     """Run a stream until cancelled.
 
     `on_events` gets what each frame says and its receipt on the monotonic clock; it must not
-    block. A `StreamEnded` event makes the runner open the stream anew. With `silence_seconds` a
-    connection without a single event for so long is dropped, though it may answer pings.
-    Raises what is FATAL; all else is tried again, with jittered delays up to a minute.
+    block. A `StreamEnded` event makes the runner open the stream anew, and so do channels that
+    stay silent after a connection, the end of a socket's life, and, with `silence_seconds`, a
+    connection without a single event for so long, though it may answer pings. A socket is closed
+    before the next is opened: what a private stream misses meanwhile, `on_link` has read again.
+    Raises what is FATAL; all else is tried again, with jittered delays from a second to a minute
+    and within the venue's connect budget.
     """
-    delay = FIRST_DELAY
+    delay, stood = FIRST_DELAY, math.inf
+
+    def note(connected: bool, reason: str, /) -> None:
+        nonlocal stood
+        stood = clock.monotonic() if connected else stood
+        on_link(connected, reason)
+
     while True:
-        started = clock.monotonic()
-        wait = 0.0
+        stood, wait, is_planned = math.inf, 0.0, False
         try:
             opening = await open_stream()
-            reader = _Reader(opening, on_events, clock, silence_seconds)
-            async with asyncio.timeout(OPEN_SECONDS):
-                socket = await _connect(opening.url, proxy_url)
-            async with socket:
-                on_link(True, "")
-                await reader.read(socket)
+            await _connection(opening, on_events, clock, note, silence_seconds, proxy_url)
             reason = "the venue ended the stream"
         except FATAL as error:
             on_link(False, _said(error))
@@ -117,17 +132,45 @@ async def run_session(
         except PASSING as error:
             reason = _said(error)
             wait = error.retry_after if isinstance(error, RateLimited) else 0.0
+            is_planned = isinstance(error, StreamCut) and error.is_planned
         on_link(False, reason)
-        if clock.monotonic() - started >= STEADY_SECONDS:
+        if clock.monotonic() - stood >= STEADY_SECONDS:
             delay = FIRST_DELAY
         pause = max(wait, delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects
+        if is_planned:
+            pause, delay = 0.0, FIRST_DELAY
         logger.info("Stream %s ended (%s); opening it again in %.1f s.", name, reason, pause)
         await asyncio.sleep(pause)
         delay = min(delay * 2, LONGEST_DELAY)
 
 
+async def _connection(
+    opening: Opening[Event],
+    on_events: Callable[[Sequence[Event], float], None],
+    clock: Clock,
+    on_link: LinkWatcher,
+    silence_seconds: float | None,
+    proxy_url: str | None,
+) -> None:
+    """Hold one connection from its place in the budget to its end."""
+    place = connect_place(
+        opening.url,
+        proxy_url=proxy_url,
+        limits=opening.limits,
+        clock=clock,
+        is_private=opening.is_private,
+        on_wait=lambda reason: on_link(False, reason),
+    )
+    async with place:
+        async with asyncio.timeout(OPEN_SECONDS):
+            socket = await _connect(opening.url, proxy_url)
+        async with socket:
+            await _Reader(opening, on_events, clock, on_link, silence_seconds).read(socket)
+
+
 def _said(error: Exception) -> str:
-    return redact(f"{type(error).__name__}: {error}"[:200])
+    text = str(error) if isinstance(error, StreamCut) else f"{type(error).__name__}: {error}"
+    return redact(text[:200])
 
 
 async def _connect(url: str, proxy_url: str | None) -> ClientConnection:
@@ -160,16 +203,23 @@ class _Reader(Generic[Event]):
         opening: Opening[Event],
         on_events: Callable[[Sequence[Event], float], None],
         clock: Clock,
+        on_link: LinkWatcher,
         silence_seconds: float | None,
     ) -> None:
         self._opening = opening
         self._on_events = on_events
+        self._on_link = on_link
         self._clock = clock
-        self._silence = silence_seconds
-        self._heard = 0.0
+        self._cut: StreamCut | None = None
+        self._vigil = Vigil(
+            clock.monotonic(),
+            opening.channels,
+            life=opening.limits.life_seconds * random.uniform(*LIFE_SHARE),  # noqa: S311
+            silence=silence_seconds,
+        )
 
     async def read(self, socket: ClientConnection) -> None:
-        """Return when the venue says the stream is over; raises when it breaks or falls silent."""
+        """Return when the venue says the stream is over; raises when it breaks or is cut."""
         for frame in self._opening.frames:
             await socket.send(frame)
         if self._opening.heartbeat is None:
@@ -181,35 +231,44 @@ class _Reader(Generic[Event]):
             beating.cancel()
 
     async def _watch_and_read(self, socket: ClientConnection) -> None:
-        self._heard = self._clock.monotonic()
-        if self._silence is None:
-            return await self._read(socket)
-        async with asyncio.timeout(None) as patience:
-            watch = asyncio.create_task(self._watch(patience, self._silence))
-            try:
-                await self._read(socket)
-            finally:
-                watch.cancel()
+        try:
+            async with asyncio.timeout(None) as patience:
+                watch = asyncio.create_task(self._watch(patience))
+                try:
+                    await self._read(socket)
+                finally:
+                    watch.cancel()
+        except TimeoutError:
+            if self._cut is None:
+                raise
+            raise self._cut from None
 
     async def _read(self, socket: ClientConnection) -> None:
         receive, recv = self._opening.session.receive, socket.recv
         on_events, monotonic = self._on_events, self._clock.monotonic
+        vigil, missing = self._vigil, self._opening.channels.missing
+        is_standing = not missing
+        if is_standing:
+            self._on_link(True, "")
         while True:
-            frame = await recv(decode=False)
-            events = receive(frame)
+            events = receive(await recv(decode=False))
+            if not (is_standing or missing):
+                is_standing = True
+                self._on_link(True, "")
             if events:
-                self._heard = received = monotonic()
+                vigil.heard = received = monotonic()
                 on_events(events, received)
                 if isinstance(events[-1], StreamEnded):
                     return
 
-    async def _watch(self, patience: asyncio.Timeout, silence: float) -> None:
+    async def _watch(self, patience: asyncio.Timeout) -> None:
+        vigil, monotonic = self._vigil, self._clock.monotonic
         while True:
-            left = silence - (self._clock.monotonic() - self._heard)
-            if left <= 0:
-                patience.reschedule(asyncio.get_running_loop().time())
-                return
-            await asyncio.sleep(left)
+            self._cut = vigil.verdict(monotonic())
+            if self._cut is not None:
+                break
+            await asyncio.sleep(vigil.next_look(monotonic()))
+        patience.reschedule(asyncio.get_running_loop().time())
 
 
 async def _beat(socket: ClientConnection, frame: str) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
+from markets.venues.sockets import Channels
 from markets.venues.types import (
     BalanceReport,
     BookTop,
@@ -120,7 +121,13 @@ class ExecutionClient(Protocol):
 
 
 class MarketSession(Protocol):
-    """A public stream without sockets: frames in, events out. Never raises on a bad frame."""
+    """A public stream without sockets: frames in, events out. Never raises on a bad frame.
+
+    `channels` are those it asks for; `receive` notes in it which have spoken.
+    """
+
+    @property
+    def channels(self) -> Channels: ...
 
     def url(self) -> str: ...
 
@@ -134,6 +141,12 @@ class MarketSession(Protocol):
 
 
 class PrivateSession(Protocol):
-    """A private stream without sockets. Never raises on a bad frame."""
+    """A private stream without sockets. Never raises on a bad frame.
+
+    `channels` as of a MarketSession.
+    """
+
+    @property
+    def channels(self) -> Channels: ...
 
     def receive(self, frame: str | bytes) -> Sequence[PrivateEvent]: ...

@@ -21,6 +21,7 @@ from markets.venues.generic import names
 from markets.venues.pacifica import facts as pacifica
 from markets.venues.pacifica.streams import PacificaMarketSession, PacificaPrivateSession
 from markets.venues.ports import ExecutionClient, MarketClient, MarketSession, PrivateSession
+from markets.venues.sockets import USUAL, SocketLimits
 from markets.venues.types import Credentials, Endpoint
 
 
@@ -47,6 +48,7 @@ class DialectFacts:
     credentials: tuple[str, ...]
     receive_window: timedelta
     settlement_asset: str
+    sockets: SocketLimits = USUAL
     has_streams: bool = True
     capabilities: Capabilities | None = None
     """None where they differ from venue to venue, as those of ccxt do."""
@@ -59,18 +61,21 @@ DIALECTS: Final[Mapping[str, DialectFacts]] = {
         ("api_key", "api_secret"),
         binance.RECEIVE_WINDOW,
         binance.SETTLEMENT_ASSET,
+        binance.SOCKETS,
         capabilities=binance.CAPABILITIES,
     ),
     "aster": DialectFacts(
         ("public_key", "agent_key"),
         aster.RECEIVE_WINDOW,
         aster.SETTLEMENT_ASSET,
+        aster.SOCKETS,
         capabilities=aster.CAPABILITIES,
     ),
     "pacifica": DialectFacts(
         ("public_key", "agent_key"),
         pacifica.RECEIVE_WINDOW,
         pacifica.SETTLEMENT_ASSET,
+        pacifica.SOCKETS,
         capabilities=pacifica.CAPABILITIES,
     ),
     GENERIC: DialectFacts((), generic.RECEIVE_WINDOW, generic.SETTLEMENT_ASSET, has_streams=False),

@@ -3,8 +3,8 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from markets.models import Venue
 from markets.venues.paper.config import PaperConfig, account_config, symbol_config
 from markets.venues.paper.server import PaperVenue
 from tests import factories
+from tests.contracts.kits import Kit
 
 T = TypeVar("T")
 Fault = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -63,6 +64,7 @@ class Paper:
     gateway: Gateway
     loop: asyncio.AbstractEventLoop
     row: Venue
+    secrets: dict[str, str] = field(default_factory=dict)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
@@ -85,6 +87,7 @@ class Paper:
                 "exchange": self.row,
                 "api_key": f"key-{label}",
                 "api_secret": f"secret-{label}",
+                **self.secrets,
                 **fields,
             }
         )
@@ -97,11 +100,10 @@ def rekey(account: ExchangeAccount, **secrets: str) -> None:
     account.save()
 
 
-@contextmanager
 def paper_venue(
     *, labels: tuple[str, ...] = ("alpha",), **positions: dict[str, str]
-) -> Iterator[Paper]:
-    """Serve a venue whose prices stand still, with its row and instruments in the database.
+) -> AbstractContextManager[Paper]:
+    """Serve Binance's dialect; prices stand still, row and instruments are in the database.
 
     `positions` maps an account's label to base asset and size.
     """
@@ -120,6 +122,18 @@ def paper_venue(
         start_paused=True,
         control=True,
     )
+    return _serving(config, {})
+
+
+def kit_venue(kit: Kit) -> AbstractContextManager[Paper]:
+    """Serve a kit's dialect likewise; its account `alpha` is long 0.5 BTC."""
+    names = ("public_key", "api_key", "api_secret", "agent_key")
+    secrets = {name: getattr(kit.credentials, name).reveal() for name in names}
+    return _serving(kit.config(control=True), secrets)
+
+
+@contextmanager
+def _serving(config: PaperConfig, secrets: dict[str, str]) -> Iterator[Paper]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -146,10 +160,13 @@ def paper_venue(
     serving = asyncio.run_coroutine_threadsafe(serve(), loop)
     try:
         server, gateway = asyncio.run_coroutine_threadsafe(wait_started(), loop).result(10)
-        row = factories.venue(rest_endpoint=gateway.url, ws_endpoint=server.ws_url)
-        for base in ("BTC", "ETH"):
-            factories.instrument(venue=row, symbol=base)
-        yield Paper(server, gateway, loop, row)
+        row = factories.venue(
+            dialect=config.dialect, rest_endpoint=gateway.url, ws_endpoint=server.ws_url
+        )
+        for symbol, market in server.engine.markets.items():
+            base, quote = market.instrument.base, market.instrument.quote
+            factories.instrument(venue=row, symbol=base, venue_symbol=symbol, quote_asset=quote)
+        yield Paper(server, gateway, loop, row, secrets)
     finally:
         loop.call_soon_threadsafe(stop.set)
         serving.result(10)

@@ -126,6 +126,7 @@ def _figures(board: QuoteBoard, publisher: Publisher) -> dict[str, Any]:
                 "delayP99": p99,
                 "delayWorst": worst,
                 "link": line.link,
+                "marksTrouble": line.marks_trouble,
             }
             for line in lines
             for p99, worst in (line.delays,)

@@ -14,6 +14,7 @@ from markets.venues import checks
 from markets.venues.checks import UNREADABLE, BadAnswer
 from markets.venues.fapi import wire
 from markets.venues.reports import GrowingSequence, order_report, top_of_book
+from markets.venues.sockets import Channels
 from markets.venues.types import (
     AccountUpdate,
     BookTop,
@@ -29,7 +30,9 @@ from markets.venues.types import (
 )
 
 MAX_STREAMS: Final = 200
-"""Streams on one socket; other libraries stay below it too."""
+"""Streams on one socket: Aster's limit ("WebSocket Market Streams"), and safe at Binance too."""
+MARK_SECONDS: Final = 5.0
+"""Marks come each second: some missed ones are no proof yet."""
 
 
 class _BookTicker(msgspec.Struct, tag_field="e", tag="bookTicker"):
@@ -135,7 +138,9 @@ class FapiMarketSession:
     """Quotes (or, with `marks`, mark prices) of some symbols over one socket.
 
     `base` is the address up to `/stream`. Make a new session for each connection: the order of
-    update ids is judged within one.
+    update ids is judged within one. Marks prove their streams by data: one asked for on the wrong
+    path is acknowledged like a good one, and then stays silent. Quotes have nothing to prove,
+    since a calm market says nothing; whoever needs them judges their silence.
     """
 
     def __init__(self, base: str, venue_symbols: Collection[str], *, marks: bool = False) -> None:
@@ -143,9 +148,10 @@ class FapiMarketSession:
             raise ValueError(f"1 to {MAX_STREAMS} symbols fit on a socket.")
         self._symbols = frozenset(venue_symbols)
         self._order = GrowingSequence()
-        suffix = "markPrice@1s" if marks else "bookTicker"
-        names = "/".join(f"{symbol.lower()}@{suffix}" for symbol in sorted(self._symbols))
-        self._url = f"{base}/stream?streams={names}"
+        self._suffix = "markPrice@1s" if marks else "bookTicker"
+        names = [self._channel(symbol) for symbol in sorted(self._symbols)]
+        self._url = f"{base}/stream?streams={'/'.join(names)}"
+        self.channels = Channels(names if marks else (), seconds=MARK_SECONDS)
 
     def url(self) -> str:
         return self._url
@@ -177,11 +183,17 @@ class FapiMarketSession:
         try:
             if event.s not in self._symbols:
                 raise BadAnswer("foreign-symbol", event.s)
-            if isinstance(event, _BookTicker):
-                return self._book_top(event)
-            return _mark_price(event)
+            believed = (
+                self._book_top(event) if isinstance(event, _BookTicker) else _mark_price(event)
+            )
         except BadAnswer as error:
             return Quarantined(error.reason, error.detail)
+        if self.channels.missing:
+            self.channels.spoke(self._channel(event.s))
+        return believed
+
+    def _channel(self, symbol: str) -> str:
+        return f"{symbol.lower()}@{self._suffix}"
 
     def _book_top(self, event: _BookTicker) -> BookTop:
         top = top_of_book(
@@ -206,10 +218,13 @@ class FapiPrivateSession:
     """One account's user stream. The same trade may come twice: tell fills apart by trade id.
 
     TRADE_LITE repeats what ORDER_TRADE_UPDATE says and is passed over, like every unknown event.
+    No channel has to prove itself: a quiet account's stream says nothing, and its key, which the
+    venue has just given or confirmed, is what it hangs on. Whether that lives is asked over REST.
     """
 
     def __init__(self, *, asset: str) -> None:
         self._asset = asset
+        self.channels = Channels()
 
     def receive(self, frame: str | bytes) -> Sequence[PrivateEvent]:
         """Return what a frame says; what we do not believe comes back as Quarantined."""

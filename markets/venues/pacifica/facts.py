@@ -7,6 +7,7 @@ from typing import Final
 
 from controlplane.kernel.units import Ratio
 from markets.venues.capabilities import EVERYTHING
+from markets.venues.sockets import SocketLimits
 
 RECEIVE_WINDOW: Final = timedelta(seconds=5)
 """Our `expiry_window`: how long after its signed time a request may still be accepted."""
@@ -22,5 +23,8 @@ CONTRACT_SIZE: Final = Decimal(1)
 """Amounts are in the base asset ("Tick and lot size")."""
 MAX_SUBSCRIPTIONS: Final = 20
 """Of one channel on one socket ("Rate limits", WebSocket)."""
+SOCKETS: Final = SocketLimits(connects=300, window_seconds=300, at_once=300, life_seconds=86_400)
+"""300 sockets at once from one IP, 24 h each ("Rate limits", WebSocket); new ones are not limited
+there, so by us, to no more than others allow."""
 HEARTBEAT: Final = '{"method":"ping"}'
 """A socket that says nothing for 60 s is cut; protocol pings are not documented to count."""

@@ -1,6 +1,6 @@
 """Pacifica's sockets without sockets: frames in, events out, and never an exception.
 
-A subscription that the venue does not like gets no answer at all: only data tells that it works.
+A good subscription is acknowledged; one that the venue does not like gets no answer at all.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,6 +16,7 @@ from markets.venues.checks import UNREADABLE, BadAnswer
 from markets.venues.pacifica import facts, parsing, wire
 from markets.venues.pacifica.parsing import OrderTerms
 from markets.venues.reports import GrowingSequence, top_of_book
+from markets.venues.sockets import Channels
 from markets.venues.types import (
     AccountUpdate,
     BookTop,
@@ -42,7 +43,13 @@ class _Frame(msgspec.Struct):
     li: int = 0
 
 
+class _Params(msgspec.Struct):
+    source: str
+    symbol: str = ""
+
+
 _FRAMES: Final = msgspec.json.Decoder(_Frame)
+_SUBSCRIBED: Final = msgspec.json.Decoder(_Params)
 _BBO: Final = msgspec.json.Decoder(wire.Bbo)
 _PRICES: Final = msgspec.json.Decoder(list[wire.PriceRow])
 _ORDERS: Final = msgspec.json.Decoder(list[wire.OrderUpdateRow])
@@ -54,6 +61,18 @@ _INFO: Final = msgspec.json.Decoder(wire.InfoUpdate)
 def _subscribe(source: str, **params: str) -> str:
     frame = {"method": "subscribe", "params": {"source": source, **params}}
     return msgspec.json.encode(frame).decode()
+
+
+def _channel(source: str, symbol: str = "") -> str:
+    return f"{source} {symbol}" if symbol else source
+
+
+def _acknowledged(frame: _Frame) -> str | None:
+    """Return the channel that a frame acknowledges, None when it is another frame."""
+    if frame.channel != "subscribe":
+        return None
+    params = _SUBSCRIBED.decode(frame.data)
+    return _channel(params.source, params.symbol)
 
 
 def private_frames(account: str) -> tuple[str, ...]:
@@ -76,6 +95,8 @@ class PacificaMarketSession:
         self._marks = marks
         self._order = GrowingSequence()
         self._url = f"{endpoint.websocket}/ws"
+        names = ["prices"] if marks else [_channel("bbo", symbol) for symbol in self._symbols]
+        self.channels = Channels(names)
 
     def url(self) -> str:
         return self._url
@@ -96,7 +117,10 @@ class PacificaMarketSession:
                 return (self._book_top(_BBO.decode(parsed.data)),)
             if parsed.channel == "prices" and self._marks:
                 rows = _PRICES.decode(parsed.data)
+                self.channels.spoke("prices")
                 return [_mark(row) for row in rows if row.symbol in self._symbols]
+            if (channel := _acknowledged(parsed)) is not None:
+                self.channels.spoke(channel)
         except UNREADABLE as error:
             return (_unreadable(frame, error),)
         except BadAnswer as error:
@@ -136,6 +160,7 @@ class PacificaPrivateSession:
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[Decimal, int]] = {}
+        self.channels = Channels(ACCOUNT_CHANNELS)
 
     def receive(self, frame: str | bytes) -> Sequence[PrivateEvent]:
         """Return what a frame says; what we do not believe comes back as Quarantined."""
@@ -157,6 +182,8 @@ class PacificaPrivateSession:
             row = _INFO.decode(frame.data)
             wallet = QuoteAmount(checks.number(row.b, "b"))
             return (AccountUpdate((), wallet, frame.channel, checks.clock_ms(row.t, "t")),)
+        if (channel := _acknowledged(frame)) is not None:
+            self.channels.spoke(channel)
         return ()
 
     def _trades(self, rows: Sequence[wire.TradeUpdateRow]) -> Sequence[PrivateEvent]:
