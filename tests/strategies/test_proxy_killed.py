@@ -78,14 +78,17 @@ def stages(door: Door, profile: ProxyProfile, session: ProxySession) -> list[Sta
             proxy_profile=profile,
             proxy_session=session,
         )
-        at = AccountState.objects.get(account=first.account).positions_at
-        AccountState.objects.filter(account=other).update(positions_at=at)
+        known = AccountState.objects.get(account=first.account)
+        AccountState.objects.filter(account=other).update(
+            positions_at=known.positions_at, equity=known.equity
+        )
         made.append(replace(first, account=other))
     return made
 
 
-def send(made: Stage) -> OrderIntent:
-    intent = made.wish(amount=Decimal("0.001"))
+def send(made: Stage, lots: int) -> OrderIntent:
+    """Send an order of its own size: the same one twice in a second is a slip."""
+    intent = made.wish(amount=lots * Decimal("0.001"))
     execution.intent_submit(intent_id=intent.pk, actor=made.actor)
     intent.refresh_from_db()
     return intent
@@ -96,7 +99,7 @@ def send_until_lost(made: Stage) -> list[OrderIntent]:
     sent: list[OrderIntent] = []
     try:
         while len(sent) < 2 or sent[-2].state == "filled":
-            sent.append(send(made))
+            sent.append(send(made, 1 + len(sent) % 60))
     finally:
         connections.close_all()
     return sent
@@ -148,7 +151,7 @@ def test_proxy_killed_under_orders_loses_none_and_sends_none_twice_or_directly(
         assert accounts_of(spare) == set(LABELS)
 
         for one in made:
-            assert send(one).state == "filled"
+            assert send(one, 61).state == "filled"
             job = account_sync(
                 account=ExchangeAccount.objects.for_sync().get(pk=one.account.pk),
                 actor=one.actor,
