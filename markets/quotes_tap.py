@@ -77,11 +77,15 @@ class QuoteTap:
         if not self._listeners:
             self.rows = await database_sync_to_async(read_rows)()
         self._listeners.add(listener)
-        if self._reading is None or self._reading.done():
+        if self.is_idle():
             self._reading = asyncio.create_task(self._read_on(), name="quote-tap")
 
     def leave(self, listener: Listener) -> None:
         self._listeners.discard(listener)
+
+    def is_idle(self) -> bool:
+        """True when nobody listens and the last read is over."""
+        return self._reading is None or self._reading.done()
 
     async def _read_on(self) -> None:
         is_away = False

@@ -176,6 +176,7 @@ async def listening(
         yield socket, await socket.receive_json_from(timeout=20)
     finally:
         await socket.disconnect()
+        await until(sockets.quote_tap().is_idle)
         await sync_to_async(lambda: connection.close())()
 
 

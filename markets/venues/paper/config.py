@@ -1,6 +1,7 @@
 """What a paper venue is started with, read strictly from JSON or built in code."""
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -10,6 +11,7 @@ from typing import Any, Final
 from controlplane.kernel.errors import ControlPlaneError, InvalidNumber
 from controlplane.kernel.secrets import Secret
 from controlplane.kernel.units import finite_decimal, positive_decimal
+from markets.venues.paper.capture import read_capture
 from markets.venues.paper.model import Instrument
 
 BINANCE_USDM: Final = "binance"
@@ -215,7 +217,21 @@ def checked(config: PaperConfig) -> PaperConfig:
     for path in config.replay:
         if not path.is_file():
             raise ConfigError(f"There is no capture at {path}.")
+        _check_protocol(config, path)
     return config
+
+
+def _check_protocol(config: PaperConfig, path: Path) -> None:
+    """Refuse a capture that cannot be read, and Pacifica's where another protocol is spoken.
+
+    Pacifica itself tells what other captures hold in its own words.
+    """
+    try:
+        first = next(read_capture([path]), None)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise ConfigError(f"{path} is no capture: {error}") from None
+    if first is not None and first.is_pacifica and config.dialect != PACIFICA:
+        raise ConfigError(f"{path} is not a capture of what {config.dialect} speaks.")
 
 
 def _as_listed(config: PaperConfig) -> PaperConfig:

@@ -23,7 +23,7 @@ from markets.venues.pacifica import facts
 from markets.venues.pacifica.client import PacificaExecutionClient
 from markets.venues.pacifica.signing import Signer
 from markets.venues.pacifica.streams import PacificaMarketSession
-from markets.venues.paper.config import PaperConfig, checked
+from markets.venues.paper.config import ConfigError, PaperConfig, checked
 from markets.venues.paper.dialects import pacifica, pacifica_rest
 from markets.venues.paper.faults import Fault, FaultKind
 from markets.venues.paper.server import PaperVenue
@@ -270,6 +270,23 @@ async def test_capture_of_binance_is_told_in_its_own_words(kit: Kit, tmp_path: A
         assert venue.core.hub.published["bbo:BTC"] == 50
     assert {(top.venue_symbol, top.bid) for top in seen} == {("BTC", Decimal("61800.2"))}
     assert [top.bid_size for top in seen] == [Decimal(f"{n + 1}.507") for n in range(50)]
+
+
+def test_what_is_no_capture_is_refused(kit: Kit, tmp_path: Any) -> None:
+    (tmp_path / "bad.txt.gz").write_bytes(b"no gzip")
+    with pytest.raises(ConfigError, match="is no capture"):
+        checked(kit.config(replay=(tmp_path / "bad.txt.gz",)))
+
+
+def test_a_capture_of_pacifica_is_played_by_pacifica_alone(kit: Kit, tmp_path: Any) -> None:
+    capture = tmp_path / "capture.txt"
+    capture.write_bytes(
+        b'1723161255030314667 {"channel":"bbo","data":{"s":"BTC","i":5,"li":5,"t":1723161256300,'
+        b'"b":"1","B":"1","a":"2","A":"1"}}\n'
+    )
+    checked(kit.config(replay=(capture,)))
+    with pytest.raises(ConfigError, match="not a capture of what binance speaks"):
+        checked(KITS["binance"]().config(replay=(capture,)))
 
 
 def test_the_venue_settles_names_fees_and_the_interval() -> None:

@@ -27,6 +27,7 @@ from markets.venues.types import OrderStatus
 
 SILENCE_SECONDS: Final = 60
 """A client that says nothing for so long is cut; protocol pongs do not count."""
+_OWN: Final = b'{"channel"'
 _PATHS: Final = frozenset({"/ws", "/pws"})
 _ACCOUNT_CHANNELS: Final = frozenset(
     {
@@ -72,9 +73,10 @@ class PacificaDialect:
         self._publish("bbo", market.instrument.symbol, render.bbo(market))
 
     def publish_quote(self, symbol: str, payload: bytes) -> None:
-        """Send the market's best prices; a capture's own message is Binance's, and not sent."""
-        frame = self._frame("bbo", render.bbo(self._venue.engine.markets[symbol]))
-        self._venue.hub.publish(_stream_name("bbo", symbol), frame)
+        """Send a recorded frame of Pacifica's as it is; of another's, only the prices in it."""
+        if not payload.startswith(_OWN):
+            payload = self._frame("bbo", render.bbo(self._venue.engine.markets[symbol]))
+        self._venue.hub.publish(_stream_name("bbo", symbol), payload)
 
     def second_passed(self, second: int) -> None:
         self._second = second
