@@ -271,17 +271,20 @@ class PrivateStream:
 def write_events(account: ExchangeAccount, batch: Sequence[tuple[PrivateEvent, datetime]]) -> None:
     """Write and publish what a private stream said, each with its time of receipt.
 
-    Positions go first: a hedge waits for them, and whatever reads them counts orders whose
-    trades it has not seen yet as on their way.
+    Positions go first: whatever reads them counts orders whose trades it has not seen yet as on
+    their way. Then trades, which must not wait; and only then is the move told, because whoever
+    reacts to that looks at a whole book.
     """
-    for event, at in batch:
-        if isinstance(event, AccountUpdate):
-            stream_observe(account=account, update=event, at=at)
+    updates = [(event, at) for event, at in batch if isinstance(event, AccountUpdate)]
+    for update, at in updates:
+        stream_observe(account=account, update=update, at=at)
     orders = [(event, at) for event, at in batch if isinstance(event, OrderUpdate)]
     fills = [event.fill for event, _ in orders if event.fill is not None]
     fills += [event for event, _ in batch if isinstance(event, FillReport)]
     if fills:
         observations.publish(observations.FillsSeen(account.pk, fills))
+    if updates:
+        observations.publish(observations.AccountMoved(account.pk))
     if orders:
         reports = [event.order for event, _ in orders]
         observations.publish(

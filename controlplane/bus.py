@@ -51,7 +51,7 @@ async def listen() -> None:
     while True:
         try:
             # Asked anew each time and off the loop: an embedded server may have to start again.
-            parameters = await asyncio.to_thread(_parameters)
+            parameters = await asyncio.to_thread(listening_parameters)
             async with await psycopg.AsyncConnection.connect(**parameters) as listening:
                 await listening.execute(f"LISTEN {CHANNEL}")
                 async for notification in listening.notifies():
@@ -61,7 +61,8 @@ async def listen() -> None:
             await asyncio.sleep(RECONNECT_SECONDS)
 
 
-def _parameters() -> dict[str, Any]:
+def listening_parameters() -> dict[str, Any]:
+    """Return what a connection of its own, for LISTEN, is opened with."""
     parameters = connection.get_connection_params()
     unwanted = {"cursor_factory", "context"}
     return {

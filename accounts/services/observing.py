@@ -65,7 +65,7 @@ def balance_observe(*, account: ExchangeAccount, report: BalanceReport) -> None:
 
 @transaction.atomic
 def stream_observe(*, account: ExchangeAccount, update: AccountUpdate, at: datetime) -> None:
-    """Write what the private stream said in a frame received at `at`, and publish AccountMoved.
+    """Write what the private stream said in a frame received at `at`; AccountMoved is the caller's.
 
     Belongs at the top: the transaction commits without waiting for the disk.
     """
@@ -76,7 +76,7 @@ def stream_observe(*, account: ExchangeAccount, update: AccountUpdate, at: datet
         state.wallet_balance = update.wallet_balance
     state.stream_at = at
     state.save()
-    _tell_moved(account)
+    bus.send("console", "console.changed", topic="accounts")
 
 
 def stream_heard(*, account_id: str, at: datetime) -> None:

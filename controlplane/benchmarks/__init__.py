@@ -1,11 +1,18 @@
 """What is measured, and against which goals: `manage.py benchmark NAME`."""
 
-from controlplane.benchmarks import account_sync, exposure, hedge_latency, order_path
+from controlplane.benchmarks import (
+    account_sync,
+    exposure,
+    fill_latency,
+    hedge_latency,
+    order_path,
+)
 from controlplane.benchmarks.report import Benchmark
 
 BENCHMARKS: dict[str, Benchmark] = {
     "account-sync": account_sync.run,
     "exposure": exposure.run,
+    "fill-latency": fill_latency.run,
     "hedge-latency": hedge_latency.run,
     "order-path": order_path.run,
 }

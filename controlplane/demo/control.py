@@ -4,12 +4,17 @@ import json
 import urllib.request
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
-
-from controlplane.demo.layout import DemoVenue
+from typing import Any, Protocol
 
 
-def ledger(venue: DemoVenue, kind: str) -> Iterator[dict[str, Any]]:
+class PaperAddress(Protocol):
+    """Whatever knows where a paper venue is."""
+
+    @property
+    def rest(self) -> str: ...
+
+
+def ledger(venue: PaperAddress, kind: str) -> Iterator[dict[str, Any]]:
     """Yield a venue's ledger entries of one kind, oldest first."""
     since = 0
     while True:
@@ -20,7 +25,7 @@ def ledger(venue: DemoVenue, kind: str) -> Iterator[dict[str, Any]]:
         since = page[-1]["seq"]
 
 
-def ask(venue: DemoVenue, path: str, body: dict[str, Any] | None = None) -> Any:
+def ask(venue: PaperAddress, path: str, body: dict[str, Any] | None = None) -> Any:
     """Return the answer of a paper venue's control endpoint."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(venue.rest + path, data=data)  # noqa: S310 - loopback

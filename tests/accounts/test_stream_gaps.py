@@ -17,7 +17,7 @@ from tests.accounts.paper import Paper, kit_venue
 from tests.accounts.test_streams import LISTEN_KEY, settle, streams, sync, wait_for
 from tests.contracts.kits import KITS
 
-QUICK_KEYS = StreamTerms(keep_seconds=0.1, keep_retry_seconds=0.1, renew_seconds=0.5)
+QUICK_KEYS = StreamTerms(keep_seconds=0.1, keep_retry_seconds=0.1, renew_seconds=0.15)
 
 
 @pytest.fixture(autouse=True)

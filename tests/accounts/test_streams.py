@@ -122,7 +122,7 @@ def test_trade_elsewhere_moves_the_position_and_tells_of_it(
         live_paper.move("alpha", "BTCUSDT", "0.1")
         wait_for(lambda: any(isinstance(item, OrdersSeen) for item in seen))
         assert size() == Decimal("0.6")
-        assert [type(item) for item in seen] == [AccountMoved, FillsSeen, OrdersSeen]
+        assert [type(item) for item in seen] == [FillsSeen, AccountMoved, OrdersSeen]
         assert trade_ids(seen) == {last_trade(live_paper)}
         row = Position.objects.get(instrument__symbol="BTC")
         assert row.venue_at is not None

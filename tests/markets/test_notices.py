@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def heard() -> Iterator[Callable[[], Counter[str]]]:
     """Return what the bus carried since it was last asked."""
-    with psycopg.connect(**bus._parameters()) as listening:
+    with psycopg.connect(**bus.listening_parameters()) as listening:
         listening.autocommit = True
         listening.execute(f"LISTEN {bus.CHANNEL}")
 
