@@ -182,7 +182,7 @@ def sent_while_killed(
         wait_for(lambda: len(door.orders) >= BEFORE)
         fault = Fault(FaultKind.HANG, "POST", "/fapi/v1/order", times=len(made))
         paper.venue.faults.add(fault)
-        wait_for(lambda: fault.times == 0)
+        wait_for(lambda: not paper.venue.faults.standing())
         proxy.kill()
         intents = [intent for each in trading for intent in each.result(30)]
     close_old_connections()
