@@ -28,6 +28,7 @@ _READS: Final[Mapping[Operation, int]] = {
     Operation.TIME: 1,
     Operation.INSTRUMENTS: 1,
     Operation.FUNDING_INFO: 1,
+    Operation.FUNDING_RATES: 1,
     Operation.PREMIUM: 10,
     Operation.ACCOUNT: 5,
     Operation.POSITIONS: 5,
