@@ -275,9 +275,13 @@ async def test_acknowledgement_alone_proves_nothing_where_bad_streams_get_one_to
 
 
 async def test_socket_is_replaced_before_the_venue_cuts_it(
-    kit: Kit, venue: PaperVenue, caplog: pytest.LogCaptureFixture
+    kit: Kit,
+    venue: PaperVenue,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The 24 h of a socket, shortened: the next one stands at once and without a backoff."""
+    monkeypatch.setattr(runner, "FIRST_DELAY", 60.0)
     caplog.set_level(logging.INFO, logger="markets.feeds.runner")
     limits = replace(dialect_facts(kit.dialect).sockets, life_seconds=1.5)
     async with stream(kit, venue, "private", limits) as held:
