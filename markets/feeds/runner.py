@@ -27,6 +27,7 @@ from markets.venues.errors import (
     RateLimited,
     VenueError,
 )
+from markets.venues.moments import timed
 from markets.venues.registry import EndpointRefused, UnknownDialect
 from markets.venues.shared import tls_context
 from markets.venues.sockets import USUAL, Channels, SocketLimits
@@ -244,7 +245,7 @@ class _Reader(Generic[Event]):
             raise self._cut from None
 
     async def _read(self, socket: ClientConnection) -> None:
-        receive, recv = self._opening.session.receive, socket.recv
+        receive, recv = timed(self._opening.session.receive), socket.recv
         on_events, monotonic = self._on_events, self._clock.monotonic
         vigil, missing = self._vigil, self._opening.channels.missing
         is_standing = not missing

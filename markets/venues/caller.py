@@ -18,6 +18,7 @@ from markets.venues.errors import (
     VenueError,
     VenueUnavailable,
 )
+from markets.venues.moments import check_time, wall_ms
 from markets.venues.ratelimit.limiter import Gate
 from markets.venues.ratelimit.terms import Cost, Told
 from markets.venues.shared import HttpAnswer, ServerClock
@@ -83,7 +84,7 @@ class Caller(Generic[Operation]):
         except Exception as error:
             raise OutcomeUnknown(str(error) or type(error).__name__) from error
         try:
-            return parse(answer.body)
+            return self._believed(parse(answer.body))
         except VenueError:
             raise
         except Exception as error:
@@ -96,7 +97,7 @@ class Caller(Generic[Operation]):
         try:
             if self._api.needs_clock(operation) and self._clock.is_stale:
                 await self._set_clock()
-            return parse((await self._answer(operation, params)).body)
+            return self._believed(parse((await self._answer(operation, params)).body))
         except (RateLimited, AuthenticationFailed, OrderNotFound, VenueUnavailable):
             raise
         except (VenueError, BadAnswer) as error:
@@ -131,6 +132,13 @@ class Caller(Generic[Operation]):
     async def close(self) -> None:
         await self._api.close()
 
+    def now_ms(self) -> int:
+        """Return the venue's time, or ours while the venue's was not measured."""
+        return self._clock.now_ms() if self._clock.is_known else wall_ms()
+
+    def _believed(self, said: Result) -> Result:
+        return check_time(said, now_ms=self.now_ms())
+
     async def _answer(self, operation: Operation, params: Params) -> HttpAnswer:
         """Send once, when the limits allow it, and judge the answer."""
         api = self._api
@@ -140,7 +148,7 @@ class Caller(Generic[Operation]):
         except BaseException:
             permit.lost()
             raise
-        now_ms = self._clock.now_ms() if self._clock.is_known else time.time_ns() // 1_000_000
+        now_ms = self.now_ms()
         error = api.failure(answer, now_ms=now_ms)
         await permit.answered(
             answer.status,

@@ -1,5 +1,7 @@
 """Reports that every venue's words become by the same checks."""
 
+from typing import Final
+
 from controlplane.kernel.units import BaseAmount, Price
 from markets.venues import checks
 from markets.venues.checks import BadAnswer
@@ -73,15 +75,33 @@ def order_report(
 
 
 class GrowingSequence:
-    """The order of quotes on one connection: each symbol's numbers only grow."""
+    """The order of quotes on one connection: each symbol's numbers only grow.
+
+    One number far above all that follow is a lie, not an order: after `RETURN_AFTER` lower ones in
+    a row that grow among themselves and are newer than what came before the lie, theirs is the
+    order again. Old quotes that are sent anew are not newer.
+    """
+
+    RETURN_AFTER: Final = 20
 
     def __init__(self) -> None:
-        self._last: dict[str, int] = {}
+        self._last: dict[str, tuple[int, int, int]] = {}
+        self._lower: dict[str, tuple[int, int]] = {}
 
-    def take(self, symbol: str, number: int) -> None:
-        """Note a number; raises BadAnswer when it is not above the last one."""
-        last = self._last.get(symbol, 0)
+    def take(self, symbol: str, number: int, at_ms: int) -> None:
+        """Note a quote's number and time; raises BadAnswer when it is not above the last one."""
+        last, last_ms, before_ms = self._last.get(symbol, (0, 0, 0))
         if number <= last:
-            reason = "duplicate" if number == last else "out-of-order"
-            raise BadAnswer(reason, f"{symbol} {number} after {last}")
-        self._last[symbol] = number
+            if not (at_ms > before_ms and self._returns(symbol, number)):
+                reason = "duplicate" if number == last else "out-of-order"
+                raise BadAnswer(reason, f"{symbol} {number} after {last}")
+            last_ms = before_ms
+        self._last[symbol] = (number, at_ms, last_ms)
+        if self._lower:
+            self._lower.pop(symbol, None)
+
+    def _returns(self, symbol: str, number: int) -> bool:
+        newest, count = self._lower.get(symbol, (0, 0))
+        count = count + 1 if number > newest else 1
+        self._lower[symbol] = (number, count)
+        return count >= self.RETURN_AFTER

@@ -48,4 +48,13 @@ BEHAVIOURS: Final[Mapping[str, str]] = {
     "c44": "The dead-man timer cancels one contract's orders when we fall silent.",
     "c45": "The dead-man timer is put off and disarmed.",
     "c46": "A setting that is not confirmed is unknown.",
+    # Lies
+    "c50": "An answer without a sound id is unknown, and the order sent once.",
+    "c51": "No lie in an echo becomes a report.",
+    "c52": "Orders with false numbers are unavailable, not guessed.",
+    "c53": "What is read with a false time is unavailable.",
+    "c54": "Fills and quotes with false numbers are unavailable.",
+    "c55": "A body without measure (20 MB, 5,000 deep) is no answer.",
+    "c56": "A lying quote is quarantined and poisons none that follows.",
+    "c57": "A lying order update is quarantined.",
 }

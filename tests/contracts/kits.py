@@ -18,6 +18,31 @@ from markets.venues.types import Credentials, Endpoint
 
 
 @dataclass(frozen=True)
+class Words:
+    """The venue's names of what the contracts lie about; `on_…` are those of its sockets.
+
+    A path is the end of the address where something is read.
+    """
+
+    orders_path: str
+    order_id: str
+    client_id: str
+    filled: str
+    order_at: str
+    fills_path: str
+    fill_amount: str
+    fill_at: str
+    quotes_path: str
+    bid: str
+    quote_at: str
+    on_bid: str
+    on_quote_at: str
+    on_number: str
+    on_filled: str
+    on_order_at: str
+
+
+@dataclass(frozen=True)
 class Kit:
     """`known_as` is (api_key, api_secret) as the paper venue knows the account of `credentials`."""
 
@@ -27,6 +52,7 @@ class Kit:
     credentials: Credentials
     strangers: Credentials
     order_path: str
+    words: Words
     quote: str = "USDT"
     symbol_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -51,6 +77,44 @@ class Kit:
         return PaperConfig(**{**values, **changes})
 
 
+_FAPI: Final = Words(
+    orders_path="/openOrders",
+    order_id="orderId",
+    client_id="clientOrderId",
+    filled="executedQty",
+    order_at="updateTime",
+    fills_path="/userTrades",
+    fill_amount="qty",
+    fill_at="time",
+    quotes_path="/ticker/bookTicker",
+    bid="bidPrice",
+    quote_at="time",
+    on_bid="b",
+    on_quote_at="E",
+    on_number="u",
+    on_filled="z",
+    on_order_at="T",
+)
+_PACIFICA: Final = Words(
+    orders_path="/orders",
+    order_id="order_id",
+    client_id="client_order_id",
+    filled="filled_amount",
+    order_at="updated_at",
+    fills_path="/trades/history",
+    fill_amount="amount",
+    fill_at="created_at",
+    quotes_path="/book",
+    bid="p",
+    quote_at="t",
+    on_bid="b",
+    on_quote_at="t",
+    on_number="li",
+    on_filled="f",
+    on_order_at="ut",
+)
+
+
 def _binance() -> Kit:
     def keys(secret: str) -> Credentials:
         return Credentials(api_key=Secret("paper-key"), api_secret=Secret(secret))
@@ -62,6 +126,7 @@ def _binance() -> Kit:
         credentials=keys("paper-secret"),
         strangers=keys("another"),
         order_path="/fapi/v1/order",
+        words=_FAPI,
     )
 
 
@@ -80,6 +145,7 @@ def _aster() -> Kit:
         credentials=keys(agent),
         strangers=keys("0x" + "cd" * 32),
         order_path="/fapi/v3/order",
+        words=_FAPI,
     )
 
 
@@ -100,6 +166,7 @@ def _pacifica() -> Kit:
         credentials=keys(agent),
         strangers=keys(secret(201)),
         order_path="/api/v1/orders/create",
+        words=_PACIFICA,
         quote="USDC",
     )
 

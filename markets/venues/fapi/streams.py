@@ -199,7 +199,7 @@ class FapiMarketSession:
         top = top_of_book(
             event.s, event.b, event.B, event.a, event.A, at_ms=event.E, sequence=event.u
         )
-        self._order.take(event.s, event.u)
+        self._order.take(event.s, event.u, event.E)
         return top
 
 
@@ -272,7 +272,7 @@ class FapiPrivateSession:
             positions=tuple(positions),
             wallet_balance=QuoteAmount(wallets[0]) if wallets else None,
             reason=event.a.m[:40],
-            venue_ms=event.E,
+            venue_ms=checks.clock_ms(event.E, "E"),
         )
 
 

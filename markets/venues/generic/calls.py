@@ -28,6 +28,7 @@ from markets.venues.errors import (
     VenueUnavailable,
 )
 from markets.venues.generic.exchange import FLIGHT, Flight, retry_after
+from markets.venues.moments import check_time
 from markets.venues.ratelimit.terms import Kind
 from markets.venues.shared import MAX_ANSWER, MAX_LISTING
 
@@ -72,13 +73,15 @@ class Calls:
             raise NotSent(f"Nothing was sent: {error.message}") from None
         return await self._fly(work, parse, is_act=True, kind=kind)
 
-    async def read(self, work: Work, parse: Callable[[Any], Result]) -> Result:
+    async def read(
+        self, work: Work, parse: Callable[[Any], Result], *, is_whole: bool = False
+    ) -> Result:
         """Query and parse; every failure but throttling, a bad key and a missing order is
-        VenueUnavailable.
+        VenueUnavailable. With `is_whole` ccxt leaves out no row about another contract.
         """
         with _reading():
             await self._make_ready(fresh=True)
-            return await self._fly(work, parse)
+            return await self._fly(work, parse, is_whole=is_whole)
 
     async def list_markets(self) -> Any:
         """Read the venue's listing now, for everybody in this process."""
@@ -125,13 +128,14 @@ class Calls:
         parse: Callable[[Any], Result],
         *,
         is_act: bool = False,
+        is_whole: bool = False,
         max_bytes: int = MAX_ANSWER,
         kind: Kind = Kind.READ,
     ) -> Result:
-        flight = Flight(max_bytes=max_bytes, kind=kind)
+        flight = Flight(max_bytes=max_bytes, is_whole=is_whole, kind=kind)
         token = FLIGHT.set(flight)
         try:
-            return parse(await work())
+            return check_time(parse(await work()), now_ms=self.now_ms())
         except Exception as error:
             proven = self._proven(error, flight, is_act=is_act)
             if isinstance(proven, OutcomeUnknown) and flight.answer is not None:

@@ -19,6 +19,7 @@ from markets.venues.errors import NotSent, RateLimited
 from markets.venues.generic.facts import OPTIONS, venue_facts
 from markets.venues.generic.limits import is_throttled, terms, weight
 from markets.venues.generic.names import FIELDS, check_venue
+from markets.venues.moments import wall_ms
 from markets.venues.ratelimit.gates import open_gate
 from markets.venues.ratelimit.limiter import Gate, Permit
 from markets.venues.ratelimit.terms import Cost, Kind
@@ -45,6 +46,8 @@ class Flight:
     """What one act or query did on the wire."""
 
     max_bytes: int = MAX_ANSWER
+    is_whole: bool = False
+    """Whether rows about another contract are shown too: where one order was asked for, a lie."""
     sent: int = 0
     """Requests of which a byte may have left."""
     kind: Kind = Kind.READ
@@ -92,7 +95,32 @@ class GenericExchange:
     markets: Mapping[str, Mapping[str, Any]] | None
 
     def milliseconds(self) -> int:
-        return self.clock.now_ms() if self.clock.is_known else time.time_ns() // 1_000_000
+        return self.clock.now_ms() if self.clock.is_known else wall_ms()
+
+    def safe_market(
+        self,
+        market_id: str | None = None,
+        market: Any = None,
+        delimiter: str | None = None,
+        market_type: str | None = None,
+    ) -> Any:
+        """Take no id that the venue does not list for the contract that was asked about."""
+        known: Any = super()
+        listed = getattr(self, "markets_by_id", None)
+        is_foreign = market_id is not None and listed is not None and market_id not in listed
+        return known.safe_market(market_id, None if is_foreign else market, delimiter, market_type)
+
+    def filter_by_value_since_limit(
+        self, rows: Any, field: Any, value: Any = None, *_: Any, **__: Any
+    ) -> Any:
+        """Leave times to us: a row that is dated wrongly must not vanish."""
+        known: Any = super()
+        return known.filter_by_value_since_limit(rows, field, _unless_whole(value))
+
+    def filter_by_since_limit(self, rows: Any, *_: Any, **__: Any) -> Any:
+        """Leave times to us here too."""
+        known: Any = super()
+        return known.filter_by_since_limit(rows)
 
     async def initialize_client(self) -> bool:
         """Do not approve a builder's fee or name a referrer, as some classes would."""
@@ -169,6 +197,11 @@ class GenericExchange:
                 await known.load_markets(True)
                 shared.exchange, shared.read_at = _keyless(self), time.monotonic()
         known.set_markets_from_exchange(shared.exchange)
+
+
+def _unless_whole(value: Any) -> Any:
+    flight = FLIGHT.get(None)
+    return None if flight is not None and flight.is_whole else value
 
 
 _STATUSES: Final = frozenset(HTTPStatus)

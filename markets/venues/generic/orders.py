@@ -77,6 +77,7 @@ class Orders:
                     self._asked_for(row, venue_symbol=venue_symbol, ours=ours)
                     for row in parsing.listed(rows)
                 ],
+                is_whole=True,
             )
             if found:
                 return found[0]

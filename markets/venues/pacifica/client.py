@@ -19,6 +19,7 @@ from markets.venues.errors import (
     VenueError,
     VenueUnavailable,
 )
+from markets.venues.moments import check_time
 from markets.venues.pacifica import facts, ids, parsing, wire
 from markets.venues.pacifica.api import Operation, PacificaApi, identity
 from markets.venues.pacifica.parsing import Page
@@ -145,7 +146,7 @@ class PacificaExecutionClient:
         for row in rows:
             if row.client_order_id == asked and row.symbol == venue_symbol:
                 try:
-                    return parsing.past_order(row)
+                    return check_time(parsing.past_order(row), now_ms=self._caller.now_ms())
                 except BadAnswer as error:
                     raise VenueUnavailable(str(error)) from None
         raise OrderNotFound("unknown", "Neither an open nor a past order has this id.")

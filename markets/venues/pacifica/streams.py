@@ -131,7 +131,7 @@ class PacificaMarketSession:
         if row.s not in self._symbols:
             raise BadAnswer("foreign-symbol", row.s)
         top = top_of_book(row.s, row.b, row.B, row.a, row.A, at_ms=row.t, sequence=row.li)
-        self._order.take(row.s, row.li)
+        self._order.take(row.s, row.li, row.t)
         return top
 
 

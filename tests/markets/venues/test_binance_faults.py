@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -58,7 +59,7 @@ def echo(**changes: Any) -> bytes:
         "reduceOnly": False,
         "side": "BUY",
         "positionSide": "BOTH",
-        "updateTime": 1_795_000_000_000,
+        "updateTime": time.time_ns() // 1_000_000,
     }
     row |= changes
     return json.dumps({key: value for key, value in row.items() if value is not None}).encode()
@@ -103,6 +104,7 @@ UNKNOWN = {
     "another client's id": http(echo(clientOrderId="THEIRS")),
     "a number in place of a text": http(echo(origQty=0.01)),
     "a clock from the year 5138": http(echo(updateTime=100_000_000_000_000)),
+    "a clock an hour ahead": http(echo(updateTime=time.time_ns() // 1_000_000 + 3_600_000)),
     "20 MB": http(echo(padding="x" * 20_000_000)),
     "20 MB zipped": http(
         gzip.compress(echo(padding="x" * 20_000_000)), "200 OK", "Content-Encoding: gzip"

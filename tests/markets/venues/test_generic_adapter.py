@@ -32,7 +32,14 @@ from markets.venues.types import (
     Side,
     SubmitOrder,
 )
-from tests.markets.venues.ccxt_stubs import STUBS, BybitStub, OkxStub, StubVenue, now_ms
+from tests.markets.venues.ccxt_stubs import (
+    STUBS,
+    BybitStub,
+    HyperliquidStub,
+    OkxStub,
+    StubVenue,
+    now_ms,
+)
 
 REGISTRY = VenueRegistry(allow_loopback=True)
 UTC_NOW = lambda: datetime.now(UTC)  # noqa: E731
@@ -239,6 +246,17 @@ async def test_no_request_names_a_builder_or_a_referrer(
     for request in venue.requests:
         assert "builder" not in request.text.lower()
         assert "setreferrer" not in request.text.lower()
+
+
+async def test_a_request_that_would_pay_a_builder_is_not_sent() -> None:
+    async with HyperliquidStub().serve() as venue, venue.client() as client:
+        await client.positions()
+        # As if a class named one in spite of what it was told: the last look is at the request.
+        options = client._exchange.options  # type: ignore[attr-defined]
+        options.update(builderFee=True, approvedBuilderFee=True, builder="0x" + "ab" * 20)
+        with pytest.raises(NotSent, match="builder"):
+            await client.submit(order(venue))
+        assert venue.order_requests() == []
 
 
 async def test_an_order_is_found_listed_and_cancelled_by_our_id(
