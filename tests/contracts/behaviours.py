@@ -18,6 +18,8 @@ BEHAVIOURS: Final[Mapping[str, str]] = {
     "c07": "Funding payments come once, with their sign.",
     "c08": "An order the venue does not know is not found.",
     "c09": "A stranger's key is an authentication failure.",
+    "c0a": "Funding settlements are the past, in order.",
+    "c0b": "More settlements than a page come once each.",
     # Acting
     "c10": "A market order fills; its fills are found once.",
     "c11": "A post-only order rests, is found and is cancelled.",
@@ -57,4 +59,6 @@ BEHAVIOURS: Final[Mapping[str, str]] = {
     "c55": "A body without measure (20 MB, 5,000 deep) is no answer.",
     "c56": "A lying quote is quarantined and poisons none that follows.",
     "c57": "A lying order update is quarantined.",
+    # Recording
+    "c60": "What is recorded of a venue is played again, digit by digit.",
 }

@@ -8,7 +8,7 @@ from markets.venues.registry import DIALECTS, GENERIC
 from tests.contracts.behaviours import BEHAVIOURS
 from tests.contracts.kits import KITS
 
-TEST = re.compile(r"^(?:async )?def test_(c\d\d)_", re.MULTILINE)
+TEST = re.compile(r"^(?:async )?def test_(c\w\w)_", re.MULTILINE)
 
 
 def test_each_numbered_behaviour_has_one_test_and_each_test_a_number() -> None:

@@ -1,4 +1,4 @@
-"""C40: what is recorded of one venue another plays: the same quotes, digit by digit."""
+"""C60: what is recorded of one venue another plays: the same quotes, digit by digit."""
 
 import asyncio
 from collections.abc import Sequence
@@ -75,7 +75,7 @@ async def played(kit: Kit, path: Path) -> list[Seen]:
 
 
 @pytest.mark.parametrize("name", ["capture.txt", "capture.txt.gz"])
-async def test_c40_a_recorded_venue_is_played_again_exactly(
+async def test_c60_a_recorded_venue_is_played_again_exactly(
     kit: Kit, tmp_path: Path, name: str
 ) -> None:
     path = tmp_path / name
@@ -83,7 +83,7 @@ async def test_c40_a_recorded_venue_is_played_again_exactly(
     assert await played(kit, path) == told
 
 
-async def test_c41_a_capture_is_never_written_over(tmp_path: Path) -> None:
+async def test_a_capture_is_never_written_over(tmp_path: Path) -> None:
     path = tmp_path / "capture.txt"
     path.write_text("kept")
     with pytest.raises(FileExistsError):
@@ -91,7 +91,7 @@ async def test_c41_a_capture_is_never_written_over(tmp_path: Path) -> None:
     assert path.read_text() == "kept"
 
 
-async def test_c42_a_line_is_the_clock_and_the_raw_frame(tmp_path: Path) -> None:
+async def test_a_line_is_the_clock_and_the_raw_frame(tmp_path: Path) -> None:
     path = tmp_path / "capture.txt"
     with Capture(path) as capture:
         capture.write(17, b'{"a":\r\n1}')

@@ -259,7 +259,7 @@ CONCERNS: Final[Mapping[tuple[str, str], Mapping[str, Concern]]] = {
         "handle_order": read.p_private_frame,
         "handle_error_message": read.p_error_frame,
         "handle_subscription_response": read.p_passed_over,
-        "handle_message": read.p_passed_over,
+        "handle_message": "another venue's shape, left over in the class's comment",
         "handle_ws_post": read.p_error_frame,
     },
     ("pacifica", "ccxt_static_response"): {
