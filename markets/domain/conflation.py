@@ -1,5 +1,6 @@
 """How much a listener is sent: the newest at its own rate, and never more than it has taken."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,7 +23,7 @@ class Conflation:
     sequence: int = 0
     acknowledged: int = 0
     _changed: set[str] = field(default_factory=set)
-    _due: float = float("-inf")
+    _due: float = -math.inf
     _waiting_since: float | None = None
 
     def change(self, keys: set[str]) -> None:

@@ -95,7 +95,9 @@ class Stage:
         return SyncStatus(job.status)
 
     def fault(self, kind: FaultKind, method: str, path: str, **fields: Any) -> None:
-        fault = Fault(kind=kind, method=method, path=f"/fapi/v1/{path}", **fields)
+        """Set a fault on a path below the venue's v1, or on a whole one."""
+        whole = path if path.startswith("/") else f"/fapi/v1/{path}"
+        fault = Fault(kind=kind, method=method, path=whole, **fields)
         self.paper.do(lambda: self.paper.server.faults.add(fault))
 
     def mend(self) -> None:
@@ -128,7 +130,10 @@ def bare(transactional_db: None) -> Iterator[Stage]:
         module = factories.module(module_id="hedger", dry_run_enabled=False)
         factories.allocation(module=module, account=account)
         feed = factories.feed(
-            exchange=paper.row, freshness_threshold=60_000, failover_deadline=90_000
+            exchange=paper.row,
+            freshness_threshold=60_000,
+            failover_deadline=90_000,
+            status="healthy",
         )
         instrument = Instrument.objects.get(venue=paper.row, symbol="BTC")
         made = Stage(paper, account, instrument, module, feed)
