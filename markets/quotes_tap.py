@@ -2,7 +2,7 @@
 
 A process that holds no venue socket learns prices from the quotes table, which is written ten
 times a second. However many people listen, it is read that often at most, and not at all while
-nobody does (decision 0005).
+nobody does (decision 0008).
 """
 
 import asyncio

@@ -13,7 +13,7 @@ VENUE_PROCESSES = env.int(
     default=env.int("SYNC_WORKERS", default=1) + env.int("HEDGE_WORKERS", default=2) + 3,
 )
 """How many processes of all hosts together send to venues: the workers, web, feeds, sentinel.
-Each has an equal part of what a venue's answers have not told of yet (decision 0005)."""
+Each has an equal part of what a venue's answers have not told of yet (decision 0007)."""
 
 Q_CLUSTER: dict[str, Any] = {
     "name": "sync",
