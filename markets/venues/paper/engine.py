@@ -25,6 +25,7 @@ from markets.venues.paper.rules import (
     NewOrder,
     Reason,
     Refused,
+    check_builder,
     check_filters,
     crossing_amount,
 )
@@ -76,6 +77,7 @@ class Engine(Matching):
         twin = account.newest_by_client_id.get(new.client_id)
         if twin is not None and not twin.status.is_final:
             raise Refused(Reason.DUPLICATE_CLIENT_ID)
+        check_builder(account, new.builder)
         check_filters(market, new)
         if len(account.open_orders) >= market.instrument.max_open_orders:
             raise Refused(Reason.TOO_MANY_ORDERS)

@@ -64,6 +64,7 @@ class Matching:
             external=new.external,
             created_ns=now_ns,
             updated_ns=now_ns,
+            builder=new.builder,
         )
         account.orders[order.order_id] = order
         account.open_orders[order.order_id] = order

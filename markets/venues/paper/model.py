@@ -115,6 +115,20 @@ class Market:
         return self.quote.mid * (1 - self.index_basis)
 
 
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """Who sends an order on its owner's behalf and is paid for it; `code` is his code or address.
+
+    `fee_rate` is what an order gives him, or the most an owner has allowed, written as the venue
+    writes it: the vendors do not say whether that is a ratio or a percentage. It is noted and
+    never charged.
+    """
+
+    code: str
+    fee_rate: Decimal
+    name: str = ""
+
+
 @dataclass(slots=True)
 class Order:
     order_id: int
@@ -130,6 +144,7 @@ class Order:
     external: bool
     created_ns: int
     updated_ns: int
+    builder: Builder | None = None
     status: OrderStatus = OrderStatus.OPEN
     filled: Decimal = ZERO
     cost: Decimal = ZERO
@@ -209,7 +224,8 @@ class Position:
 class Account:
     """One account. Which symbols are `isolated` is kept and told; margins are not split.
 
-    In `hedge_mode` it refuses orders that name no side of it.
+    In `hedge_mode` it refuses orders that name no side of it. `builders` are those its owner has
+    approved, by code.
     """
 
     label: str
@@ -221,6 +237,7 @@ class Account:
     positions: dict[str, Position] = field(default_factory=dict)
     leverage: dict[str, int] = field(default_factory=dict)
     isolated: set[str] = field(default_factory=set)
+    builders: dict[str, Builder] = field(default_factory=dict)
     open_orders: dict[int, Order] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
     newest_by_client_id: dict[str, Order] = field(default_factory=dict)

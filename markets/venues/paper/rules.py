@@ -7,6 +7,7 @@ from enum import StrEnum
 from markets.venues.paper.model import (
     ZERO,
     Account,
+    Builder,
     Income,
     Instrument,
     Market,
@@ -43,6 +44,7 @@ class Reason(StrEnum):
     MARGIN_MODE_WITH_POSITION = "margin-mode-with-position"
     SYMBOL_CLOSED = "symbol-closed"
     WRONG_POSITION_SIDE = "wrong-position-side"
+    BUILDER_NOT_APPROVED = "builder-not-approved"
     NO_PERMISSION = "no-permission"
     LISTEN_KEY_GONE = "listen-key-gone"
     MAINTENANCE = "maintenance"
@@ -71,6 +73,7 @@ class NewOrder:
     client_id: str
     reduce_only: bool = False
     external: bool = False
+    builder: Builder | None = None
 
 
 class Execution(StrEnum):
@@ -135,6 +138,15 @@ def _check_amount(instrument: Instrument, new: NewOrder) -> None:
     is_market = new.kind is OrderKind.MARKET
     if new.amount > (instrument.max_market_qty if is_market else instrument.max_qty):
         raise Refused(Reason.AMOUNT_TOO_LARGE)
+
+
+def check_builder(account: Account, builder: Builder | None) -> None:
+    """Raise Refused unless whoever is to be paid was approved, for at least what he takes."""
+    if builder is None:
+        return
+    approved = account.builders.get(builder.code)
+    if approved is None or builder.fee_rate > approved.fee_rate:
+        raise Refused(Reason.BUILDER_NOT_APPROVED)
 
 
 def crosses(kind: OrderKind, side: Side, limit: Decimal, price: Decimal) -> bool:

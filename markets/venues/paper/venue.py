@@ -354,6 +354,9 @@ def _write(ledger: Ledger, event: EngineEvent) -> None:
         "side": order.side.value,
         "external": order.external,
     }
+    if order.builder is not None:
+        named["builder"] = order.builder.code
+        named["builderFeeRate"] = f"{order.builder.fee_rate:f}"
     ledger.append(
         "order",
         event.at_ns,

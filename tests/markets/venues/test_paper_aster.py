@@ -1,4 +1,4 @@
-"""The paper venue's Aster: its door, its nonces, its sockets, and an unmodified ccxt on it."""
+"""The paper venue's Aster: its door, its nonces and its sockets."""
 
 import time
 from collections.abc import AsyncIterator
@@ -7,8 +7,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
-import ccxt
-import ccxt.async_support as ccxt_async
 import pytest
 
 from controlplane.kernel.secrets import Secret
@@ -20,7 +18,6 @@ from tests.markets.venues.conftest import paper_config
 
 AGENT = "0x" + "17" * 32
 OWNER = "0x" + "29" * 32
-SYMBOL = "BTC/USDT:USDT"
 
 
 def address(key: str) -> str:
@@ -106,44 +103,6 @@ async def test_a_nonce_older_than_the_hundred_kept_has_expired(caller: Caller) -
         assert (await caller.send(nonce=now + step))[0] == 200
     assert await caller.send(nonce=now - 1) == (400, -1021)
     assert (await caller.send(nonce=now + 100))[0] == 200
-
-
-@pytest.fixture
-async def exchange(venue: PaperVenue) -> AsyncIterator[Any]:
-    made = ccxt_async.aster(
-        {
-            "privateKey": OWNER,
-            "enableRateLimit": False,
-            "options": {"defaultType": "swap", "builderFee": False},
-        }
-    )
-    base = venue.rest_url
-    made.urls["api"].update(
-        fapiPublic=f"{base}/fapi",
-        fapiPrivate=f"{base}/fapi",
-        sapiPublic=f"{base}/spot/api",
-        sapiPrivate=f"{base}/spot/api",
-    )
-    await made.load_markets()
-    yield made
-    await made.close()
-
-
-async def test_an_unmodified_ccxt_trades(exchange: Any, venue: PaperVenue) -> None:
-    assert (await exchange.fetch_bids_asks([SYMBOL]))[SYMBOL]["bid"] > 0
-    order = await exchange.create_order(
-        SYMBOL, "limit", "buy", 0.01, 60500, {"timeInForce": "GTX", "newClientOrderId": "c1"}
-    )
-    assert (order["status"], order["clientOrderId"]) == ("open", "c1")
-    assert (await exchange.cancel_order(order["id"], SYMBOL))["status"] == "canceled"
-    filled = await exchange.create_order(SYMBOL, "market", "sell", 0.2)
-    assert (await exchange.fetch_order(filled["id"], SYMBOL))["filled"] == 0.2
-    [position] = [p for p in await exchange.fetch_positions() if p["contracts"]]
-    assert (position["side"], position["contracts"]) == ("short", 0.2)
-    [trade] = await exchange.fetch_my_trades(SYMBOL)
-    assert trade["fee"]["cost"] > 0
-    with pytest.raises(ccxt.InsufficientFunds):
-        await exchange.create_order(SYMBOL, "market", "buy", 100)
 
 
 async def test_sockets_are_unrouted_and_unknown_keys_are_refused(venue: PaperVenue) -> None:

@@ -1,14 +1,15 @@
-"""An unmodified ccxt trades on the paper venue: only its addresses are changed."""
+"""An unmodified ccxt trades on the paper Binance: only its addresses are changed."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import ccxt
-import ccxt.pro as pro
 import pytest
 
 from markets.venues.paper.server import PaperVenue
+from tests.markets.venues import ccxt_clients
+from tests.markets.venues.ccxt_clients import opened
 from tests.markets.venues.conftest import KEY, SECRET
 
 SYMBOL = "BTC/USDT:USDT"
@@ -16,23 +17,8 @@ SYMBOL = "BTC/USDT:USDT"
 
 @pytest.fixture
 async def exchange(venue: PaperVenue) -> AsyncIterator[Any]:
-    made = pro.binanceusdm(
-        {
-            "apiKey": KEY,
-            "secret": SECRET,
-            "enableRateLimit": False,
-            "options": {"fetchCurrencies": False},
-        }
-    )
-    made.has["fetchCurrencies"] = False
-    api = made.urls["api"]
-    for name, url in api.items():
-        if isinstance(url, str):
-            api[name] = url.replace("https://fapi.binance.com", venue.rest_url)
-    api["ws"]["linear"] = f"{venue.ws_url}/ws"
-    await made.load_markets()
-    yield made
-    await made.close()
+    async with opened(ccxt_clients.binance(venue, key=KEY, secret=SECRET)) as made:
+        yield made
 
 
 async def test_markets_balance_and_positions_load(exchange: Any) -> None:

@@ -1,4 +1,4 @@
-"""The paper venue's Pacifica: its door, its silence, its pages, and an unmodified ccxt on it."""
+"""The paper venue's Pacifica: its door, its silence and its pages."""
 
 import asyncio
 import json
@@ -9,8 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 import aiohttp
-import ccxt
-import ccxt.async_support as ccxt_async
 import pytest
 
 from controlplane.kernel.clock import SYSTEM_CLOCK
@@ -27,13 +25,11 @@ from markets.venues.paper.config import ConfigError, PaperConfig, checked
 from markets.venues.paper.dialects import pacifica, pacifica_rest
 from markets.venues.paper.faults import Fault, FaultKind
 from markets.venues.paper.server import PaperVenue
-from markets.venues.types import BookTop, MarketEvent, OrderStatus, OrderUpdate, Side
+from markets.venues.types import BookTop, MarketEvent, OrderStatus, OrderUpdate
 from tests.contracts.conftest import REGISTRY
 from tests.contracts.kits import KITS, Kit
 from tests.contracts.orders import accepted, order, resting, settled
 from tests.markets.venues.test_paper_replay import START_NS, line
-
-SYMBOL = "BTC/USDC:USDC"
 
 
 @pytest.fixture
@@ -296,39 +292,3 @@ def test_the_venue_settles_names_fees_and_the_interval() -> None:
     assert (listed.maker_fee, listed.taker_fee) == (Decimal("0.00015"), Decimal("0.0004"))
     assert config.funding_interval_seconds == 3600
     assert checked(config) == config
-
-
-@pytest.fixture
-async def exchange(venue: PaperVenue, kit: Kit) -> AsyncIterator[Any]:
-    made = ccxt_async.pacifica(
-        {
-            "privateKey": kit.credentials.agent_key.reveal(),
-            "walletAddress": kit.known_as[0],
-            "enableRateLimit": False,
-            "options": {"builderFee": False, "agentAddress": kit.known_as[1]},
-        }
-    )
-    made.urls["api"]["public"] = made.urls["api"]["private"] = venue.rest_url
-    await made.load_markets()
-    yield made
-    await made.close()
-
-
-async def test_an_unmodified_ccxt_trades(exchange: Any) -> None:
-    book = await exchange.fetch_order_book(SYMBOL)
-    assert book["asks"][0][0] > book["bids"][0][0]
-    assert (await exchange.fetch_balance())["USDC"]["total"] == 100_000
-    placed = await exchange.create_order(
-        SYMBOL, "limit", "buy", 0.01, 60500, {"timeInForce": "ALO"}
-    )
-    assert [item["id"] for item in await exchange.fetch_open_orders(SYMBOL)] == [placed["id"]]
-    await exchange.cancel_order(placed["id"], SYMBOL)
-    assert await exchange.fetch_open_orders(SYMBOL) == []
-    filled = await exchange.create_order(SYMBOL, "market", "sell", 0.2)
-    assert (await exchange.fetch_order(filled["id"], SYMBOL))["status"] == "closed"
-    [position] = await exchange.fetch_positions()
-    assert (position["side"], position["contracts"]) == ("long", 0.3)
-    [trade] = await exchange.fetch_my_trades(SYMBOL)
-    assert (trade["side"], trade["amount"]) == (Side.SELL.value, 0.2)
-    with pytest.raises(ccxt.InsufficientFunds):
-        await exchange.create_order(SYMBOL, "market", "buy", 100)

@@ -6,6 +6,7 @@ from typing import Final
 
 from markets.venues.paper.dialects import fapi_render as render
 from markets.venues.paper.dialects import fapi_routes as routes
+from markets.venues.paper.dialects.aster_builders import BUILDER_ROUTES
 from markets.venues.paper.dialects.fapi import MARKS, QUOTES, FapiDialect
 from markets.venues.paper.dialects.fapi_rest import Call, Route, Routes, Security
 from markets.venues.paper.dialects.wallet_door import WalletDoor
@@ -66,6 +67,7 @@ ROUTES: Final[Routes] = {
     **routes.at("/fapi/v1", routes.PUBLIC_ROUTES),
     **routes.at("/fapi/v3", routes.PUBLIC_ROUTES),
     **routes.at("/fapi/v3", routes.ACCOUNT_ROUTES),
+    **routes.at("/fapi/v3", BUILDER_ROUTES),
     ("GET", "/fapi/v3/fundingInfo"): Route(funding_info, 1, Security.NONE),
     ("GET", "/fapi/v3/accountWithJoinMargin"): Route(routes.account_v2, 5, Security.SIGNED),
     ("GET", "/fapi/v3/balance"): Route(routes.balance, 5, Security.SIGNED),

@@ -62,6 +62,8 @@ REASONS: Final[Mapping[Reason, tuple[int, str]]] = {
         -4061,
         "Order's position side does not match user's setting.",
     ),
+    # Aster names no code for it; this one is of a parameter that cannot be meant.
+    Reason.BUILDER_NOT_APPROVED: (-1130, "Data sent for parameter 'builder' is not valid."),
     Reason.NO_PERMISSION: (-2015, "Invalid API-key, IP, or permissions for action."),
     Reason.LISTEN_KEY_GONE: (-1125, "This listenKey does not exist."),
     Reason.MAINTENANCE: (-1016, "This service is no longer available."),

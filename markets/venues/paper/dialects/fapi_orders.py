@@ -20,9 +20,13 @@ _SIDES: Final[Mapping[str, Side]] = {"BUY": Side.BUY, "SELL": Side.SELL}
 
 
 def place(call: Call) -> object:
-    new = _new_order(call)
-    placed = call.venue.engine.place(call.account, new, now_ns=call.now_ns)
-    answer = render.order(placed)
+    return placed(call, new_order(call))
+
+
+def placed(call: Call, new: NewOrder) -> object:
+    """Place an order and tell of it as fully as the caller asked."""
+    order = call.venue.engine.place(call.account, new, now_ns=call.now_ns)
+    answer = render.order(order)
     if call.params.get("newOrderRespType", "ACK") == "ACK":
         # An ACK tells of the acceptance only, whatever happened since.
         answer |= {"status": "NEW", "executedQty": "0", "cumQty": "0", "avgPrice": "0.00"}
@@ -31,7 +35,8 @@ def place(call: Call) -> object:
     return answer
 
 
-def _new_order(call: Call) -> NewOrder:
+def new_order(call: Call) -> NewOrder:
+    """Return the order a request asks for; raises FapiError or Refused."""
     symbol = call.market().instrument.symbol
     side = _SIDES.get(call.text("side"))
     if side is None:

@@ -31,11 +31,12 @@ _SIGNATURE: Final = b"signature="
 
 
 class Security(Enum):
-    """What a route asks for: nothing, a key, or a key and a signature."""
+    """What a route asks for: nothing, a key, a key and a signature, or the owner's own consent."""
 
     NONE = "none"
     KEY = "key"
     SIGNED = "signed"
+    CONSENT = "consent"
 
 
 class Call:

@@ -35,6 +35,7 @@ _PAYLOAD: Final = frozenset(
         "leverage",
         "is_isolated",
         "builder_code",
+        "max_fee_rate",
     }
 )
 

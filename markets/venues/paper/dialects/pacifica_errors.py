@@ -40,6 +40,7 @@ REASONS: Final[Mapping[Reason, tuple[int, str]]] = {
     Reason.LEVERAGE_OUT_OF_RANGE: (11, "Invalid leverage"),
     Reason.MARGIN_MODE_WITH_ORDERS: (12, "Invalid margin mode"),
     Reason.MARGIN_MODE_WITH_POSITION: (12, "Invalid margin mode"),
+    Reason.BUILDER_NOT_APPROVED: (50, "Invalid builder code"),
     Reason.SYMBOL_CLOSED: (3, "Book not found"),
     Reason.NO_PERMISSION: (403, "Access denied"),
     Reason.MAINTENANCE: (503, "Service unavailable"),

@@ -1,5 +1,6 @@
 """What each route of the Pacifica dialect does."""
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -7,13 +8,14 @@ from typing import Any, Final
 from markets.venues.paper.dialects import pacifica_render as render
 from markets.venues.paper.dialects.pacifica_errors import malformed
 from markets.venues.paper.dialects.pacifica_rest import Call, Handler, Post
-from markets.venues.paper.model import Order, OrderKind, TimeInForce, floor_to
+from markets.venues.paper.model import Builder, Order, OrderKind, TimeInForce, floor_to
 from markets.venues.paper.rules import NewOrder, Reason, Refused
 from markets.venues.types import Side
 
 _SIDES: Final = {"bid": Side.BUY, "ask": Side.SELL}
 _TIFS: Final = {"GTC": TimeInForce.GTC, "IOC": TimeInForce.IOC, "ALO": TimeInForce.GTX}
 _HUNDRED: Final = Decimal(100)
+_BUILDER_CODE: Final = re.compile(r"[A-Za-z0-9]{1,16}", re.ASCII)
 _WRITTEN_AFTER_MS: Final = 1_500
 
 
@@ -131,7 +133,15 @@ def funding_rates(call: Call) -> Any:
     )
 
 
+def approvals(call: Call) -> Any:
+    return [
+        {"builder_code": builder.code, "max_fee_rate": render.text(builder.fee_rate)}
+        for builder in call.account.builders.values()
+    ]
+
+
 READS: Final[Mapping[str, Handler]] = {
+    "account/builder_codes/approvals": approvals,
     "info": info,
     "info/prices": prices,
     "book": book,
@@ -184,6 +194,7 @@ def _place(call: Call, kind: OrderKind, tif: TimeInForce, price: Decimal) -> Any
         price=price,
         client_id=call.client_id() or f"none-{call.now_ns}",
         reduce_only=call.flag("reduce_only"),
+        builder=_builder(call),
     )
     engine = call.venue.engine
     try:
@@ -222,6 +233,29 @@ def margin_mode(call: Call) -> Any:
     )
 
 
+def approve_builder(call: Call) -> Any:
+    """Approve a builder's code up to a fee; approving it again replaces the fee."""
+    code, rate = call.text("builder_code"), call.decimal("max_fee_rate")
+    if not _BUILDER_CODE.fullmatch(code):
+        raise malformed("Invalid request: builder_code")
+    if rate < 0:
+        raise malformed("Invalid request: max_fee_rate")
+    call.account.builders[code] = Builder(code, rate)
+
+
+def revoke_builder(call: Call) -> Any:
+    if call.account.builders.pop(call.text("builder_code"), None) is None:
+        raise Refused(Reason.BUILDER_NOT_APPROVED)
+
+
+def _builder(call: Call) -> Builder | None:
+    """Return whom an order pays; his own fee, which he tells only the venue, is all he may take."""
+    if call.params.get("builder_code") is None:
+        return None
+    code = call.text("builder_code")
+    return call.account.builders.get(code) or Builder(code, Decimal(0))
+
+
 def _asked_order(call: Call) -> Order:
     return call.venue.engine.find_order(
         call.account,
@@ -245,4 +279,6 @@ POSTS: Final[Mapping[str, Post]] = {
     "orders/cancel_all": Post("cancel_all_orders", cancel_all, cost=5),
     "account/leverage": Post("update_leverage", leverage),
     "account/margin": Post("update_margin_mode", margin_mode),
+    "account/builder_codes/approve": Post("approve_builder_code", approve_builder),
+    "account/builder_codes/revoke": Post("revoke_builder_code", revoke_builder),
 }
