@@ -19,6 +19,11 @@ class Background:
         self._busy: set[Hashable] = set()
         self._lock = threading.Lock()
 
+    @property
+    def has_threads(self) -> bool:
+        """Whether work goes on beside the caller."""
+        return self._pool is not None
+
     def start(self, key: Hashable, work: Callable[[], Any]) -> bool:
         """Begin `work` unless that of the same key is under way; return whether it began."""
         with self._lock:

@@ -25,6 +25,7 @@ from controlplane.background import Background
 from controlplane.base import events
 from controlplane.base.audit import Actor, Surface
 from controlplane.base.jobs import enqueue
+from controlplane.emergencies import Emergencies
 from controlplane.kernel.errors import Conflict
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from controlplane.watchfulness import Reconciliations, UnknownOrders
@@ -49,6 +50,8 @@ STALE_HEDGE: Final = timedelta(seconds=10)
 """A hedge's order not claimed by then is withdrawn: its book is decided anew."""
 THREADS: Final = 8
 """For what waits on venues: looks for unknown orders, and reconciliations."""
+URGENT_THREADS: Final = 4
+"""For emergency stops alone: they wait behind nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class Sentinel:
 
     actor: Actor = field(default_factory=lambda: Actor(name="sentinel", surface=Surface.SENTINEL))
     background: Background = field(default_factory=Background)
+    urgent: Background = field(default_factory=Background)
+    _emergencies: Emergencies = field(init=False)
     _unknown: UnknownOrders = field(init=False)
     _reconciliations: Reconciliations = field(init=False)
     _watch: BookWatch = field(default_factory=BookWatch)
@@ -76,6 +81,7 @@ class Sentinel:
     _broken: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self._emergencies = Emergencies(self.actor, self.urgent)
         self._unknown = UnknownOrders(self.actor, self.background)
         self._reconciliations = Reconciliations(self.actor, self.background)
 
@@ -97,6 +103,7 @@ class Sentinel:
 
     def _steps(self) -> tuple[Callable[[], int], ...]:
         return (
+            self.emergencies,
             self.recovery,
             self.claims,
             self.unknown,
@@ -127,6 +134,10 @@ class Sentinel:
         else:
             self._broken.discard(name)
         return StepReport(name, int((time.monotonic() - began) * 1000), done, error)
+
+    def emergencies(self) -> int:
+        """Bring emergency stops on, whoever engaged them and whatever became of the workers."""
+        return self._emergencies.watch()
 
     def claims(self) -> int:
         """Call unknown the sends whose worker is gone."""

@@ -1,6 +1,9 @@
 """Filters on one model of hedging."""
 
+from datetime import datetime
+
 from django.db import models
+from django.db.models import Q
 
 
 class ExecutionQuerySet(models.QuerySet):
@@ -25,3 +28,28 @@ class BreakQuerySet(models.QuerySet):
     def open(self) -> "BreakQuerySet":
         """Those nobody and nothing has settled."""
         return self.filter(status="open")
+
+
+class StopQuerySet(models.QuerySet):
+    """Emergency stops."""
+
+    def standing(self) -> "StopQuerySet":
+        """Those nobody has released."""
+        return self.exclude(state="released")
+
+
+class StoppedQuerySet(models.QuerySet):
+    """Accounts of emergency stops."""
+
+    def standing(self) -> "StoppedQuerySet":
+        """Those that are still held."""
+        return self.exclude(state="released")
+
+    def unfinished(self) -> "StoppedQuerySet":
+        """Those whose venue has not confirmed yet that nothing is left."""
+        return self.exclude(state__in=["latched", "released"])
+
+    def due(self, now: datetime) -> "StoppedQuerySet":
+        """Those to work on now that no living process works on."""
+        free = Q(leased_until=None) | Q(leased_until__lt=now)
+        return self.unfinished().filter(free, next_try_at__lte=now)

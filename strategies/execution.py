@@ -223,6 +223,8 @@ def _answer(intent: OrderIntent, client: ExecutionClient) -> OrderReport:
         )
     if intent.signed_at is None or timezone.now() - intent.signed_at > SEND_WITHIN:
         raise Denied("CLAIM_TOO_OLD", f"CLAIM_TOO_OLD: claimed={intent.signed_at}")
+    if (stopped := selectors.stop_problem(intent)) is not None:
+        raise stopped
     command = SubmitOrder(
         venue_symbol=intent.instrument.venue_symbol,
         side=Side(intent.side),

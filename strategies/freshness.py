@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from accounts.choices import AccountStatus
 from controlplane.kernel.errors import Denied
 from markets import selectors as markets
 from markets.choices import FeedStatus
@@ -13,9 +14,12 @@ def market_problem(intent: OrderIntent, *, now: datetime) -> Denied | None:
 
     What adds to a position needs a fresh price of the very venue and a feed that is healthy. What
     only reduces needs a price, its own or a synthetic one, unless it names none: a market order
-    that shrinks a position always goes.
+    that shrinks a position always goes. So does any that shrinks one of an account in emergency:
+    its limit was taken from the venue's own mark, read with the position.
     """
-    if intent.reduce_only and intent.price is None:
+    if intent.reduce_only and (
+        intent.price is None or intent.account.status == AccountStatus.EMERGENCY
+    ):
         return None
     standing = markets.market_standing(intent.instrument, now=now)
     if standing.top is None and not (intent.reduce_only and standing.stand_in is not None):

@@ -74,6 +74,23 @@ def pair_problem(intent: OrderIntent) -> Denied | None:
     return Denied("OTHER_LEG_NOT_SENT", f"OTHER_LEG_NOT_SENT: leg={pair_id}", leg=pair_id)
 
 
+def stop_problem(intent: OrderIntent) -> Denied | None:
+    """Return why an order already claimed may not be sent any more, or None: a stop since then.
+
+    Asked in the last moment before the send. What reduces is never held up.
+    """
+    if intent.reduce_only:
+        return None
+    account, module = OrderIntent.objects.values_list("account__status", "module__status").get(
+        pk=intent.pk
+    )
+    if account != AccountStatus.ACTIVE:
+        return Denied("ACCOUNT_NOT_ACTIVE", f"ACCOUNT_NOT_ACTIVE: status={account}")
+    if module != ModuleStatus.ENABLE:
+        return Denied("MODULE_NOT_ENABLED", f"MODULE_NOT_ENABLED: status={module}")
+    return None
+
+
 def holding(intent: OrderIntent, *, now: datetime) -> Holding:
     """Return the account's holding of the intent's instrument, other sent orders counted whole.
 

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext_lazy as _
 
 from controlplane.background import Background
-from controlplane.sentinel import THREADS, Sentinel, StepReport
+from controlplane.sentinel import THREADS, URGENT_THREADS, Sentinel, StepReport
 
 
 class Command(BaseCommand):
@@ -28,7 +28,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         told = self._print_json if options["json"] else self._print
-        sentinel = Sentinel(background=Background(0 if options["once"] else THREADS))
+        sentinel = Sentinel(
+            background=Background(0 if options["once"] else THREADS),
+            urgent=Background(0 if options["once"] else URGENT_THREADS),
+        )
         if options["once"]:
             reports = sentinel.round()
             told(reports)

@@ -1,0 +1,1 @@
+"""The emergency stop: block, cancel, close both sides in step, verify at the venue, latch."""

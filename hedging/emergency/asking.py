@@ -1,0 +1,39 @@
+"""Asking many accounts' venues at once: each on its own, none waits for another."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeVar
+
+from accounts import egress
+from accounts.models import ExchangeAccount
+from markets.venues.ports import ExecutionClient
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS: Final = 4.0
+"""An account whose venue has not answered by then is tried again later; the others go on."""
+
+
+def ask_all(
+    accounts: Mapping[str, ExchangeAccount], ask: Callable[[str, ExecutionClient], Awaitable[T]]
+) -> Mapping[str, T | BaseException]:
+    """Return, by account, what `ask` brought or the error it raised."""
+    clients: dict[str, ExecutionClient] = {}
+    found: dict[str, T | BaseException] = {}
+    for name, account in accounts.items():
+        try:
+            clients[name] = egress.execution_client(account)
+        except Exception as error:
+            found[name] = error
+
+    async def asked() -> list[T | BaseException]:
+        return await asyncio.gather(
+            *(
+                asyncio.wait_for(ask(name, client), PATIENCE_SECONDS)
+                for name, client in clients.items()
+            ),
+            return_exceptions=True,
+        )
+
+    found |= dict(zip(clients, egress.run(asked()), strict=True))
+    return found

@@ -1,0 +1,289 @@
+"""Driving an emergency stop: cancel, close, verify, again and again until the venue confirms.
+
+Any number of processes may drive one stop: each takes the accounts that are due and that no
+other works on, by a lease that ends by itself when its holder dies. What an account's venue does
+not answer is tried again for ever, with growing pauses; the other accounts go on meanwhile.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+from uuid import UUID
+
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.jobs import SyncAccount
+from accounts.models import ExchangeAccount
+from controlplane.base import jobs
+from controlplane.base.audit import Actor
+from controlplane.kernel.errors import Conflict, ControlPlaneError
+from controlplane.kernel.ids import uuid7
+from controlplane.kernel.secrets import redact
+from hedging.domain.emergency import StopEvent, StopState, retry_after
+from hedging.emergency import telling
+from hedging.emergency.asking import ask_all
+from hedging.emergency.cancelling import Cancels, cancels_of, under_way
+from hedging.emergency.flattening import Holder, Holdings, wave_send, wave_write
+from hedging.emergency.rows import row_move, stop_follow
+from hedging.models import EmergencyStop, StoppedAccount
+from markets.venues.ports import ExecutionClient
+from markets.venues.types import OrderReport, PositionReport
+from strategies.models import OrderIntent
+
+LEASE: Final = timedelta(seconds=15)
+"""Longer than one round of questions and orders takes; a dead process's accounts wait so long."""
+SOON: Final = timedelta(milliseconds=250)
+GRACE: Final = timedelta(seconds=5)
+"""So long an account waits for the others of its book, so that both sides are closed in step."""
+DRIVE_SECONDS: Final = 20.0
+"""A driver gives way after so long; the sentinel begins the next one."""
+LONGEST_ERROR: Final = 500
+
+
+def stop_drive(*, stop_id: UUID | str, actor: Actor, seconds: float = DRIVE_SECONDS) -> bool:
+    """Drive a stop until nothing is due soon or `seconds` are over; return whether it is done.
+
+    Safe to call at any time, from several processes at once and twice for the same stop.
+    """
+    stop = EmergencyStop.objects.get(pk=stop_id)
+    until = time.monotonic() + seconds
+    while stop.state != StopState.RELEASED:
+        drive = _Round(stop, actor)
+        if drive.rows:
+            drive.run()
+        _told_overdue(stop)
+        if stop_follow(stop):
+            stop.refresh_from_db()
+            telling.latched(stop)
+        next_at = _next_due(stop)
+        if next_at is None or time.monotonic() >= until:
+            break
+        pause = (next_at - timezone.now()).total_seconds()
+        if pause > max(0.0, until - time.monotonic()):
+            break
+        time.sleep(max(0.01, pause))
+    stop.refresh_from_db()
+    return not stop.accounts.unfinished().exists()
+
+
+def stops_unfinished() -> Sequence[EmergencyStop]:
+    """Return the stops with an account that is NOT confirmed, or that have yet to be told done."""
+    open_ = Q(accounts__state__in=["engaged", "cancelling", "flattening", "verifying"])
+    found = EmergencyStop.objects.standing().filter(open_ | ~Q(state=StopState.LATCHED))
+    return list(found.distinct().order_by("pk"))
+
+
+def _next_due(stop: EmergencyStop) -> datetime | None:
+    """Return when a row is due that nobody works on; None when there is none."""
+    free = Q(leased_until=None) | Q(leased_until__lt=timezone.now())
+    rows = stop.accounts.unfinished().filter(free).order_by("next_try_at")
+    return rows.values_list("next_try_at", flat=True).first()
+
+
+def _told_overdue(stop: EmergencyStop) -> None:
+    """Tell once of each account that is NOT confirmed at its deadline."""
+    now = timezone.now()
+    late = stop.accounts.unfinished().filter(deadline_at__lte=now, overdue_at=None)
+    for row in late:
+        if StoppedAccount.objects.filter(pk=row.pk, overdue_at=None).update(overdue_at=now):
+            telling.overdue(stop, row)
+
+
+class _Round:
+    """One pass over the accounts of a stop that are due and free, leased until it ends."""
+
+    def __init__(self, stop: EmergencyStop, actor: Actor) -> None:
+        self._stop, self._actor, self._lease = stop, actor, uuid7()
+        now = timezone.now()
+        stop.accounts.due(now).update(lease=self._lease, leased_until=now + LEASE)
+        self.rows = list(
+            stop.accounts.filter(lease=self._lease)
+            .select_related("account__exchange", "account__risk_envelope")
+            .select_related("account__proxy_session__proxy_profile")
+            .order_by("account_id")
+        )
+
+    def run(self) -> None:
+        """Bring every leased account as far as it goes without waiting for another."""
+        try:
+            self._cancel(self._at(StopState.ENGAGED, StopState.CANCELLING))
+            self._close(self._in_step(self._at(StopState.FLATTENING)))
+            self._verify(self._at(StopState.VERIFYING))
+        finally:
+            StoppedAccount.objects.filter(lease=self._lease).update(lease=None, leased_until=None)
+
+    def _at(self, *states: StopState) -> list[StoppedAccount]:
+        now = timezone.now()
+        return [row for row in self.rows if row.state in states and row.next_try_at <= now]
+
+    # Cancel
+
+    def _cancel(self, rows: Sequence[StoppedAccount]) -> None:
+        for row in rows:
+            if row.state == StopState.ENGAGED:
+                row_move(row, StopEvent.BEGIN)
+        # Counted before the venue is asked: what is sent by then may reach it after it answers.
+        waiting = under_way(self._stop, [row.account_id for row in rows])
+        cancels: Mapping[str, Cancels] = cancels_of(self._stop, rows)
+
+        async def cancel(name: str, client: ExecutionClient) -> Sequence[OrderReport]:
+            return await cancels[name].carry_out(client)
+
+        answers = ask_all(_accounts(rows), cancel)
+        for row in rows:
+            listed = answers[row.account_id]
+            if isinstance(listed, BaseException):
+                self._failed(row, listed)
+            elif listed:
+                self._again(row, f"{len(listed)} orders are still listed.")
+            elif count := waiting.get(row.account_id):
+                self._again(row, f"{count} orders are under way.")
+            else:
+                done = StopEvent.CANCELLED if self._stop.flatten else StopEvent.KEEP
+                self._go(row, done, cancelled_at=timezone.now())
+
+    # Close
+
+    def _in_step(self, rows: Sequence[StoppedAccount]) -> list[StoppedAccount]:
+        """Return the accounts whose whole book has its orders cancelled, or waited long enough."""
+        if timezone.now() - self._stop.created_at >= GRACE:
+            return list(rows)
+        behind = set(
+            self._stop.accounts.filter(state__in=["engaged", "cancelling"])
+            .order_by()
+            .values_list("book", flat=True)
+        )
+        for row in rows:
+            if row.book in behind:
+                self._again(row, "Waits for the other accounts of its book.")
+        return [row for row in rows if row.book not in behind]
+
+    def _close(self, rows: list[StoppedAccount]) -> None:
+        """Send wave after wave until nothing is left or a wave brings a book no further."""
+        while rows:
+            accounts = _accounts(rows)
+            holdings = self._held(rows, Holder(self._stop, accounts), accounts)
+            rows = [row for row in rows if row.account_id in holdings]
+            for row in rows:
+                if not (held := holdings[row.account_id]).open and not held.problem:
+                    self._go(row, StopEvent.FLAT, flat_at=timezone.now(), residual=held.residual)
+            rows = [row for row in rows if row.state == StopState.FLATTENING]
+            written = wave_write(self._stop, rows, holdings, self._actor)
+            sent = wave_send([it for its in written.values() for it in its], self._actor)
+            rows = self._went_on(rows, holdings, sent)
+            self._prolong()
+
+    def _held(
+        self,
+        rows: Sequence[StoppedAccount],
+        holder: Holder,
+        accounts: Mapping[str, ExchangeAccount],
+    ) -> Mapping[str, Holdings]:
+        async def positions(_name: str, client: ExecutionClient) -> Sequence[PositionReport]:
+            return await client.positions()
+
+        answers = ask_all(accounts, positions)
+        found = {}
+        for row in rows:
+            reports = answers[row.account_id]
+            if isinstance(reports, BaseException):
+                self._failed(row, reports)
+            else:
+                found[row.account_id] = holder.holdings(row.account_id, reports)
+        return found
+
+    def _went_on(
+        self,
+        rows: Sequence[StoppedAccount],
+        holdings: Mapping[str, Holdings],
+        sent: Iterable[OrderIntent],
+    ) -> list[StoppedAccount]:
+        """Return the accounts of books that the wave closed some of; the others try later."""
+        by_account: dict[str, list[OrderIntent]] = {}
+        for intent in sent:
+            by_account.setdefault(intent.account_id, []).append(intent)
+        moved = {
+            row.book
+            for row in rows
+            if any(intent.filled_amount for intent in by_account.get(row.account_id, ()))
+        }
+        for row in rows:
+            problem = holdings[row.account_id].problem or _refusals(
+                by_account.get(row.account_id, ())
+            )
+            if row.book not in moved:
+                self._put_off(row, problem or "Waits for the other side of its book.")
+            elif problem:
+                StoppedAccount.objects.filter(pk=row.pk).update(last_error=problem)
+        return [row for row in rows if row.book in moved]
+
+    # Verify
+
+    def _verify(self, rows: Sequence[StoppedAccount]) -> None:
+        """Read orders and positions anew; only what the venue says now confirms an account."""
+        accounts = _accounts(rows)
+        holder, cancels = Holder(self._stop, accounts), cancels_of(self._stop, rows)
+
+        answers = ask_all(accounts, partial(_both, cancels))
+        for row in rows:
+            seen = answers[row.account_id]
+            if isinstance(seen, BaseException):
+                self._failed(row, seen)
+                continue
+            orders, positions = seen
+            held = holder.holdings(row.account_id, positions)
+            if orders or (self._stop.flatten and (held.open or held.problem)):
+                self._go(row, StopEvent.REOPEN)
+                continue
+            now = timezone.now()
+            flat = {"flat_at": row.flat_at or now} if self._stop.flatten else {}
+            self._go(row, StopEvent.CONFIRM, confirmed_at=now, residual=held.residual, **flat)
+            jobs.enqueue(SyncAccount, account_id=row.account_id)
+
+    # Rows
+
+    def _go(self, row: StoppedAccount, event: StopEvent, **changes: object) -> None:
+        row_move(row, event, attempts=0, last_error="", next_try_at=timezone.now(), **changes)
+
+    def _again(self, row: StoppedAccount, why: str) -> None:
+        self._later(row, SOON, why)
+
+    def _failed(self, row: StoppedAccount, error: BaseException) -> None:
+        text = error.message if isinstance(error, ControlPlaneError) else repr(error)
+        code = error.code if isinstance(error, ControlPlaneError) else "no-answer"
+        self._put_off(row, redact(f"{code}: {text}"))
+
+    def _put_off(self, row: StoppedAccount, why: str) -> None:
+        row.attempts += 1
+        self._later(row, retry_after(row.attempts), why)
+
+    def _later(self, row: StoppedAccount, wait: timedelta, why: str) -> None:
+        row.next_try_at, row.last_error = timezone.now() + wait, why[:LONGEST_ERROR]
+        row.save(update_fields=["next_try_at", "last_error", "attempts"])
+
+    def _prolong(self) -> None:
+        leased = StoppedAccount.objects.filter(lease=self._lease)
+        if not leased.update(leased_until=timezone.now() + LEASE):
+            raise Conflict("Another process has taken these accounts over.")
+
+
+def _accounts(rows: Iterable[StoppedAccount]) -> Mapping[str, ExchangeAccount]:
+    return {row.account_id: row.account for row in rows}
+
+
+def _refusals(intents: Iterable[OrderIntent]) -> str:
+    """Return why orders came to nothing, for people."""
+    return "; ".join(f"{intent}: {intent.reason}" for intent in intents if not intent.filled_amount)
+
+
+async def _both(
+    cancels: Mapping[str, Cancels], name: str, client: ExecutionClient
+) -> tuple[Sequence[OrderReport], Sequence[PositionReport]]:
+    """Return the orders within the scope and the positions, asked for together."""
+    orders, positions = await asyncio.gather(client.open_orders(), client.positions())
+    only = cancels[name].only
+    return [it for it in orders if only is None or it.client_order_id in only], positions

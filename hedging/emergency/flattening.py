@@ -1,0 +1,183 @@
+"""Closing the positions of stopped accounts: ordinary reduce-only orders, each sent once."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from django.db import connection, transaction
+from django.db.models import Case, F, Sum, When
+from django.utils import timezone
+
+from accounts.domain.risk.standing import PERCENT
+from accounts.models import ExchangeAccount
+from controlplane.base.audit import Actor
+from controlplane.kernel.units import ZERO, BaseAmount, Price, Ratio, plain
+from hedging.domain.emergency import StopScope
+from hedging.domain.flattening import Leg, plan_wave
+from hedging.domain.planning import PlannedOrder
+from hedging.models import EmergencyStop, StoppedAccount
+from markets.models import Instrument
+from markets.selectors import instrument_spec, reference_price
+from markets.venues.types import OrderType, PositionReport
+from strategies import execution, services
+from strategies.domain.intent import Submission
+from strategies.models import SYSTEM_HEDGE, OrderIntent, StrategyModule
+
+SENDERS: Final = 16
+"""Orders of a wave that are sent at a time."""
+
+
+@dataclass(slots=True)
+class Holdings:
+    """What a venue says an account holds, as legs to close; `problem` is what forbids closing."""
+
+    legs: list[Leg] = field(default_factory=list)
+    problem: str = ""
+
+    @property
+    def open(self) -> list[Leg]:
+        """The legs that are large enough to trade."""
+        return [leg for leg in self.legs if not leg.is_dust]
+
+    @property
+    def residual(self) -> str:
+        """What is left and too small to trade, for people."""
+        return ", ".join(f"{plain(leg.size)} {leg.symbol}" for leg in self.legs if leg.is_dust)
+
+
+class Holder:
+    """Turns position reports into legs; reads what it needs of the database once."""
+
+    def __init__(self, stop: EmergencyStop, accounts: Mapping[str, ExchangeAccount]) -> None:
+        self._accounts = accounts
+        venues = {account.exchange_id for account in accounts.values()}
+        self._instruments = {
+            (instrument.venue_id, instrument.venue_symbol): instrument
+            for instrument in Instrument.objects.filter(venue__in=venues)
+        }
+        self._own = _traded_by(stop) if stop.scope == StopScope.MODULE else None
+
+    def holdings(self, account_id: str, reports: Iterable[PositionReport]) -> Holdings:
+        """Return what there is to close; of a module's stop only what the module traded."""
+        account, found = self._accounts[account_id], Holdings()
+        for report in reports:
+            if report.size == 0:
+                continue
+            instrument = self._instruments.get((account.exchange_id, report.venue_symbol))
+            if instrument is None:
+                found.problem = f"UNKNOWN_INSTRUMENT {report.venue_symbol}: close it at the venue."
+                continue
+            size = self._share(account_id, instrument, report.size)
+            mark = report.mark_price or reference_price(instrument.symbol, now=timezone.now())
+            if size and mark is None:
+                found.problem = f"NO_PRICE {report.venue_symbol}: no mark and no fresh reference."
+            elif size:
+                found.legs.append(_leg(account, instrument, size, Price(mark)))
+        return found
+
+    def _share(self, account_id: str, instrument: Instrument, size: Decimal) -> Decimal:
+        """Return how much of a position the stop covers, never more than there is; signed base."""
+        if self._own is None:
+            return size
+        own = self._own.get((account_id, instrument.pk), ZERO)
+        return ZERO if own * size <= 0 else min(own, size, key=abs)
+
+
+def _leg(account: ExchangeAccount, instrument: Instrument, size: Decimal, mark: Price) -> Leg:
+    return Leg(
+        account_id=account.pk,
+        instrument_id=instrument.pk,
+        symbol=instrument.symbol,
+        spec=instrument_spec(instrument),
+        size=BaseAmount(size),
+        mark=mark,
+        slippage=Ratio(account.risk_envelope.slippage_tolerance / PERCENT),
+    )
+
+
+def _traded_by(stop: EmergencyStop) -> Mapping[tuple[str, object], Decimal]:
+    """Return the net signed base that the stopped module's orders have traded."""
+    signed = Case(When(side="buy", then=F("filled_amount")), default=-F("filled_amount"))
+    rows = OrderIntent.objects.live().filter(module=stop.target, filled_amount__gt=0).order_by()
+    sums = rows.values_list("account_id", "instrument_id").annotate(net=Sum(signed))
+    return {(account_id, instrument_id): net for account_id, instrument_id, net in sums}
+
+
+@transaction.atomic
+def wave_write(
+    stop: EmergencyStop,
+    rows: Sequence[StoppedAccount],
+    holdings: Mapping[str, Holdings],
+    actor: Actor,
+) -> Mapping[str, list[OrderIntent]]:
+    """Write the next orders of every book, by account; nothing is sent.
+
+    Accounts with an order of a wave before that has not ended sit this one out, and so does the
+    whole of their book: the sizes just read may not have it.
+    """
+    by_book: dict[str, list[StoppedAccount]] = defaultdict(list)
+    for row in rows:
+        by_book[row.book].append(row)
+    busy = _busy(stop, [row.account_id for row in rows])
+    planned: list[PlannedOrder] = []
+    for members in by_book.values():
+        names = [row.account_id for row in members]
+        if not busy.intersection(names):
+            planned += plan_wave(leg for name in names for leg in holdings[name].legs)
+    return _write(stop, planned, actor)
+
+
+def _busy(stop: EmergencyStop, names: Sequence[str]) -> set[str]:
+    going = OrderIntent.objects.live().filter(account__in=names, reduce_only=True)
+    going = going.filter(reason=_mark(stop)).exclude(submission=Submission.UNKNOWN).in_flight()
+    return set(going.order_by().values_list("account_id", flat=True))
+
+
+def _write(
+    stop: EmergencyStop, planned: Sequence[PlannedOrder], actor: Actor
+) -> Mapping[str, list[OrderIntent]]:
+    accounts = ExchangeAccount.objects.in_bulk([order.account_id for order in planned])
+    instruments = Instrument.objects.in_bulk([order.instrument_id for order in planned])
+    is_module = stop.scope == StopScope.MODULE
+    module = StrategyModule.objects.get(pk=stop.target if is_module else SYSTEM_HEDGE)
+    made: dict[str, list[OrderIntent]] = defaultdict(list)
+    for order in planned:
+        made[order.account_id].append(
+            services.intent_create(
+                module=module,
+                account=accounts[order.account_id],
+                instrument=instruments[order.instrument_id],
+                side=order.side,
+                type=OrderType.IOC,
+                amount=order.amount,
+                price=order.price,
+                reduce_only=True,
+                sandbox=False,
+                reason=_mark(stop),
+                actor=actor,
+            )
+        )
+    return made
+
+
+def _mark(stop: EmergencyStop) -> str:
+    return f"emergency stop {stop.pk}"
+
+
+def wave_send(intents: Sequence[OrderIntent], actor: Actor) -> Sequence[OrderIntent]:
+    """Send the orders of a wave side by side, each at most once; return them as they ended."""
+    if not intents:
+        return []
+    rests = [list(intents[start::SENDERS]) for start in range(min(SENDERS, len(intents)))]
+
+    def send(share: Sequence[OrderIntent]) -> list[OrderIntent]:
+        try:
+            return [execution.intent_submit(intent_id=it.pk, actor=actor) for it in share]
+        finally:
+            connection.close()  # the thread's own
+
+    with ThreadPoolExecutor(len(rests), "emergency") as pool:
+        return [intent for share in pool.map(send, rests) for intent in share]

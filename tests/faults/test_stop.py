@@ -1,0 +1,247 @@
+"""H · Emergency stop: what it says is stopped is stopped, at the venue and not only with us."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from accounts.lifecycle import account_resume
+from accounts.models import ExchangeAccount
+from controlplane.kernel.errors import Conflict, Denied
+from controlplane.sentinel import Sentinel
+from hedging.emergency.driving import stop_drive
+from hedging.emergency.verbs import stop_engage, stop_release
+from hedging.models import EmergencyStop
+from strategies import execution
+from strategies.domain.intent import IntentEvent
+from strategies.models import OrderIntent, StrategyModule
+from tests import factories
+from tests.accounts.paper import Paper
+from tests.faults.conftest import ACTOR, D, Stage, place
+
+
+@pytest.fixture(autouse=True)
+def _system_hedge(transactional_db: None) -> None:
+    StrategyModule.objects.get_or_create(
+        module_id="system-hedge",
+        defaults={
+            "name": "Hedging",
+            "type": "hedge-only",
+            "status": "enable",
+            "dry_run_enabled": False,
+        },
+    )
+
+
+def pull(**fields: Any) -> EmergencyStop:
+    return stop_engage(**{"scope": "all", "actor": ACTOR, "reason": "test", **fields})
+
+
+def sizes(paper: Paper, label: str) -> dict[str, Decimal]:
+    """What the venue itself holds for an account, flat contracts left out."""
+    held = paper.do(lambda: dict(paper.server.core.engine.accounts[label].positions))
+    return {symbol: position.size for symbol, position in held.items() if position.size}
+
+
+def status(account: ExchangeAccount) -> str:
+    account.refresh_from_db()
+    return str(account.status)
+
+
+def drive(stop: EmergencyStop, seconds: float = 8) -> bool:
+    done = stop_drive(stop_id=stop.pk, actor=ACTOR, seconds=seconds)
+    stop.refresh_from_db()
+    return done
+
+
+def states(stop: EmergencyStop) -> dict[str, tuple[str, bool]]:
+    """By account: where it stands and whether its venue has confirmed it."""
+    return {
+        row.account_id: (row.state, row.confirmed_at is not None) for row in stop.accounts.all()
+    }
+
+
+def test_stop_cancels_closes_verifies_and_latches(stage: Stage) -> None:
+    resting = stage.rest()
+    assert stage.submit(resting) == ("submitted", "acknowledged"), resting.reason
+    stop = pull()
+    assert status(stage.account) == "emergency"
+    assert drive(stop)
+    row = stop.accounts.get()
+    assert (stop.state, row.state, row.last_error) == ("latched", "latched", "")
+    assert stop.created_at <= row.cancelled_at <= row.flat_at <= row.confirmed_at
+    assert sizes(stage.paper, "alpha") == {}
+    assert not stage.paper.server.core.engine.accounts["alpha"].open_orders
+    closing = OrderIntent.objects.filter(module="system-hedge")
+    assert {(it.type, it.reduce_only, it.state) for it in closing} == {("ioc", True, "filled")}
+    assert execution.unknown_resolve(intent=resting, actor=ACTOR).state == "cancelled"
+    stage.sync()
+    stage.verify()
+
+
+def test_orders_are_kept_from_positions_where_the_stop_was_asked_to(stage: Stage) -> None:
+    stage.submit(stage.rest())
+    stop = pull(flatten=False)
+    assert drive(stop)
+    row = stop.accounts.get()
+    assert (row.state, row.flat_at) == ("latched", None)
+    assert sizes(stage.paper, "alpha") == {"BTCUSDT": D("0.5")}
+    assert not stage.paper.server.core.engine.accounts["alpha"].open_orders
+
+
+def test_i6_nothing_that_adds_is_claimed_after_the_stop_and_what_reduces_is(stage: Stage) -> None:
+    pull(flatten=False)
+    adds = stage.wish()
+    assert stage.submit(adds) == ("failed", "none")
+    assert adds.reason == "ACCOUNT_NOT_ACTIVE"
+    reduces = stage.wish(side="sell", reduce_only=True)
+    assert stage.submit(reduces) == ("filled", "acknowledged")
+    assert stage.requests("POST", "order") == 1
+
+
+def test_i6_an_order_claimed_before_the_stop_is_not_sent_after_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim is committed, then the stop, and only then would the first byte go out."""
+    claim = execution._claim
+
+    def claim_then_stop(intent: OrderIntent, **fields: Any) -> bool:
+        won = claim(intent, **fields)
+        pull(flatten=False)
+        return won
+
+    monkeypatch.setattr(execution, "_claim", claim_then_stop)
+    intent = stage.wish()
+    assert stage.submit(intent) == ("failed", "none")
+    assert (intent.reason, intent.claim_fence) == ("ACCOUNT_NOT_ACTIVE: status=emergency", 1)
+    assert stage.requests("POST", "order") == 0
+
+
+def test_h01_an_order_under_way_keeps_its_account_from_being_confirmed(stage: Stage) -> None:
+    """Claimed before the stop, and nobody knows whether it has arrived: the list proves nothing."""
+    intent = stage.wish()
+    now = timezone.now()
+    OrderIntent.objects.filter(pk=intent.pk).update(
+        state="submitted",
+        submission="sending",
+        claim_fence=1,
+        claimed_by="elsewhere:1:1",
+        signed_at=now,
+        expires_at=now + timedelta(seconds=60),
+    )
+    stop = pull(flatten=False)
+    assert not drive(stop, 1)
+    row = stop.accounts.get()
+    assert (row.state, row.last_error) == ("cancelling", "1 orders are under way.")
+    execution.settle(intent, IntentEvent.PROVE_UNSENT, "it was not", actor=ACTOR)
+    assert drive(stop)
+
+
+def test_h03_a_stop_holds_through_restarts_late_jobs_and_resumes(stage: Stage) -> None:
+    late = stage.wish()
+    stop = pull(flatten=False)
+    assert drive(stop)
+    with pytest.raises(Conflict):
+        account_resume(account=stage.account, actor=ACTOR, reason="again")
+    execution.intent_submit(intent_id=late.pk, actor=ACTOR)
+    assert place(late) == ("failed", "none")
+    Sentinel().round()  # a new process
+    assert status(stage.account) == "emergency"
+    assert stage.requests("POST", "order") == 0
+    assert pull(flatten=False).pk == stop.pk  # pulled twice, one stop
+
+
+def test_release_needs_a_reason_a_confirmation_and_a_reconciliation_since(stage: Stage) -> None:
+    stop = pull(flatten=False)
+    with pytest.raises(Conflict, match="NOT confirmed: alpha"):
+        stop_release(stop=stop, actor=ACTOR, reason="over")
+    assert drive(stop)
+    with pytest.raises(Denied, match="REASON_REQUIRED"):
+        stop_release(stop=stop, actor=ACTOR, reason=" ")
+    with pytest.raises(Conflict, match="Not reconciled since"):
+        stop_release(stop=stop, actor=ACTOR, reason="over")
+    assert status(stage.account) == "emergency"
+    assert stage.sync() == "success"
+    released = stop_release(stop=stop, actor=ACTOR, reason="over")
+    assert (released.state, released.release_reason) == ("released", "over")
+    assert status(stage.account) == "active"
+    with pytest.raises(Conflict, match="released already"):
+        stop_release(stop=stop, actor=ACTOR, reason="over")
+    assert stage.submit(stage.wish()) == ("filled", "acknowledged")
+
+
+def test_an_account_of_two_stops_stays_stopped_until_both_are_released(stage: Stage) -> None:
+    ExchangeAccount.objects.filter(pk="alpha").update(status="paused")
+    everything, venue = (
+        pull(flatten=False),
+        pull(scope="venue", target=stage.paper.row.pk, flatten=False),
+    )
+    assert drive(everything)
+    assert drive(venue)
+    stage.sync()
+    stop_release(stop=everything, actor=ACTOR, reason="over")
+    assert status(stage.account) == "emergency"
+    stop_release(stop=venue, actor=ACTOR, reason="over")
+    assert status(stage.account) == "paused"  # as it was before the first
+
+
+def test_a_new_account_in_scope_is_stopped_too(stage: Stage) -> None:
+    stop = pull(flatten=False)
+    other = factories.account(exchange=stage.paper.row)
+    Sentinel().round()
+    assert status(other) == "emergency"
+    assert set(states(stop)) == {"alpha", other.pk}
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"scope": "world"}, "UNKNOWN_SCOPE"),
+        ({"scope": "account"}, "UNKNOWN_TARGET"),
+        ({"scope": "account", "target": "nobody"}, "UNKNOWN_TARGET"),
+        ({"scope": "book", "target": "live:nobody"}, "UNKNOWN_TARGET"),
+        ({"scope": "venue", "target": "nowhere"}, "UNKNOWN_TARGET"),
+        ({"scope": "module", "target": "nothing"}, "UNKNOWN_TARGET"),
+        ({"scope": "all", "target": "alpha"}, "TARGET_NOT_EXPECTED"),
+        ({"reason": "  "}, "REASON_REQUIRED"),
+    ],
+)
+def test_a_wrong_stop_is_refused_and_nothing_changes(
+    stage: Stage, fields: dict[str, str], code: str
+) -> None:
+    with pytest.raises(Denied, match=code):
+        pull(**fields)
+    with pytest.raises(CommandError) as refused:
+        command("emergency_stop", **{"scope": "all", "reason": "x", **fields})
+    assert refused.value.returncode == 2
+    assert not EmergencyStop.objects.exists()
+    assert status(stage.account) == "active"
+
+
+def command(name: str, *args: str, **options: str) -> dict[str, Any]:
+    out = StringIO()
+    given = [f"--{key}={value}" for key, value in options.items()]
+    call_command(name, *args, *given, "--json", stdout=out)
+    told: dict[str, Any] = json.loads(out.getvalue())
+    return told
+
+
+def test_the_commands_stop_and_release_with_no_other_process(stage: Stage) -> None:
+    told = command("emergency_stop", scope="account", target="alpha", reason="fire")
+    (line,) = told["accounts"]
+    assert (told["state"], told["confirmed"], told["notConfirmed"]) == ("latched", True, [])
+    assert 0 <= line["blockedSeconds"] <= line["cancelledSeconds"] <= line["flatSeconds"]
+    assert line["flatSeconds"] <= line["confirmedSeconds"] <= line["deadlineSeconds"]
+    assert sizes(stage.paper, "alpha") == {}
+    with pytest.raises(CommandError) as refused:
+        command("rearm")
+    assert refused.value.returncode == 2
+    assert command("rearm", reason="out")["state"] == "released"
+    with pytest.raises(CommandError, match="Name one stop") as refused:
+        command("rearm", reason="out")
+    assert refused.value.returncode == 2
