@@ -15,6 +15,7 @@ from accounts.choices import (
 from accounts.domain.risk import LimitScope
 from controlplane.kernel.events import EventType, Severity
 from hedging.choices import BreakStatus, HedgeResult, TriggerReason
+from hedging.domain.emergency import StopScope, StopState, StopTrigger
 from hedging.domain.origin import Origin
 from hedging.domain.reconciliation import BreakKind
 from hedging.domain.resolution import Answer, Verdict
@@ -48,6 +49,9 @@ ENUMERATIONS: Final[tuple[type[StrEnum], ...]] = (
     Severity,
     Side,
     StopLossAction,
+    StopScope,
+    StopState,
+    StopTrigger,
     Submission,
     SyncStatus,
     SynthReason,

@@ -4,6 +4,7 @@ from rest_framework.routers import BaseRouter
 
 from hedging.api import viewsets
 from hedging.api.books import BookViewSet
+from hedging.api.emergency import EmergencyStopViewSet, StoppedAccountViewSet
 
 
 def register(router: BaseRouter) -> None:
@@ -13,3 +14,5 @@ def register(router: BaseRouter) -> None:
     router.register("fills", viewsets.FillViewSet)
     router.register("reconciliation-breaks", viewsets.BreakViewSet)
     router.register("resolution-steps", viewsets.ResolutionStepViewSet)
+    router.register("emergency-stops", EmergencyStopViewSet)
+    router.register("stopped-accounts", StoppedAccountViewSet)

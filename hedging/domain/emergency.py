@@ -94,4 +94,4 @@ def path(old: StopState, new: StopState) -> Sequence[StopState]:
 
 def retry_after(attempts: int) -> timedelta:
     """Return how long to wait after so many attempts that failed: 1 s, 2 s, 4 s, at most 30 s."""
-    return min(RETRY_MOST, RETRY_FIRST * 2 ** min(max(attempts, 1) - 1, 5))
+    return min(RETRY_MOST, RETRY_FIRST * (1 << min(max(attempts, 1) - 1, 5)))

@@ -20,7 +20,14 @@ from accounts.models import (
     RiskEnvelope,
     StopLossConfig,
 )
-from hedging.models import Fill, HedgeExecution, ReconciliationBreak, ResolutionStep
+from hedging.models import (
+    EmergencyStop,
+    Fill,
+    HedgeExecution,
+    ReconciliationBreak,
+    ResolutionStep,
+    StoppedAccount,
+)
 from markets.models import FeedTraffic, FundingRate, Quote, SynthPriceSnapshot, VenueBan
 from monitoring.models import Alert, AlertRoute, JobRun, MonitoringEvent
 from strategies.models import QuarantinedAnswer, RiskLimit, UnknownClosure
@@ -143,6 +150,18 @@ def make_rows(number: int) -> dict[str, Any]:
             venue_at=NOW,
         ),
         ReconciliationBreak.objects.create(account=account, kind="position-mismatch"),
+        stop := EmergencyStop.objects.create(
+            scope="account", target=account.pk, reason="fire", engaged_by="ann"
+        ),
+        StoppedAccount.objects.create(
+            stop=stop,
+            account=account,
+            book=f"live:{account.pk}",
+            prior_status="active",
+            blocked_at=NOW,
+            next_try_at=NOW,
+            deadline_at=NOW,
+        ),
         ResolutionStep.objects.create(
             intent=intent,
             at=NOW,

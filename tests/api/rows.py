@@ -18,7 +18,14 @@ from accounts.models import (
     ProxySession,
     StopLossConfig,
 )
-from hedging.models import Fill, HedgeExecution, ReconciliationBreak, ResolutionStep
+from hedging.models import (
+    EmergencyStop,
+    Fill,
+    HedgeExecution,
+    ReconciliationBreak,
+    ResolutionStep,
+    StoppedAccount,
+)
 from markets.models import FundingRate, Quote, SynthPriceSnapshot
 from monitoring.models import Alert, AlertRoute, JobRun, MonitoringEvent
 from strategies.models import QuarantinedAnswer, RiskLimit, UnknownClosure
@@ -145,8 +152,21 @@ def _of_trading(account: Any, instrument: Any) -> dict[str, Any]:
     event = MonitoringEvent.objects.create(
         type="hedge", message="A hedge.", account_id=account.pk, module_id=module.pk
     )
+    stop = EmergencyStop.objects.create(
+        scope="account", target=account.pk, reason="fire", engaged_by="ann"
+    )
     return {
         "strategy-modules": module,
+        "emergency-stops": stop,
+        "stopped-accounts": StoppedAccount.objects.create(
+            stop=stop,
+            account=account,
+            book=f"live:{account.pk}",
+            prior_status="active",
+            blocked_at=now,
+            next_try_at=now,
+            deadline_at=now,
+        ),
         "allocations": factories.allocation(account=account, module=module),
         "risk-limits": RiskLimit.objects.create(
             scope="account", account=account, max_gross_value=Decimal(1000)

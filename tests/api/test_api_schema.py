@@ -16,7 +16,8 @@ PROMISED = """accounts risk-envelopes proxy-profiles proxy-sessions stop-loss-co
 positions market-feeds instruments funding-rates synth-prices strategy-modules allocations
 risk-limits order-intents hedge-executions fills reconciliation-breaks books monitoring-events
 alerts venues quotes account-states equity-samples alert-routes job-runs audit
-funding-payments quarantined-answers unknown-closures resolution-steps"""
+funding-payments quarantined-answers unknown-closures resolution-steps emergency-stops
+stopped-accounts"""
 
 
 def test_schema_is_valid_and_without_warnings() -> None:
@@ -45,7 +46,7 @@ def test_verbs_ask_for_a_reason() -> None:
     assert set(verbs) == {
         "pause", "resume", "sync", "reroute", "rotate", "fail", "check", "enable", "disable",
         "acknowledge", "hedge", "failover", "failback", "take", "accept", "propose_close",
-        "confirm_close",
+        "confirm_close", "release",
     }  # fmt: skip
     for body in verbs.values():
         reference = body["content"]["application/json"]["schema"]["$ref"]

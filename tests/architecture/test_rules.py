@@ -29,6 +29,7 @@ CONFIGURATION = frozenset(
         "strategies.AccountAllocation",
         "strategies.RiskLimit",
         "strategies.UnknownClosure",
+        "hedging.EmergencyStop",
         "monitoring.AlertRoute",
     }
 )
@@ -51,6 +52,7 @@ RECORDS = frozenset(
         "hedging.Fill",
         "hedging.ReconciliationBreak",
         "hedging.ResolutionStep",
+        "hedging.StoppedAccount",
         "monitoring.MonitoringEvent",
         "monitoring.Alert",
         "monitoring.JobRun",
