@@ -33,9 +33,8 @@ class Cancels:
         """
         if self.only is not None:
             return await self._cancel_only(client)
-        listed, *_done = await asyncio.gather(
-            client.open_orders(), *self._all(client, self.symbols)
-        )
+        known = asyncio.gather(*self._all(client, self.symbols))
+        listed, _done = await asyncio.gather(client.open_orders(), known)
         others = {report.venue_symbol for report in listed} - self.symbols
         await asyncio.gather(*self._all(client, others))
         return await client.open_orders()

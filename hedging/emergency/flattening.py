@@ -74,7 +74,7 @@ class Holder:
             mark = report.mark_price or reference_price(instrument.symbol, now=timezone.now())
             if size and mark is None:
                 found.problem = f"NO_PRICE {report.venue_symbol}: no mark and no fresh reference."
-            elif size:
+            elif size and mark is not None:
                 found.legs.append(_leg(account, instrument, size, Price(mark)))
         return found
 

@@ -16,7 +16,9 @@ from controlplane.kernel.errors import Conflict, Denied
 from controlplane.sentinel import Sentinel
 from hedging.emergency.driving import stop_drive
 from hedging.emergency.verbs import stop_engage, stop_release
+from hedging.jobs import DriveStop
 from hedging.models import EmergencyStop
+from monitoring.models import MonitoringEvent
 from strategies import execution
 from strategies.domain.intent import IntentEvent
 from strategies.models import OrderIntent, StrategyModule
@@ -74,7 +76,8 @@ def test_stop_cancels_closes_verifies_and_latches(stage: Stage) -> None:
     assert drive(stop)
     row = stop.accounts.get()
     assert (stop.state, row.state, row.last_error) == ("latched", "latched", "")
-    assert stop.created_at <= row.cancelled_at <= row.flat_at <= row.confirmed_at
+    steps = [stop.created_at, row.cancelled_at, row.flat_at, row.confirmed_at]
+    assert steps == sorted(step for step in steps if step)
     assert sizes(stage.paper, "alpha") == {}
     assert not stage.paper.server.core.engine.accounts["alpha"].open_orders
     closing = OrderIntent.objects.filter(module="system-hedge")
@@ -120,6 +123,15 @@ def test_i6_an_order_claimed_before_the_stop_is_not_sent_after_it(
     assert stage.submit(intent) == ("failed", "none")
     assert (intent.reason, intent.claim_fence) == ("ACCOUNT_NOT_ACTIVE: status=emergency", 1)
     assert stage.requests("POST", "order") == 0
+
+
+def test_the_job_drives_a_stop_and_twice_does_no_more(stage: Stage) -> None:
+    stop = pull(flatten=False)
+    DriveStop().run(stop_id=str(stop.pk))
+    DriveStop().run(stop_id=str(stop.pk))
+    assert states(stop) == {"alpha": ("latched", True)}
+    latched = MonitoringEvent.objects.filter(type="emergency", payload__code="latched")
+    assert latched.count() == 1
 
 
 def test_h01_an_order_under_way_keeps_its_account_from_being_confirmed(stage: Stage) -> None:
