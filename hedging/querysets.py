@@ -49,7 +49,10 @@ class StoppedQuerySet(models.QuerySet):
         """Those whose venue has not confirmed yet that nothing is left."""
         return self.exclude(state__in=["latched", "released"])
 
+    def free(self, now: datetime) -> "StoppedQuerySet":
+        """Unfinished ones that no living process works on."""
+        return self.unfinished().filter(Q(leased_until=None) | Q(leased_until__lt=now))
+
     def due(self, now: datetime) -> "StoppedQuerySet":
-        """Those to work on now that no living process works on."""
-        free = Q(leased_until=None) | Q(leased_until__lt=now)
-        return self.unfinished().filter(free, next_try_at__lte=now)
+        """Those to work on now."""
+        return self.free(now).filter(next_try_at__lte=now)

@@ -6,6 +6,7 @@ from accounts.choices import AccountStatus
 from controlplane.kernel.errors import Denied
 from markets import selectors as markets
 from markets.choices import FeedStatus
+from strategies.choices import ModuleStatus
 from strategies.models import OrderIntent
 
 
@@ -14,12 +15,14 @@ def market_problem(intent: OrderIntent, *, now: datetime) -> Denied | None:
 
     What adds to a position needs a fresh price of the very venue and a feed that is healthy. What
     only reduces needs a price, its own or a synthetic one, unless it names none: a market order
-    that shrinks a position always goes. So does any that shrinks one of an account in emergency:
-    its limit was taken from the venue's own mark, read with the position.
+    that shrinks a position always goes. So does any of an account in emergency or of a disabled
+    module: an emergency stop takes its limits from the venue's own mark, read with the position.
     """
-    if intent.reduce_only and (
-        intent.price is None or intent.account.status == AccountStatus.EMERGENCY
-    ):
+    is_stopped = (
+        intent.account.status == AccountStatus.EMERGENCY
+        or intent.module.status == ModuleStatus.DISABLE
+    )
+    if intent.reduce_only and (intent.price is None or is_stopped):
         return None
     standing = markets.market_standing(intent.instrument, now=now)
     if standing.top is None and not (intent.reduce_only and standing.stand_in is not None):

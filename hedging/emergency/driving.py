@@ -79,8 +79,7 @@ def stops_unfinished() -> Sequence[EmergencyStop]:
 
 def _next_due(stop: EmergencyStop) -> datetime | None:
     """Return when a row is due that nobody works on; None when there is none."""
-    free = Q(leased_until=None) | Q(leased_until__lt=timezone.now())
-    rows = stop.accounts.unfinished().filter(free).order_by("next_try_at")
+    rows = stop.accounts.free(timezone.now()).order_by("next_try_at")
     return rows.values_list("next_try_at", flat=True).first()
 
 
@@ -98,8 +97,7 @@ class _Round:
 
     def __init__(self, stop: EmergencyStop, actor: Actor) -> None:
         self._stop, self._actor, self._lease = stop, actor, uuid7()
-        now = timezone.now()
-        stop.accounts.due(now).update(lease=self._lease, leased_until=now + LEASE)
+        self._take()
         self.rows = list(
             stop.accounts.filter(lease=self._lease)
             .select_related("account__exchange", "account__risk_envelope")
@@ -107,11 +105,22 @@ class _Round:
             .order_by("account_id")
         )
 
+    def _take(self) -> None:
+        """Lease what is due; a book that is being closed is taken whole."""
+        now = timezone.now()
+        lease = {"lease": self._lease, "leased_until": now + LEASE}
+        self._stop.accounts.due(now).update(**lease)
+        taken = self._stop.accounts.filter(lease=self._lease, state=StopState.FLATTENING)
+        if books := list(taken.order_by().values_list("book", flat=True).distinct()):
+            others = self._stop.accounts.free(now).filter(book__in=books, is_answering=True)
+            others.filter(state=StopState.FLATTENING).update(**lease)
+
     def run(self) -> None:
         """Bring every leased account as far as it goes without waiting for another."""
         try:
             self._cancel(self._at(StopState.ENGAGED, StopState.CANCELLING))
-            self._close(self._in_step(self._at(StopState.FLATTENING)))
+            closing = [row for row in self.rows if row.state == StopState.FLATTENING]
+            self._close(self._in_step(closing))
             self._verify(self._at(StopState.VERIFYING))
         finally:
             StoppedAccount.objects.filter(lease=self._lease).update(lease=None, leased_until=None)
@@ -139,9 +148,9 @@ class _Round:
             if isinstance(listed, BaseException):
                 self._failed(row, listed)
             elif listed:
-                self._again(row, f"{len(listed)} orders are still listed.")
+                self._waits(row, f"{len(listed)} orders are still listed.")
             elif count := waiting.get(row.account_id):
-                self._again(row, f"{count} orders are under way.")
+                self._waits(row, f"{count} orders are under way.")
             else:
                 done = StopEvent.CANCELLED if self._stop.flatten else StopEvent.KEEP
                 self._go(row, done, cancelled_at=timezone.now())
@@ -149,17 +158,20 @@ class _Round:
     # Close
 
     def _in_step(self, rows: Sequence[StoppedAccount]) -> list[StoppedAccount]:
-        """Return the accounts whose whole book has its orders cancelled, or waited long enough."""
-        if timezone.now() - self._stop.created_at >= GRACE:
-            return list(rows)
-        behind = set(
-            self._stop.accounts.filter(state__in=["engaged", "cancelling"])
-            .order_by()
-            .values_list("book", flat=True)
-        )
+        """Return the accounts whose whole book is here to be closed, or was waited for enough.
+
+        One whose venue does not answer is waited for a moment, others until their deadline.
+        """
+        now, mine = timezone.now(), {row.pk for row in rows}
+        others = self._stop.accounts.filter(state__in=["engaged", "cancelling", "flattening"])
+        behind = {
+            row.book
+            for row in others.exclude(pk__in=mine)
+            if now < (row.deadline_at if row.is_answering else row.blocked_at + GRACE)
+        }
         for row in rows:
             if row.book in behind:
-                self._again(row, "Waits for the other accounts of its book.")
+                self._later(row, SOON, "Waits for the other accounts of its book.")
         return [row for row in rows if row.book not in behind]
 
     def _close(self, rows: list[StoppedAccount]) -> None:
@@ -193,6 +205,7 @@ class _Round:
             if isinstance(reports, BaseException):
                 self._failed(row, reports)
             else:
+                row.is_answering = True
                 found[row.account_id] = holder.holdings(row.account_id, reports)
         return found
 
@@ -247,14 +260,17 @@ class _Round:
     # Rows
 
     def _go(self, row: StoppedAccount, event: StopEvent, **changes: object) -> None:
-        row_move(row, event, attempts=0, last_error="", next_try_at=timezone.now(), **changes)
+        well = {"attempts": 0, "last_error": "", "is_answering": True}
+        row_move(row, event, next_try_at=timezone.now(), **{**well, **changes})
 
-    def _again(self, row: StoppedAccount, why: str) -> None:
+    def _waits(self, row: StoppedAccount, why: str) -> None:
+        row.is_answering = True
         self._later(row, SOON, why)
 
     def _failed(self, row: StoppedAccount, error: BaseException) -> None:
         text = error.message if isinstance(error, ControlPlaneError) else repr(error)
         code = error.code if isinstance(error, ControlPlaneError) else "no-answer"
+        row.is_answering = False
         self._put_off(row, redact(f"{code}: {text}"))
 
     def _put_off(self, row: StoppedAccount, why: str) -> None:
@@ -263,7 +279,7 @@ class _Round:
 
     def _later(self, row: StoppedAccount, wait: timedelta, why: str) -> None:
         row.next_try_at, row.last_error = timezone.now() + wait, why[:LONGEST_ERROR]
-        row.save(update_fields=["next_try_at", "last_error", "attempts"])
+        row.save(update_fields=["next_try_at", "last_error", "attempts", "is_answering"])
 
     def _prolong(self) -> None:
         leased = StoppedAccount.objects.filter(lease=self._lease)

@@ -113,6 +113,7 @@ class StoppedAccount(Entity):
     deadline_at = models.DateTimeField(_("to be confirmed by"))
     overdue_at = models.DateTimeField(_("told overdue at"), null=True, blank=True)
     residual = models.TextField(_("left, too small to trade"), blank=True)
+    is_answering = models.BooleanField(_("venue answers"), default=True)
     attempts = models.PositiveIntegerField(_("failed attempts"), default=0)
     next_try_at = models.DateTimeField(_("next attempt at"))
     last_error = models.TextField(_("last error"), blank=True)

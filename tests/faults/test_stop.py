@@ -14,30 +14,22 @@ from accounts.lifecycle import account_resume
 from accounts.models import ExchangeAccount
 from controlplane.kernel.errors import Conflict, Denied
 from controlplane.sentinel import Sentinel
-from hedging.emergency.driving import stop_drive
 from hedging.emergency.verbs import stop_engage, stop_release
 from hedging.jobs import DriveStop
 from hedging.models import EmergencyStop
 from monitoring.models import MonitoringEvent
 from strategies import execution
 from strategies.domain.intent import IntentEvent
-from strategies.models import OrderIntent, StrategyModule
+from strategies.models import OrderIntent
 from tests import factories
 from tests.accounts.paper import Paper
 from tests.faults.conftest import ACTOR, D, Stage, place
+from tests.faults.stopping import drive, states, system_hedge
 
 
 @pytest.fixture(autouse=True)
 def _system_hedge(transactional_db: None) -> None:
-    StrategyModule.objects.get_or_create(
-        module_id="system-hedge",
-        defaults={
-            "name": "Hedging",
-            "type": "hedge-only",
-            "status": "enable",
-            "dry_run_enabled": False,
-        },
-    )
+    system_hedge()
 
 
 def pull(**fields: Any) -> EmergencyStop:
@@ -53,19 +45,6 @@ def sizes(paper: Paper, label: str) -> dict[str, Decimal]:
 def status(account: ExchangeAccount) -> str:
     account.refresh_from_db()
     return str(account.status)
-
-
-def drive(stop: EmergencyStop, seconds: float = 8) -> bool:
-    done = stop_drive(stop_id=stop.pk, actor=ACTOR, seconds=seconds)
-    stop.refresh_from_db()
-    return done
-
-
-def states(stop: EmergencyStop) -> dict[str, tuple[str, bool]]:
-    """By account: where it stands and whether its venue has confirmed it."""
-    return {
-        row.account_id: (row.state, row.confirmed_at is not None) for row in stop.accounts.all()
-    }
 
 
 def test_stop_cancels_closes_verifies_and_latches(stage: Stage) -> None:
