@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.generic import RedirectView
 
 from controlplane import health
+from controlplane.metrics import MetricsView
 
 admin.site.index_title = _("Dashboard")
 
@@ -14,6 +15,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     path("api/v1/", include(("controlplane.api_urls", "api"))),
 ]
 

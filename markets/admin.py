@@ -158,8 +158,11 @@ class FeedTrafficAdmin(ReadOnlyModelAdmin):
     list_display = (
         related("feed", _("feed")),
         "quotes",
+        number("message_rate", _("quotes a second")),
         "dropped",
+        "gaps",
         "connections",
+        duration("latency_error", _("latency error")),
         duration("delay_p99", _("delay p99")),
         duration("delay_worst", _("worst delay")),
         "since",

@@ -17,7 +17,8 @@ from django.db import Error
 from controlplane.kernel.clock import SYSTEM_CLOCK, Clock
 from markets import groups
 from markets.choices import FeedSource
-from markets.feeds.board import FeedLine, QuoteBoard
+from markets.feeds.board import QuoteBoard
+from markets.feeds.line import FeedLine
 from markets.feeds.plans import FeedPlan, feed_plan
 from markets.feeds.polling import run_polling
 from markets.feeds.runner import Opening, run_session
@@ -156,6 +157,7 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
                 is_polled=not dialect_facts(plan.dialect).has_streams,
                 forced=plan.forced,
                 synthetic_sources=plan.synthetic_sources,
+                venue_clock=self._standby.clocks.of(plan.dialect, plan.endpoint),
             )
             if record.last_heartbeat is not None and plan.forced is None:
                 line.remember(record.last_heartbeat, self._clock)
@@ -174,11 +176,14 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
         def stand_by() -> Coroutine[Any, Any, None]:
             return self._standby.serve(line, symbol, plan.dialect, plan.endpoint)
 
+        def tell_time() -> Coroutine[Any, Any, None]:
+            return self._standby.clocks.serve(plan.dialect, plan.endpoint)
+
         if plan.forced is not None:
             line.link = "left aside by a person"
-            return (stand_by,) if plan.forced is FeedSource.HTTP else ()
+            return (stand_by, tell_time) if plan.forced is FeedSource.HTTP else ()
         if line.is_polled:
-            return (lambda: self._poll(plan, line, symbol),)
+            return (lambda: self._poll(plan, line, symbol), tell_time)
 
         def quotes() -> MarketSession:
             return registry.market_session(plan.dialect, plan.endpoint, (symbol,))
@@ -203,6 +208,7 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
                 on_link=line.marks_connected,
             ),
             stand_by,
+            tell_time,
         )
 
     async def _poll(self, plan: FeedPlan, line: FeedLine, symbol: str) -> None:

@@ -1,7 +1,6 @@
-"""Scheduled work on market data: what venues list, what they fund, how fast they answer."""
+"""Scheduled work on market data: what venues list and what they fund."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -18,11 +17,10 @@ from markets.services import InstrumentsSynced
 from markets.venues.errors import RateLimited, VenueError, VenueUnavailable
 from markets.venues.ports import MarketClient
 from markets.venues.registry import VenueRegistry
-from markets.venues.types import FundingQuote, FundingSettlement
+from markets.venues.types import FundingSettlement
 
 T = TypeVar("T")
 
-PROBES: Final = 5
 HISTORIES: Final = 10
 """Instruments of one venue whose histories one run asks for: Binance allows 500 questions in five
 minutes, and a new instrument's two weeks are four pages of Pacifica's 100 credits a minute."""
@@ -38,7 +36,7 @@ class SyncInstruments(JobRunner):
 
 @job(name="markets.sync_funding", cluster="sync", every=timedelta(minutes=1))
 class SyncFunding(JobRunner):
-    """Read each venue's funding and time its answers; a new venue's instruments come first."""
+    """Read each venue's funding; a new venue's instruments come first."""
 
     def run(self, **ids: str) -> None:
         _each_venue(self._refresh)
@@ -74,13 +72,12 @@ def instruments_sync(venue: Venue, *, actor: Actor) -> InstrumentsSynced:
 
 
 def funding_sync(venue: Venue) -> int:
-    """Write a venue's funding rates and how fast it answers; return the number of rates.
+    """Write a venue's funding rates; return how many.
 
-    The HTTP p95 is the slowest of PROBES small requests on a warm connection. Raises VenueError
-    when nothing could be read, and after writing the others when some rates were not believed.
+    Raises VenueError when nothing could be read, and after writing the others when some rates
+    were not believed.
     """
-    quotes, seconds = _ask(venue, _funding_and_pace)
-    services.http_latency_observe(venue=venue, p95_ms=round(max(seconds) * 1000))
+    quotes = _ask(venue, lambda client: client.funding_quotes())
     return _believed(funding.funding_upsert(venue=venue, quotes=quotes, now=timezone.now()))
 
 
@@ -127,16 +124,6 @@ def _believed(synced: FundingSynced) -> int:
     if synced.refused:
         raise VenueUnavailable(f"Not believed: {', '.join(synced.refused)[:500]}")
     return synced.written
-
-
-async def _funding_and_pace(client: MarketClient) -> tuple[Sequence[FundingQuote], list[float]]:
-    quotes = await client.funding_quotes()
-    seconds = []
-    for _probe in range(PROBES):
-        started = time.monotonic()
-        await client.server_time()
-        seconds.append(time.monotonic() - started)
-    return quotes, seconds
 
 
 def _ask(venue: Venue, read: Callable[[MarketClient], Awaitable[T]]) -> T:

@@ -47,9 +47,13 @@ _TRAFFIC_FIELDS: Final = (
     "since",
     "quotes",
     "dropped",
+    "message_rate",
+    "gaps",
     "connections",
     "delay_p99",
     "delay_worst",
+    "latency_error",
+    "clock_offset",
     "observed_at",
 )
 _SEVERITY: Final = {
@@ -73,6 +77,7 @@ class FeedObservation:
     ws_latency_p95: int | None
     link: str = ""
     traffic: FeedTraffic | None = None
+    http_latency_p95: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +137,20 @@ def feeds_observe(*, observations: Sequence[FeedObservation]) -> int:
         observation = seen[feed.pk]
         feed.last_heartbeat = observation.last_heartbeat or feed.last_heartbeat
         feed.ws_latency_p95 = observation.ws_latency_p95
+        feed.http_latency_p95 = observation.http_latency_p95
         feed.link = observation.link
         edges += _moved(feed, observation.status, observation.source)
     MarketDataFeed.objects.bulk_update(
-        feeds, ["status", "source", "source_since", "last_heartbeat", "ws_latency_p95", "link"]
+        feeds,
+        [
+            "status",
+            "source",
+            "source_since",
+            "last_heartbeat",
+            "ws_latency_p95",
+            "http_latency_p95",
+            "link",
+        ],
     )
     FeedTraffic.objects.bulk_create(
         [traffic for feed in feeds if (traffic := seen[feed.pk].traffic) is not None],
@@ -161,10 +176,10 @@ def _feeds_fail(feed_ids: Sequence[str], *, now: datetime) -> int:
     feeds = MarketDataFeed.objects.claimed_well().filter(pk__in=feed_ids).locked()
     untrue = [feed for feed in feeds if _is_untrue(feed, now)]  # heard of since, maybe
     for feed in untrue:
-        feed.ws_latency_p95 = None
+        feed.ws_latency_p95 = feed.http_latency_p95 = None
         _moved(feed, FeedStatus.FAILING, FeedSource.NONE)
     MarketDataFeed.objects.bulk_update(
-        untrue, ["status", "source", "source_since", "ws_latency_p95"]
+        untrue, ["status", "source", "source_since", "ws_latency_p95", "http_latency_p95"]
     )
     if untrue:
         feeds_changed_tell()
@@ -229,11 +244,6 @@ def _edge_text(feed: MarketDataFeed, was: FeedStatus, used: FeedSource) -> str:
         "to": feed.status,
         "source": feed.source,
     }
-
-
-def http_latency_observe(*, venue: Venue, p95_ms: int) -> None:
-    """Write the p95 of a venue's HTTP answers to its feeds."""
-    MarketDataFeed.objects.filter(exchange=venue).update(http_latency_p95=p95_ms)
 
 
 def feeds_changed_tell() -> None:

@@ -96,7 +96,7 @@ def _account_row(account: ExchangeAccount) -> dict[str, Any]:
 
 
 def _feeds(now: datetime) -> Mapping[str, Any]:
-    feeds = MarketDataFeed.objects.enabled().select_related("exchange", "quote")
+    feeds = MarketDataFeed.objects.enabled().select_related("exchange", "quote", "traffic")
     return {"feeds": feeds[:200]}
 
 

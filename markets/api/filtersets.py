@@ -4,6 +4,7 @@ import django_filters
 
 from controlplane.base.api.filtersets import EntityFilterSet
 from markets.models import (
+    FeedTraffic,
     FundingRate,
     Instrument,
     MarketDataFeed,
@@ -56,6 +57,15 @@ class QuoteFilters(EntityFilterSet):
     class Meta:
         model = Quote
         fields = ("feed", "received_at")
+
+
+class FeedTrafficFilters(EntityFilterSet):
+    exchange = django_filters.CharFilter("feed__exchange_id", max_length=64)
+    symbol = django_filters.CharFilter("feed__symbol", max_length=20)
+
+    class Meta:
+        model = FeedTraffic
+        fields = ("feed", "observed_at")
 
 
 class SynthPriceFilters(EntityFilterSet):

@@ -2,6 +2,7 @@
 
 from controlplane.base.api.serializers import EntitySerializer
 from markets.models import (
+    FeedTraffic,
     FundingRate,
     Instrument,
     MarketDataFeed,
@@ -103,6 +104,26 @@ class QuoteSerializer(EntitySerializer):
             "venue_at",
             "received_at",
             "sequence",
+        )
+        read_only_fields = fields
+
+
+class FeedTrafficSerializer(EntitySerializer):
+    class Meta:
+        model = FeedTraffic
+        fields = (
+            "feed",
+            "since",
+            "quotes",
+            "message_rate",
+            "dropped",
+            "gaps",
+            "connections",
+            "delay_p99",
+            "delay_worst",
+            "latency_error",
+            "clock_offset",
+            "observed_at",
         )
         read_only_fields = fields
 

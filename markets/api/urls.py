@@ -11,5 +11,6 @@ def register(router: BaseRouter) -> None:
     router.register("instruments", viewsets.InstrumentViewSet)
     router.register("market-feeds", viewsets.FeedViewSet)
     router.register("quotes", viewsets.QuoteViewSet)
+    router.register("feed-traffic", viewsets.FeedTrafficViewSet)
     router.register("synth-prices", viewsets.SynthPriceViewSet)
     router.register("funding-rates", viewsets.FundingRateViewSet)

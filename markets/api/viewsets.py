@@ -7,6 +7,7 @@ from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet,
 from markets import failover
 from markets.api import filtersets, serializers
 from markets.models import (
+    FeedTraffic,
     FundingRate,
     Instrument,
     MarketDataFeed,
@@ -56,6 +57,14 @@ class QuoteViewSet(ReadOnlyEntityViewSet):
     queryset = Quote.objects.all()
     serializer_class = serializers.QuoteSerializer
     filterset_class = filtersets.QuoteFilters
+
+
+class FeedTrafficViewSet(ReadOnlyEntityViewSet):
+    """What each feed's stream has brought: rates, drops by reason, gaps, delays in ms."""
+
+    queryset = FeedTraffic.objects.all()
+    serializer_class = serializers.FeedTrafficSerializer
+    filterset_class = filtersets.FeedTrafficFilters
 
 
 class SynthPriceViewSet(ReadOnlyEntityViewSet):

@@ -21,7 +21,8 @@ from markets import failover, funding, services
 from markets.choices import FeedSource, FeedStatus, SynthReason
 from markets.domain.quotes import venue_time
 from markets.failover import PriceGap
-from markets.feeds.board import FeedLine, Latest, QuoteBoard
+from markets.feeds.board import QuoteBoard
+from markets.feeds.line import FeedLine, Latest
 from markets.feeds.ticks import TickRelay
 from markets.models import FeedTraffic, Quote
 from markets.services import FeedObservation
@@ -194,6 +195,7 @@ class Publisher:
             ws_latency_p95=line.latency_p95,
             link="; marks: ".join(filter(None, (line.link, line.marks_trouble)))[:200],
             traffic=self._traffic(line),
+            http_latency_p95=line.http_p95,
         )
 
     def _traffic(self, line: FeedLine) -> FeedTraffic:
@@ -203,11 +205,22 @@ class Publisher:
             since=line.since,
             quotes=line.quotes,
             dropped=dict(line.drops),
+            message_rate=line.per_second,
+            gaps=line.gaps,
             connections=line.connections,
             delay_p99=p99,
             delay_worst=worst,
+            latency_error=line.latency_error,
+            clock_offset=self._clock_offset(line),
             observed_at=self._clock.now(),
         )
+
+    def _clock_offset(self, line: FeedLine) -> int | None:
+        """Return the venue's clock less our wall clock, in ms."""
+        if (reading := line.clock) is None:
+            return None
+        wall_ms = self._clock.now().timestamp() * 1000
+        return round(self._clock.monotonic() * 1000 + reading.offset_ms - wall_ms)
 
     def _lost(self, error: Error) -> None:
         if not self._is_away:

@@ -10,7 +10,8 @@ from typing import Final
 
 from controlplane.kernel.clock import Clock
 from controlplane.kernel.secrets import redact
-from markets.feeds.board import FeedLine
+from markets.feeds.clocks import VenueClocks
+from markets.feeds.line import FeedLine
 from markets.venues.errors import RateLimited, VenueError
 from markets.venues.ports import MarketClient
 from markets.venues.registry import VenueRegistry
@@ -34,6 +35,7 @@ class Standby:
     """Asks venues over HTTP on behalf of the feeds of one process."""
 
     def __init__(self, registry: VenueRegistry, clock: Clock) -> None:
+        self.clocks = VenueClocks(registry, clock)
         self._registry = registry
         self._clock = clock
         self._wanted: dict[tuple[str, Endpoint], dict[FeedLine, str]] = {}

@@ -59,7 +59,11 @@ class FeedTraffic(Entity):
     """What a feed's stream has brought since its process began to count.
 
     Delays are from the venue's event to our board, in milliseconds above the fastest message of
-    the last minute: the offset of the two clocks is not known.
+    the last minute, so that they need no common clock. `latency_error` says by how many
+    milliseconds the feed's websocket p95 may be off as an absolute time; without it the venue's
+    clock is not known and the p95 counts from the fastest message too. `clock_offset` is the
+    venue's clock less ours. A gap is a silence longer than the feed's freshness threshold: no
+    venue numbers its best bids and offers without holes.
     """
 
     feed = models.OneToOneField(
@@ -70,9 +74,15 @@ class FeedTraffic(Entity):
     dropped = models.JSONField(
         _("dropped"), default=dict, help_text=_("Messages not believed, by reason.")
     )
+    message_rate = models.DecimalField(
+        _("quotes a second"), max_digits=9, decimal_places=1, default=0
+    )
+    gaps = models.PositiveIntegerField(_("gaps"), default=0)
     connections = models.PositiveIntegerField(_("connections"))
     delay_p99 = models.PositiveIntegerField(_("delay p99, ms"), null=True, blank=True)
     delay_worst = models.PositiveIntegerField(_("worst delay, ms"), null=True, blank=True)
+    latency_error = models.PositiveIntegerField(_("latency error, ms"), null=True, blank=True)
+    clock_offset = models.BigIntegerField(_("clock offset, ms"), null=True, blank=True)
     observed_at = models.DateTimeField(_("observed at"))
 
     class Meta:

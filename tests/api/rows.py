@@ -26,7 +26,7 @@ from hedging.models import (
     ResolutionStep,
     StoppedAccount,
 )
-from markets.models import FundingRate, Quote, SynthPriceSnapshot
+from markets.models import FeedTraffic, FundingRate, Quote, SynthPriceSnapshot
 from monitoring.models import Alert, AlertRoute, JobRun, MonitoringEvent
 from strategies.models import QuarantinedAnswer, RiskLimit, UnknownClosure
 from tests import factories
@@ -73,6 +73,9 @@ def make_rows() -> dict[str, Any]:
         "instruments": instrument,
         "market-feeds": feed,
         "quotes": quote,
+        "feed-traffic": FeedTraffic.objects.create(
+            feed=feed, since=now, quotes=7, connections=1, observed_at=now
+        ),
         "synth-prices": synth,
         "funding-rates": funding,
         **_of_account(account, instrument),

@@ -15,7 +15,7 @@ from controlplane.settings.api import ENUMERATIONS
 PROMISED = """accounts risk-envelopes proxy-profiles proxy-sessions stop-loss-configs sync-jobs
 positions market-feeds instruments funding-rates synth-prices strategy-modules allocations
 risk-limits order-intents hedge-executions fills reconciliation-breaks books monitoring-events
-alerts venues quotes account-states equity-samples alert-routes job-runs audit
+alerts venues quotes feed-traffic account-states equity-samples alert-routes job-runs audit
 funding-payments quarantined-answers unknown-closures resolution-steps emergency-stops
 stopped-accounts"""
 

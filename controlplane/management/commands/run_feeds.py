@@ -18,7 +18,8 @@ from accounts.selectors import streamed_accounts
 from controlplane import bus
 from controlplane.kernel.clock import SYSTEM_CLOCK
 from markets.consumers import FeedConsumer
-from markets.feeds.board import FeedLine, QuoteBoard
+from markets.feeds.board import QuoteBoard
+from markets.feeds.line import FeedLine
 from markets.feeds.plans import FeedPlan, feed_plans
 from markets.feeds.publisher import Publisher
 from markets.feeds.standby import Standby

@@ -15,7 +15,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from controlplane import bus
 from controlplane.kernel.clock import SYSTEM_CLOCK
 from markets.consumers import FeedConsumer
-from markets.feeds.board import FeedLine, QuoteBoard
+from markets.feeds.board import QuoteBoard
+from markets.feeds.line import FeedLine
 from markets.feeds.plans import feed_plans
 from markets.feeds.publisher import Publisher
 from markets.feeds.standby import Standby

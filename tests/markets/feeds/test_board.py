@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from controlplane.kernel.units import Price
 from markets.choices import FeedSource, FeedStatus, SynthReason
 from markets.domain.health import unheard_status
-from markets.feeds.board import FeedLine, QuoteBoard
+from markets.feeds.board import QuoteBoard
 from markets.feeds.latency import LatencyWindow
+from markets.feeds.line import FeedLine
 from markets.venues.binance.streams import BinanceMarketSession
 from markets.venues.types import BookTop, Endpoint, MarketEvent, MarkPrice, Quarantined
 from tests.markets.feeds.running import book_ticker

@@ -13,7 +13,7 @@ import pytest
 
 from controlplane.kernel.units import Price
 from markets.domain.quotes import mid
-from markets.feeds.board import FeedLine
+from markets.feeds.line import FeedLine
 from markets.venues.binance.streams import BinanceMarketSession
 from markets.venues.types import BookTop, Endpoint, MarkPrice
 from tests.markets.feeds.running import book_ticker

@@ -41,7 +41,7 @@ def command(*arguments: str) -> tuple[int, dict[str, Any]]:
 
 
 async def test_funding_of_a_new_venue_brings_its_instruments_first(venue: Venue) -> None:
-    feed = await sync_to_async(factories.feed)(exchange=venue)
+    await sync_to_async(factories.feed)(exchange=venue)
     await sync_to_async(execute)("markets.sync_funding", {})
     run = await JobRun.objects.aget()
     assert (run.status, run.error) == ("success", "")
@@ -50,9 +50,6 @@ async def test_funding_of_a_new_venue_brings_its_instruments_first(venue: Venue)
     rates = [rate async for rate in FundingRate.objects.all()]
     assert len(rates) == 2
     assert {rate.interval_hours for rate in rates} == {8}
-    await feed.arefresh_from_db()
-    assert feed.http_latency_p95 is not None
-    assert feed.http_latency_p95 < 5000
 
 
 async def test_one_venues_trouble_does_not_keep_the_others_waiting(venue: Venue) -> None:
