@@ -2,21 +2,28 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
 from accounts.choices import AccountStatus
-from accounts.models import ExchangeAccount
+from accounts.domain.arming import Reconciled, is_armed
+from accounts.domain.headroom import Headroom, Margins, headroom
+from accounts.models import ExchangeAccount, Position
+from controlplane.kernel.ids import uuid7_floor
 from controlplane.kernel.units import ZERO, BaseAmount, QuoteAmount, Ratio
+from hedging.domain.delta import is_known
 from hedging.domain.planning import Candidate, Top
 from hedging.facts import BookFacts
 from markets.models import Instrument
 from markets.selectors import MarketStanding, instrument_spec, market_standing
 from markets.venues.types import Side
+from strategies.models import OrderIntent
 
 PERCENT: Final = Decimal(100)
+REJECTION_REMEMBERED: Final = timedelta(minutes=5)
 
 
 def candidates_of(facts: BookFacts, symbol: str, *, now: datetime) -> list[Candidate]:
@@ -24,26 +31,102 @@ def candidates_of(facts: BookFacts, symbol: str, *, now: datetime) -> list[Candi
 
     Those it holds, and the one it would open: the first tradable contract of its venue.
     """
-    accounts = ExchangeAccount.objects.select_related("risk_envelope").in_bulk(
+    accounts = ExchangeAccount.objects.select_related("risk_envelope", "state").in_bulk(
         list(facts.book.account_ids)
     )
     instruments = _instruments(facts, accounts.values(), symbol)
     wanted = {item.pk: item for items in instruments.values() for item in items}
     markets = {pk: market_standing(instrument, now=now) for pk, instrument in wanted.items()}
     may_increase = facts.trading_state().may_increase
+    rejected = _rejected(facts, now=now)
+    disputed = _disputed(facts)
     found = []
     for account in accounts.values():
+        room = _headroom(facts, account, now=now)
+        obstacle = _obstacle(facts, account, now=now)
         for instrument in instruments[account.pk]:
+            place = (account.pk, instrument.pk)
+            candidate = _candidate(facts, account, instrument, markets[instrument.pk], may_increase)
             found.append(
-                _candidate(facts, account, instrument, markets[instrument.pk], may_increase)
+                replace(
+                    candidate,
+                    headroom=room,
+                    cannot_increase=obstacle or ("POSITION_DISPUTED" if place in disputed else ""),
+                    was_rejected=place in rejected,
+                )
             )
     return found
+
+
+def _obstacle(facts: BookFacts, account: ExchangeAccount, *, now: datetime) -> str:
+    """Return the gate's code for what keeps the whole account from adding, blank for nothing."""
+    if facts.book.sandbox:
+        return ""
+    state = account.state
+    known = Reconciled(
+        at=state.reconciled_at,
+        recovery_at=state.recovery_at,
+        sync_interval=timedelta(seconds=account.sync_interval_seconds),
+    )
+    return "" if is_armed(known, now=now) else "ACCOUNT_NOT_RECONCILED"
+
+
+def _disputed(facts: BookFacts) -> set[tuple[str, UUID]]:
+    """Return where trades do not explain the position."""
+    rows = Position.objects.filter(
+        account__in=facts.book.account_ids, sandbox=facts.book.sandbox, disputed_at__isnull=False
+    )
+    return set(rows.values_list("account_id", "instrument_id"))
+
+
+def _rejected(facts: BookFacts, *, now: datetime) -> set[tuple[str, UUID]]:
+    """Return where the venue has refused an order of ours lately."""
+    rows = OrderIntent.objects.filter(
+        intent_id__gte=uuid7_floor(now - REJECTION_REMEMBERED),
+        account__in=facts.book.account_ids,
+        sandbox=facts.book.sandbox,
+        state="failed",
+        claim_fence__gt=0,
+    )
+    return set(rows.values_list("account_id", "instrument_id"))
+
+
+def _headroom(facts: BookFacts, account: ExchangeAccount, *, now: datetime) -> Headroom | None:
+    """Return what the account may add; None for simulated orders of an account nobody has read."""
+    state = account.state
+    if facts.book.sandbox and state.equity is None:
+        return None
+    prices = {seen.symbol: seen.reference for seen in facts.exposures}
+    held, coming = ZERO, ZERO
+    is_priced = True
+    for item in facts.positions:
+        if item.account_id == account.pk and item.size:
+            price = prices.get(item.symbol) or item.mark
+            is_priced = is_priced and price is not None
+            held += abs(item.size) * (price or ZERO)
+    for order in facts.intents:
+        if order.flight.account_id == account.pk:
+            coming += order.flight.open_base * (prices.get(order.flight.symbol) or ZERO)
+    is_read = is_known(
+        state.balance_at, now=now, sync_interval=timedelta(seconds=account.sync_interval_seconds)
+    )
+    return headroom(
+        Margins(
+            equity=state.equity if is_read else None,
+            initial_margin=state.initial_margin if is_read else None,
+            held=held if is_priced else None,
+            coming=coming,
+        ),
+        max_leverage=account.risk_envelope.max_leverage,
+        utilization_max=account.utilization_target_max,
+    )
 
 
 def _top(market: MarketStanding) -> Top | None:
     """Return the market's best prices: its own, else those made from other venues."""
     if market.top is not None:
-        return Top(market.top.bid, market.top.ask)
+        top = market.top
+        return Top(top.bid, top.ask, top.bid_size, top.ask_size)
     return None if market.stand_in is None else Top(*market.stand_in)
 
 

@@ -49,6 +49,7 @@ class PositionFacts:
     size: BaseAmount
     observed_at: datetime
     venue_at: datetime | None
+    mark: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +157,13 @@ class _Reading:
             "size",
             "observed_at",
             "venue_at",
+            "mark_price",
             "sandbox",
         ):
-            account_id, instrument_id, symbol, size, observed_at, venue_at, sandbox = row
+            account_id, instrument_id, symbol, size, seen_at, venue_at, mark, sandbox = row
             self.positions[account_id, sandbox].append(
                 PositionFacts(
-                    account_id, instrument_id, symbol, BaseAmount(size), observed_at, venue_at
+                    account_id, instrument_id, symbol, BaseAmount(size), seen_at, venue_at, mark
                 )
             )
         self.intents = self._intents()

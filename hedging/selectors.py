@@ -6,12 +6,12 @@ from datetime import datetime
 from enum import StrEnum
 
 from controlplane.kernel.units import ZERO, BaseAmount, BtcEquivalent
-from hedging.candidates import candidates_of
 from hedging.domain.books import Book
 from hedging.domain.decision import Decision, Reason, Verdict
-from hedging.domain.planning import Plan, plan_hedge
+from hedging.domain.planning import Plan
 from hedging.facts import BookFacts, book_facts, topology
 from hedging.models import HedgeExecution
+from hedging.plans import plan_checked
 
 
 class BookState(StrEnum):
@@ -84,9 +84,7 @@ def proposals(key: str, *, now: datetime) -> tuple[Proposal, ...]:
     return tuple(
         Proposal(
             decision,
-            plan_hedge(decision, candidates_of(facts, decision.exposure.symbol, now=now))
-            if decision.is_trading
-            else None,
+            plan_checked(facts, decision, now=now).plan if decision.is_trading else None,
         )
         for decision in facts.decisions(now=now, by_hand=True)
     )

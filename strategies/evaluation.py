@@ -55,12 +55,12 @@ def _pair_place(
 ) -> tuple[OrderIntent, ...]:
     """Write both legs, pointing at each other; when the gate refuses one, write neither."""
     try:
-        with transaction.atomic():
-            a, b = (_leg_place(module, signal, leg, actor=actor) for leg in signal.legs)
-            services.intents_pair(a, b)
-            for intent in (a, b):
-                if refusal := execution.refusal(intent, now=now):
-                    raise refusal
+        legs = [_leg_draft(module, signal, leg) for leg in signal.legs]
+        for _leg, refusal in execution.preview(legs, now=now):
+            if refusal is not None:
+                raise refusal
+        a, b = (services.intent_write(leg, actor=actor) for leg in legs)
+        services.intents_pair(a, b)
     except Denied as refusal:
         events.publish(
             Occurrence(
@@ -75,8 +75,8 @@ def _pair_place(
     return a, b
 
 
-def _leg_place(module: StrategyModule, signal: Signal, leg: Leg, *, actor: Actor) -> OrderIntent:
-    return services.intent_create(
+def _leg_draft(module: StrategyModule, signal: Signal, leg: Leg) -> OrderIntent:
+    return services.intent_draft(
         module=module,
         account=ExchangeAccount.objects.select_related("exchange", "risk_envelope").get(
             pk=leg.account_id
@@ -89,5 +89,4 @@ def _leg_place(module: StrategyModule, signal: Signal, leg: Leg, *, actor: Actor
         expected_profit_after_fee=leg.expected_profit_after_fee,
         sandbox=signal.sandbox,
         reason=signal.reason,
-        actor=actor,
     )

@@ -1,6 +1,7 @@
 """An order's way to its venue: claimed once, sent at most once, and then evidence decides."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -121,8 +122,14 @@ def unknown_resolve(*, intent: OrderIntent, actor: Actor) -> OrderIntent:
     return intent
 
 
-def refusal(intent: OrderIntent, *, now: datetime) -> Denied | None:
-    """Return why the intent may not be sent right now, or None."""
+def refusal(
+    intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent] = (), lock: bool = True
+) -> Denied | None:
+    """Return why the intent may not be sent right now, or None.
+
+    Orders `beside` it count as if they were sent. `lock` has the limits' rows locked until the
+    transaction ends, as a claim needs them.
+    """
     return (
         services.sandbox_problem(
             module=intent.module, account=intent.account, sandbox=intent.sandbox
@@ -131,11 +138,25 @@ def refusal(intent: OrderIntent, *, now: datetime) -> Denied | None:
         or risk.denial(
             services.order_terms(intent),
             markets.instrument_spec(intent.instrument),
-            selectors.holding(intent, now=now),
-            selectors.circumstances(intent, now=now),
+            selectors.holding(intent, now=now, beside=beside),
+            selectors.circumstances(intent, now=now, beside=beside, lock=lock),
         )
         or freshness.market_problem(intent, now=now)
     )
+
+
+def preview(
+    drafts: Sequence[OrderIntent], *, now: datetime
+) -> list[tuple[OrderIntent, Denied | None]]:
+    """Hold orders that belong together to the gate of a claim, before any of them is written.
+
+    Each counts what stands before it as sent, so that together they keep every limit. Takes no
+    lock and reserves nothing: the claim of each asks again.
+    """
+    return [
+        (draft, refusal(draft, now=now, beside=drafts[:index], lock=False))
+        for index, draft in enumerate(drafts)
+    ]
 
 
 @transaction.atomic

@@ -1,6 +1,6 @@
 """Reads of strategies: what an order's gate and a strategy need to know at this moment."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -91,11 +91,11 @@ def stop_problem(intent: OrderIntent) -> Denied | None:
     return None
 
 
-def holding(intent: OrderIntent, *, now: datetime) -> Holding:
+def holding(intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent] = ()) -> Holding:
     """Return the account's holding of the intent's instrument, other sent orders counted whole.
 
     What an order filled since the position was last read is counted too: the position may not
-    show it yet.
+    show it yet. Orders `beside` it count as if they were sent.
     """
     position, seen_at = _position(intent, now=now)
     others = (
@@ -116,8 +116,8 @@ def holding(intent: OrderIntent, *, now: datetime) -> Holding:
     )
     return Holding(
         position=position,
-        buying=sums["buying"] or Decimal(0),
-        selling=sums["selling"] or Decimal(0),
+        buying=(sums["buying"] or Decimal(0)) + _planned(intent, "buy", beside),
+        selling=(sums["selling"] or Decimal(0)) + _planned(intent, "sell", beside),
         has_unknown_order=bool(sums["unknown"]),
         is_disputed=Position.objects.filter(
             account=intent.account,
@@ -126,6 +126,17 @@ def holding(intent: OrderIntent, *, now: datetime) -> Holding:
             disputed_at__isnull=False,
         ).exists(),
     )
+
+
+def _planned(intent: OrderIntent, side: str, beside: Sequence[OrderIntent]) -> Decimal:
+    """Return the base that other planned orders would trade of the same holding."""
+    place = (intent.account_id, intent.instrument_id)
+    amounts = (
+        other.amount
+        for other in beside
+        if (other.account_id, other.instrument_id) == place and other.side == side
+    )
+    return sum(amounts, Decimal(0))
 
 
 def _position(intent: OrderIntent, *, now: datetime) -> tuple[Decimal | None, datetime]:
@@ -158,7 +169,9 @@ def _is_valid(read_at: datetime | None, account: ExchangeAccount, *, now: dateti
     return read_at is not None and now - read_at <= validity
 
 
-def circumstances(intent: OrderIntent, *, now: datetime) -> Circumstances:
+def circumstances(
+    intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent] = (), lock: bool = True
+) -> Circumstances:
     """Return the stops, limits and prices that hold for the intent right now.
 
     A reduce-only order is held to none of the limits, so none of them is read.
@@ -172,8 +185,8 @@ def circumstances(intent: OrderIntent, *, now: datetime) -> Circumstances:
         instrument_is_active=intent.instrument.is_active,
         reference=markets.reference_price(intent.symbol, now=now),
         limits=account.risk_envelope.limits(),
-        standing=account_standing(intent, now=now) if adds else None,
-        tallies=tallies(intent, now=now) if adds else (),
+        standing=account_standing(intent, now=now, beside=beside) if adds else None,
+        tallies=tallies(intent, now=now, beside=beside, lock=lock) if adds else (),
         twin=twin(intent, now=now) if adds else "",
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Final, NotRequired, Protocol, TypedDict, Unpack
 
 from django.db import transaction
 from django.utils import timezone
@@ -52,8 +52,23 @@ class FillRow(Protocol):
     def fee_asset(self) -> str: ...
 
 
-@transaction.atomic
-def intent_create(
+class OrderWish(TypedDict):
+    """The terms of `intent_draft`."""
+
+    module: StrategyModule
+    account: ExchangeAccount
+    instrument: Instrument
+    side: Side
+    type: OrderType
+    amount: Decimal
+    price: NotRequired[Decimal | None]
+    reduce_only: NotRequired[bool]
+    expected_profit_after_fee: NotRequired[Decimal | None]
+    sandbox: bool
+    reason: NotRequired[str]
+
+
+def intent_draft(
     *,
     module: StrategyModule,
     account: ExchangeAccount,
@@ -66,22 +81,19 @@ def intent_create(
     expected_profit_after_fee: Decimal | None = None,
     sandbox: bool,
     reason: str = "",
-    actor: Actor,
 ) -> OrderIntent:
-    """Write the wish for one order; nothing is sent.
+    """Return the wish for one order, not written yet.
 
     `amount` is base, `expected_profit_after_fee` USD. Raises Denied for an instrument of another
-    venue, and for a live order where the module or its allocation is bound to the sandbox.
+    venue.
     """
     if instrument.venue_id != account.exchange_id:
         raise Denied(
             "INSTRUMENT_OF_OTHER_VENUE",
             f"INSTRUMENT_OF_OTHER_VENUE: instrument={instrument}, account={account}",
         )
-    if problem := sandbox_problem(module=module, account=account, sandbox=sandbox):
-        raise problem
     intent_id = uuid7()
-    intent = OrderIntent.objects.create(
+    return OrderIntent(
         intent_id=intent_id,
         client_order_id=client_order_id(intent_id),
         module=module,
@@ -97,8 +109,26 @@ def intent_create(
         expected_profit_after_fee=expected_profit_after_fee,
         reason=reason,
     )
+
+
+@transaction.atomic
+def intent_write(intent: OrderIntent, *, actor: Actor) -> OrderIntent:
+    """Write a draft and tell of it; nothing is sent.
+
+    Raises Denied for a live order where the module or its allocation is bound to the sandbox.
+    """
+    if problem := sandbox_problem(
+        module=intent.module, account=intent.account, sandbox=intent.sandbox
+    ):
+        raise problem
+    intent.save(force_insert=True)
     _announce(intent, f"Order wished for: {intent}", actor=actor, event="create")
     return intent
+
+
+def intent_create(*, actor: Actor, **wish: Unpack[OrderWish]) -> OrderIntent:
+    """Write the wish for one order, of the terms of `intent_draft`; nothing is sent."""
+    return intent_write(intent_draft(**wish), actor=actor)
 
 
 @transaction.atomic

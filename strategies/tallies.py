@@ -1,7 +1,7 @@
 """Reads of what counts against an order's limits: everything held and on its way in a scope."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -24,20 +24,29 @@ SETTLING: Final = timedelta(minutes=10)
 _NEVER: Final = Value(datetime(1970, 1, 1, tzinfo=UTC))
 
 
-def tallies(intent: OrderIntent, *, now: datetime) -> tuple[Tally, ...]:
+def tallies(
+    intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent] = (), lock: bool = True
+) -> tuple[Tally, ...]:
     """Return each limit the order falls under beside what counts against it.
 
     The limits' rows are locked until the transaction ends, so that orders of many accounts under
-    one limit are counted one after the other.
+    one limit are counted one after the other. Orders `beside` it count as if they were sent.
     """
-    rows = [row.limits() for row in RiskLimit.objects.over(intent).locked()]
+    over = RiskLimit.objects.over(intent)
+    rows = [row.limits() for row in (over.locked() if lock else over.order_by("pk"))]
     return tuple(
-        Tally(limits, scope_sums(limits, intent, now=now), _orders(limits, intent, now=now))
+        Tally(
+            limits,
+            scope_sums(limits, intent, now=now, beside=beside),
+            _orders(limits, intent, now=now, beside=beside),
+        )
         for limits in rows
     )
 
 
-def account_standing(intent: OrderIntent, *, now: datetime) -> AccountStanding | None:
+def account_standing(
+    intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent] = ()
+) -> AccountStanding | None:
     """Return how the order's account stands; None for a simulated one of unknown equity."""
     equity = (
         AccountState.objects.filter(account=intent.account_id)
@@ -52,7 +61,7 @@ def account_standing(intent: OrderIntent, *, now: datetime) -> AccountStanding |
     return AccountStanding(
         equity=equity,
         peak=samples.aggregate(peak=Max("equity"))["peak"],
-        sums=scope_sums(own, intent, now=now),
+        sums=scope_sums(own, intent, now=now, beside=beside),
     )
 
 
@@ -81,7 +90,9 @@ def twin(intent: OrderIntent, *, now: datetime) -> str:
     return "" if found is None else str(found)
 
 
-def scope_sums(limits: ScopeLimits, intent: OrderIntent, *, now: datetime) -> ScopeSums:
+def scope_sums(
+    limits: ScopeLimits, intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent] = ()
+) -> ScopeSums:
     """Return what the scope holds and has on its way beside `intent`, in USD.
 
     A symbol without a reference price is worth what its venues mark it at; one without either
@@ -101,6 +112,10 @@ def scope_sums(limits: ScopeLimits, intent: OrderIntent, *, now: datetime) -> Sc
         )
     }
     sent = _on_their_way(where, intent, now=now)
+    for other in beside:
+        if not other.reduce_only and _counts(limits, other):
+            sides = sent[other.symbol]
+            sides[str(other.side)] = sides.get(str(other.side), ZERO) + other.amount
     return _priced(held, sent, markets.reference_prices({*held, *sent}, now=now))
 
 
@@ -177,10 +192,36 @@ def _accounts_of(module_id: str) -> Collection[str]:
     )
 
 
-def _orders(limits: ScopeLimits, intent: OrderIntent, *, now: datetime) -> int:
+def _counts(limits: ScopeLimits, intent: OrderIntent) -> bool:
+    """Tell whether a scope counts an order that is not written yet; as `_where` does rows."""
+    match limits.scope:
+        case LimitScope.FIRM:
+            return True
+        case LimitScope.VENUE:
+            return bool(intent.instrument.venue_id == limits.target)
+        case LimitScope.ACCOUNT:
+            return bool(intent.account_id == limits.target)
+        case LimitScope.INSTRUMENT:
+            return str(intent.instrument_id) == limits.target
+        case LimitScope.MODULE:
+            return intent.account_id in _accounts_of(limits.target)
+
+
+def _orders(
+    limits: ScopeLimits, intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent] = ()
+) -> int:
     """Return how many orders the scope sent in the last minute; a module's are its own."""
     if limits.max_orders_per_minute is None:
         return 0
     own = Q(module=limits.target) if limits.scope is LimitScope.MODULE else _where(limits)
     sent = OrderIntent.objects.sent_since(now - MINUTE)
-    return sent.filter(own, sandbox=intent.sandbox).count()
+    others = [
+        other
+        for other in beside
+        if (
+            other.module_id == limits.target
+            if limits.scope is LimitScope.MODULE
+            else _counts(limits, other)
+        )
+    ]
+    return sent.filter(own, sandbox=intent.sandbox).count() + len(others)

@@ -1,12 +1,14 @@
 """How to trade what was decided: on which accounts, how much on each, at what limit."""
 
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+from accounts.domain.headroom import Headroom
 from controlplane.kernel.units import ZERO, BaseAmount, Price, QuoteAmount, Ratio
 from hedging.domain.decision import Decision, Verdict
 from markets.domain.instrument import InstrumentSpec
@@ -17,7 +19,7 @@ COLLAR_USED: Final = Decimal("0.8")
 
 
 class Skip(StrEnum):
-    """Why a candidate was not used, or not for all."""
+    """Why a candidate was not used, or not for all; the gate's own codes stand beside these."""
 
     QUOTE_STALE = "QUOTE_STALE"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
@@ -30,14 +32,29 @@ class Skip(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """Best prices of the candidate's own market, fresh."""
+    """Best prices of the candidate's own market, fresh; the sizes behind them where known."""
 
     bid: Price
     ask: Price
+    bid_size: Decimal | None = None
+    ask_size: Decimal | None = None
 
     @property
     def mid(self) -> Price:
         return Price((self.bid + self.ask) / 2)
+
+    def cost(self, side: Side, amount: Decimal) -> Decimal:
+        """Return what taking `amount` is expected to cost against the mid, as a share of it.
+
+        Half the spread, and for what the best price does not hold one more spread for each
+        further such size, on average half of it.
+        """
+        spread = (self.ask - self.bid) / self.mid
+        size = self.ask_size if side is Side.BUY else self.bid_size
+        if not size or amount <= size:
+            return spread / 2
+        beyond = amount - size
+        return spread / 2 + spread * beyond / size / 2 * beyond / amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +62,10 @@ class Candidate:
     """One account's contract that could carry the hedge.
 
     `position` is signed base; `open_buy` and `open_sell` are unsigned base still on their way.
-    `slippage` is the share a fill may be worse than the best or the reference price.
+    `slippage` is the share a fill may be worse than the best or the reference price. `headroom`
+    is the account's, shared by its contracts; None where there is no money to lose.
+    `cannot_increase` and `cannot_reduce` are the codes of what stands against it, blank for
+    nothing. `was_rejected`: the venue has refused such an order lately.
     """
 
     account_id: str
@@ -61,6 +81,10 @@ class Candidate:
     may_increase: bool
     may_reduce: bool
     has_unknown_intent: bool
+    headroom: Headroom | None = None
+    cannot_increase: str = ""
+    cannot_reduce: str = ""
+    was_rejected: bool = False
 
     def reducible(self, side: Side) -> Decimal:
         """Return how much `side` can trade before it would turn the position; unsigned base."""
@@ -92,32 +116,29 @@ class Plan:
 
     orders: tuple[PlannedOrder, ...]
     residual: BaseAmount
-    skipped: tuple[tuple[str, Skip], ...]
+    skipped: tuple[tuple[str, str], ...]
 
 
 def plan_hedge(decision: Decision, candidates: Iterable[Candidate]) -> Plan:
     """Plan the decided trade: shrink positions first, then the cheapest account.
 
-    The sizes never sum to more than the decided trade; what is left after rounding down to lots,
-    or is below a contract's minimum, is left alone.
+    A contract whose venue has refused lately comes after all others. The sizes never sum to more
+    than the decided trade; what is left after rounding down to lots, or is below a contract's
+    minimum, is left alone.
     """
     side = Side.BUY if decision.trade_base > 0 else Side.SELL
-    rest, reference = abs(decision.trade_base), decision.exposure.reference
-    if reference is None:
+    if decision.exposure.reference is None:
         raise ValueError("A trade is decided only on a reference price.")
-    usable, skipped = _usable(candidates, side)
-    orders: list[PlannedOrder] = []
-    for reduce_only in (True, False) if decision.verdict is Verdict.HEDGE else (True,):
-        for candidate, top in usable:
-            if rest <= 0:
-                break
-            order = _order(candidate, top, side, rest, reference, reduce_only=reduce_only)
-            if isinstance(order, Skip):
-                skipped.append((candidate.account_id, order))
-            else:
-                orders.append(order)
-                rest -= order.amount
-    return Plan(tuple(orders), BaseAmount(rest), tuple(dict.fromkeys(skipped)))
+    usable, skipped = _usable(candidates)
+    planner = _Planner(side, decision.exposure.reference, abs(decision.trade_base), skipped)
+    for was_rejected in (False, True):
+        group = [pair for pair in usable if pair[0].was_rejected is was_rejected]
+        planner.use(group, reduce_only=True)
+        if decision.verdict is Verdict.HEDGE:
+            planner.use(group, reduce_only=False)
+    return Plan(
+        tuple(planner.orders), BaseAmount(planner.rest), tuple(dict.fromkeys(planner.skipped))
+    )
 
 
 def collar_price(candidate: Candidate, top: Top, side: Side, reference: Decimal) -> Price | None:
@@ -133,10 +154,10 @@ def collar_price(candidate: Candidate, top: Top, side: Side, reference: Decimal)
 
 
 def _usable(
-    candidates: Iterable[Candidate], side: Side
-) -> tuple[list[tuple[Candidate, Top]], list[tuple[str, Skip]]]:
+    candidates: Iterable[Candidate],
+) -> tuple[list[tuple[Candidate, Top]], list[tuple[str, str]]]:
     usable: list[tuple[Candidate, Top]] = []
-    skipped: list[tuple[str, Skip]] = []
+    skipped: list[tuple[str, str]] = []
     for candidate in candidates:
         if not candidate.may_reduce:
             skipped.append((candidate.account_id, Skip.STOPPED))
@@ -146,35 +167,65 @@ def _usable(
             skipped.append((candidate.account_id, Skip.QUOTE_STALE))
         else:
             usable.append((candidate, candidate.top))
-    return sorted(usable, key=lambda pair: _rank(*pair)), skipped
+    return usable, skipped
 
 
-def _rank(candidate: Candidate, top: Top) -> tuple[Decimal, str]:
-    """Cheapest first; ties by account, so the same facts make the same plan."""
-    return (top.ask - top.bid) / (2 * top.mid) + candidate.taker_fee, candidate.account_id
+@dataclass(slots=True)
+class _Planner:
+    """Gives out a trade, candidate by candidate. `rest` is unsigned base still to give out."""
 
+    side: Side
+    reference: Decimal
+    rest: Decimal
+    skipped: list[tuple[str, str]]
+    orders: list[PlannedOrder] = field(default_factory=list)
+    added: dict[str, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
+    """USD of what is planned to be added, by account."""
 
-def _order(
-    candidate: Candidate,
-    top: Top,
-    side: Side,
-    rest: Decimal,
-    reference: Decimal,
-    *,
-    reduce_only: bool,
-) -> PlannedOrder | Skip:
-    if not reduce_only and not candidate.may_increase:
-        return Skip.REDUCE_ONLY
-    price = collar_price(candidate, top, side, reference)
-    if price is None:
-        return Skip.OUTSIDE_COLLAR
-    limit = candidate.reducible(side) if reduce_only else candidate.room(side, top.mid)
-    if limit <= 0:
-        return Skip.REDUCE_ONLY if reduce_only else Skip.POSITION_VALUE
-    largest = rest if candidate.spec.max_qty is None else candidate.spec.max_qty
-    amount = candidate.spec.floor_size(min(rest, limit, largest))
-    if not candidate.spec.is_tradable(amount, price, reduce_only=reduce_only):
-        return Skip.BELOW_MINIMUM
-    return PlannedOrder(
-        candidate.account_id, candidate.instrument_id, side, amount, price, reduce_only
-    )
+    def use(self, usable: Iterable[tuple[Candidate, Top]], *, reduce_only: bool) -> None:
+        for candidate, top in sorted(usable, key=lambda pair: self._rank(*pair)):
+            if self.rest <= 0:
+                return
+            order = self._order(candidate, top, reduce_only=reduce_only)
+            if isinstance(order, str):
+                self.skipped.append((candidate.account_id, order))
+                continue
+            self.orders.append(order)
+            self.rest -= order.amount
+            if not reduce_only:
+                self.added[candidate.account_id] += order.amount * self.reference
+
+    def _rank(self, candidate: Candidate, top: Top) -> tuple[Decimal, str]:
+        """Cheapest first; ties by account, so the same facts make the same plan."""
+        return top.cost(self.side, self.rest) + candidate.taker_fee, candidate.account_id
+
+    def _order(self, candidate: Candidate, top: Top, *, reduce_only: bool) -> PlannedOrder | str:
+        if not reduce_only and not candidate.may_increase:
+            return Skip.REDUCE_ONLY
+        if code := candidate.cannot_reduce if reduce_only else candidate.cannot_increase:
+            return code
+        price = collar_price(candidate, top, self.side, self.reference)
+        if price is None:
+            return Skip.OUTSIDE_COLLAR
+        limit, bound = self._limit(candidate, top, reduce_only=reduce_only)
+        if limit <= 0:
+            return bound
+        spec = candidate.spec
+        largest = self.rest if spec.max_qty is None else spec.max_qty
+        amount = spec.floor_size(min(self.rest, limit, largest))
+        if not spec.is_tradable(amount, price, reduce_only=reduce_only):
+            return bound if limit < self.rest and not reduce_only else Skip.BELOW_MINIMUM
+        return PlannedOrder(
+            candidate.account_id, candidate.instrument_id, self.side, amount, price, reduce_only
+        )
+
+    def _limit(self, candidate: Candidate, top: Top, *, reduce_only: bool) -> tuple[Decimal, str]:
+        """Return the most the candidate may trade, in base, and the code of what bounds it."""
+        if reduce_only:
+            return candidate.reducible(self.side), Skip.REDUCE_ONLY
+        room, bound = candidate.room(self.side, top.mid), str(Skip.POSITION_VALUE)
+        if candidate.headroom is not None:
+            left = candidate.headroom.value - self.added[candidate.account_id]
+            if left / self.reference < room:
+                room, bound = max(ZERO, left / self.reference), candidate.headroom.bound
+        return room, bound

@@ -11,27 +11,22 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.models import ExchangeAccount
 from controlplane.base import jobs
 from controlplane.base.audit import Actor
-from controlplane.kernel.errors import Denied
 from controlplane.kernel.units import ZERO, plain
 from hedging import selectors
-from hedging.candidates import candidates_of
 from hedging.choices import HedgeResult, TriggerReason
 from hedging.domain.books import Book
 from hedging.domain.decision import Decision
-from hedging.domain.planning import Candidate, Plan, PlannedOrder, plan_hedge
+from hedging.domain.planning import PlannedOrder
 from hedging.facts import BookFacts, book_facts
 from hedging.models import HedgeExecution
+from hedging.plans import CheckedPlan, plan_checked
 from hedging.services import telling
-from hedging.services.finishing import execution_finish
-from markets.models import Instrument
 from markets.selectors import failing_venues
 from markets.venues.types import OrderType
 from strategies import services as strategies
 from strategies.jobs import SubmitIntent
-from strategies.models import SYSTEM_HEDGE, OrderIntent, StrategyModule
 
 FAILURES_REMEMBERED: Final = timedelta(minutes=10)
 LONGEST_WAIT: Final = timedelta(seconds=60)
@@ -163,8 +158,8 @@ def _start(
     """Write the hedge, then its orders; None when no account can carry any of it."""
     symbol, delta = decision.exposure.symbol, decision.exposure.delta_btc
     assert delta is not None, "a trade is decided only on a known delta"
-    candidates = candidates_of(facts, symbol, now=now)
-    plan = plan_hedge(decision, candidates)
+    checked = plan_checked(facts, decision, now=now)
+    plan = checked.plan
     if not plan.orders:
         return None
     execution = HedgeExecution.objects.create(
@@ -175,20 +170,21 @@ def _start(
         delta_before=delta,
         threshold=facts.book.delta_threshold,
         orders=[_order_record(order) for order in plan.orders],
-        decision_inputs=_inputs(facts, decision, plan, candidates, actor=actor, now=now),
+        decision_inputs=_inputs(facts, decision, checked, actor=actor, now=now),
         trigger_reason=_trigger(facts, symbol, trigger_reason),
         decision_mid=decision.exposure.reference,
         reason=reason,
     )
-    intents = _intents(facts, execution, plan, actor=actor)
+    for intent in checked.drafts:
+        intent.reason = f"hedge {execution.pk}"
+        strategies.intent_write(intent, actor=actor)
+        jobs.enqueue(SubmitIntent, intent_id=str(intent.pk))
     link = HedgeExecution.intents.through
     link.objects.bulk_create(
-        [link(hedgeexecution=execution, orderintent=intent) for intent in intents]
+        [link(hedgeexecution=execution, orderintent=intent) for intent in checked.drafts]
     )
     telling.breach_told(execution, decision)
     telling.begun_told(execution)
-    if not intents:
-        execution_finish(execution=execution)
     return execution
 
 
@@ -198,45 +194,6 @@ def _trigger(facts: BookFacts, symbol: str, trigger_reason: TriggerReason) -> Tr
     if trigger_reason is TriggerReason.DELTA and failing_venues(venues, symbol):
         return TriggerReason.FAILOVER
     return trigger_reason
-
-
-def _intents(
-    facts: BookFacts, execution: HedgeExecution, plan: Plan, *, actor: Actor
-) -> list[OrderIntent]:
-    """Write and queue the planned orders; what our own rules deny is noted and left out."""
-    accounts = ExchangeAccount.objects.in_bulk([order.account_id for order in plan.orders])
-    instruments = Instrument.objects.in_bulk([order.instrument_id for order in plan.orders])
-    module = _module(facts)
-    made = []
-    for order in plan.orders:
-        try:
-            intent = strategies.intent_create(
-                module=module,
-                account=accounts[order.account_id],
-                instrument=instruments[order.instrument_id],
-                side=order.side,
-                type=OrderType.IOC,
-                amount=order.amount,
-                price=order.price,
-                reduce_only=order.reduce_only,
-                sandbox=facts.book.sandbox,
-                reason=f"hedge {execution.pk}",
-                actor=actor,
-            )
-        except Denied as denied:
-            text = f"{order.account_id}: {denied.message}"
-            execution.reason = f"{execution.reason}\n{text}".strip()
-            execution.save(update_fields=["reason"])
-            continue
-        jobs.enqueue(SubmitIntent, intent_id=str(intent.pk))
-        made.append(intent)
-    return made
-
-
-def _module(facts: BookFacts) -> StrategyModule:
-    """Return the book's hedge-only module, or the built-in one when it has none."""
-    own = StrategyModule.objects.enabled().filter(pk__in=facts.book.module_ids, type="hedge-only")
-    return own.order_by("pk").first() or StrategyModule.objects.get(pk=SYSTEM_HEDGE)
 
 
 def _primary(facts: BookFacts, decision: Decision) -> str:
@@ -252,8 +209,7 @@ def _primary(facts: BookFacts, decision: Decision) -> str:
 def _inputs(
     facts: BookFacts,
     decision: Decision,
-    plan: Plan,
-    candidates: Sequence[Candidate],
+    checked: CheckedPlan,
     *,
     actor: Actor,
     now: datetime,
@@ -294,11 +250,11 @@ def _inputs(
                 "bid": plain(item.top.bid),
                 "ask": plain(item.top.ask),
             }
-            for item in candidates
+            for item in checked.candidates
             if item.top is not None
         ],
-        "skipped": [[account_id, skip.value] for account_id, skip in plan.skipped],
-        "residual": plain(plan.residual),
+        "skipped": [list(item) for item in checked.plan.skipped],
+        "residual": plain(checked.plan.residual),
     }
 
 

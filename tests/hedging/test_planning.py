@@ -1,5 +1,6 @@
 """Where a decided hedge is traded, how much on each account and at what limit."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accounts.domain.headroom import Bound, Headroom
 from controlplane.kernel.units import BaseAmount, BtcEquivalent, Price, QuoteAmount, Ratio
 from hedging.domain.decision import Decision, HedgeTerms, TradingState, decide
 from hedging.domain.delta import Holding, net_exposures
@@ -118,6 +120,37 @@ def test_a_paused_account_only_shrinks() -> None:
 def test_a_book_that_may_only_reduce_opens_nothing() -> None:
     plan = plan_hedge(decision("1", may_increase=False), [candidate("a", "0.2"), candidate("b")])
     assert shape(plan) == [("a", "sell", Decimal("0.2"), True)]
+
+
+def test_what_the_best_price_does_not_hold_makes_a_candidate_dearer() -> None:
+    thin = candidate("a", top=replace(TOP, bid_size=Decimal("0.01"), ask_size=Decimal(100)))
+    deep = replace(TOP, bid_size=Decimal(100), ask_size=Decimal(100))
+    usable = [thin, candidate("b", top=deep, taker_fee=Ratio(Decimal("0.00051")))]
+    assert shape(plan_hedge(decision("0.01"), usable)) == [("a", "sell", Decimal("0.01"), False)]
+    assert shape(plan_hedge(decision("1"), usable)) == [("b", "sell", Decimal(1), False)]
+
+
+def test_contracts_of_one_account_share_its_headroom() -> None:
+    room = Headroom(QuoteAmount(Decimal(75_000)), Bound.UTILIZATION)
+    usable = [
+        candidate("a", headroom=room, max_position_value=QuoteAmount(Decimal(50_000))),
+        candidate("a", headroom=room, instrument_id=UUID(int=7)),
+        candidate("b", taker_fee=Ratio(Decimal("0.001"))),
+    ]
+    plan = plan_hedge(decision("2"), usable)
+    assert [(o.account_id, o.amount) for o in plan.orders] == [
+        ("a", Decimal(1)),
+        ("a", Decimal("0.5")),
+        ("b", Decimal("0.5")),
+    ]
+
+
+def test_a_venue_that_refused_lately_comes_after_every_other_way() -> None:
+    refused = candidate("a", "2", was_rejected=True)
+    assert shape(plan_hedge(decision("1"), [refused, candidate("b")])) == [
+        ("b", "sell", Decimal(1), False)
+    ]
+    assert shape(plan_hedge(decision("1"), [refused])) == [("a", "sell", Decimal(1), True)]
 
 
 @pytest.mark.parametrize(("delta", "amount"), [("0.0039", "0.003"), ("0.0039999", "0.003")])

@@ -34,9 +34,15 @@ def market(symbol: str = "BTC", *, venue: Venue | None = None, **fields: Any) ->
 
 
 def synced(account: ExchangeAccount, *, at: datetime | None = None) -> ExchangeAccount:
-    """Say that a complete look at the account's positions was just taken."""
+    """Say that a complete look at the account's balance and positions was just taken."""
     now = at or timezone.now()
-    AccountState.objects.filter(account=account).update(positions_at=now, reconciled_at=now)
+    AccountState.objects.filter(account=account).update(
+        positions_at=now,
+        reconciled_at=now,
+        balance_at=now,
+        equity=Decimal(1_000_000),
+        initial_margin=Decimal(0),
+    )
     return account
 
 

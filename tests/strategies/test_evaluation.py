@@ -15,7 +15,7 @@ from markets.models import FundingRate, Quote
 from monitoring.models import MonitoringEvent
 from strategies import evaluation, execution
 from strategies.jobs import EvaluateModules
-from strategies.models import OrderIntent, StrategyModule
+from strategies.models import OrderIntent, RiskLimit, StrategyModule
 from strategies.plugins.funding_arbitrage import FundingArbitrage
 from tests import factories
 from tests.strategies.conftest import Stage, stage
@@ -138,6 +138,10 @@ def _full_band(case: Arbitrage) -> None:
     AccountState.objects.filter(account=case.low.account).update(initial_margin=D(80_000))
 
 
+def _limit_for_one_leg(case: Arbitrage) -> None:
+    RiskLimit.objects.create(scope="firm", max_gross_value=D(10_000))  # the pair is worth 12,120
+
+
 def _paused(case: Arbitrage) -> None:
     ExchangeAccount.objects.filter(pk=case.low.account.pk).update(status="paused")
 
@@ -165,6 +169,7 @@ def _order_in_flight(case: Arbitrage) -> None:
         _old_margin,
         _unknown_positions,
         _full_band,
+        _limit_for_one_leg,
         _paused,
         _disabled,
         _target,
@@ -191,7 +196,7 @@ def test_no_more_signals_than_the_module_may_have_open(arbitrage: Arbitrage) -> 
 def test_one_leg_the_gate_refuses_keeps_both_from_being_written(
     arbitrage: Arbitrage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse_the_second(intent: OrderIntent, *, now: datetime) -> Denied | None:
+    def refuse_the_second(intent: OrderIntent, **_: Any) -> Denied | None:
         return Denied("NO", "NO: not this one") if intent.side == "buy" else None
 
     monkeypatch.setattr(execution, "refusal", refuse_the_second)

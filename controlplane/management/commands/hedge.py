@@ -112,7 +112,7 @@ def _outcome(key: str, proposal: Proposal, execution: HedgeExecution | None) -> 
         reason=decision.reason.value,
         numbers=decision.numbers(),
         orders=_orders(plan),
-        skipped=[(name, skip.value) for name, skip in plan.skipped] if plan else [],
+        skipped=list(plan.skipped) if plan else [],
         execution_id=None if execution is None else str(execution.pk),
     )
 

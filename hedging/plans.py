@@ -1,0 +1,132 @@
+"""A plan whose every order has passed the gate before the first of them is written."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+from accounts.domain.headroom import Headroom
+from accounts.models import ExchangeAccount
+from controlplane.kernel.errors import Denied
+from controlplane.kernel.units import ZERO, QuoteAmount
+from hedging.candidates import candidates_of
+from hedging.domain.decision import Decision
+from hedging.domain.planning import Candidate, Plan, PlannedOrder, plan_hedge
+from hedging.facts import BookFacts
+from markets.models import Instrument
+from markets.venues.types import OrderType
+from strategies import execution
+from strategies import services as strategies
+from strategies.models import SYSTEM_HEDGE, OrderIntent, StrategyModule
+
+BELOW_A_LIMIT: Final = Decimal("0.999")
+"""How near to a limit an order is sized that the gate found too large: prices move meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPlan:
+    """A plan and its orders as intents that are not written yet, in the same order."""
+
+    plan: Plan
+    drafts: tuple[OrderIntent, ...]
+    candidates: Sequence[Candidate]
+
+
+def plan_checked(facts: BookFacts, decision: Decision, *, now: datetime) -> CheckedPlan:
+    """Plan the decided trade, and plan again without what the gate denies until it denies nothing.
+
+    All orders are asked about together, each counting those before it as sent. One that is only
+    too large for a limit is made smaller once. Reads only.
+    """
+    candidates = candidates_of(facts, decision.exposure.symbol, now=now)
+    drafter = _Drafter(facts)
+    shrunk: set[_Place] = set()
+    # Each round rules out at least one contract for one purpose, or shrinks it for the only time.
+    for _round in range(3 * len(candidates) + 1):
+        plan = plan_hedge(decision, candidates)
+        drafts = drafter.drafts(plan)
+        denials = {
+            _place(order): (order, denied)
+            for order, (_draft, denied) in zip(
+                plan.orders, execution.preview(drafts, now=now), strict=True
+            )
+            if denied is not None
+        }
+        if not denials:
+            return CheckedPlan(plan, tuple(drafts), candidates)
+        candidates = [_changed(item, denials, decision, shrunk) for item in candidates]
+        shrunk.update(denials)
+    raise AssertionError("a plan is denied at most three times for each contract")
+
+
+_Place = tuple[str, UUID]
+
+
+def _place(item: Candidate | PlannedOrder) -> _Place:
+    return item.account_id, item.instrument_id
+
+
+def _changed(
+    candidate: Candidate,
+    denials: Mapping[_Place, tuple[PlannedOrder, Denied]],
+    decision: Decision,
+    shrunk: Collection[_Place],
+) -> Candidate:
+    """Return the candidate as the next plan may use it."""
+    if _place(candidate) not in denials:
+        return candidate
+    order, denied = denials[_place(candidate)]
+    if order.reduce_only:
+        return replace(candidate, cannot_reduce=denied.code)
+    smaller = _allowed(order, denied, decision)
+    if _place(candidate) in shrunk or smaller <= 0:
+        return replace(candidate, cannot_increase=denied.code)
+    return replace(candidate, headroom=Headroom(QuoteAmount(smaller), denied.code))
+
+
+def _allowed(order: PlannedOrder, denied: Denied, decision: Decision) -> Decimal:
+    """Return the USD value of the order that the limit leaves room for; zero when none."""
+    value, maximum = denied.details.get("value"), denied.details.get("maximum")
+    reference = decision.exposure.reference
+    if value is None or maximum is None or reference is None:
+        return ZERO
+    too_much = Decimal(value) - Decimal(maximum)
+    return max(ZERO, (order.amount * reference - too_much) * BELOW_A_LIMIT)
+
+
+class _Drafter:
+    """Makes a plan's orders into intents; rows are read once."""
+
+    def __init__(self, facts: BookFacts) -> None:
+        self._facts = facts
+        self._module = _module(facts)
+        self._accounts = ExchangeAccount.objects.select_related(
+            "exchange", "risk_envelope"
+        ).in_bulk(list(facts.book.account_ids))
+        self._instruments: dict[UUID, Instrument] = {}
+
+    def drafts(self, plan: Plan) -> list[OrderIntent]:
+        missing = {order.instrument_id for order in plan.orders} - self._instruments.keys()
+        self._instruments.update(Instrument.objects.in_bulk(list(missing)))
+        return [self._draft(order) for order in plan.orders]
+
+    def _draft(self, order: PlannedOrder) -> OrderIntent:
+        return strategies.intent_draft(
+            module=self._module,
+            account=self._accounts[order.account_id],
+            instrument=self._instruments[order.instrument_id],
+            side=order.side,
+            type=OrderType.IOC,
+            amount=order.amount,
+            price=order.price,
+            reduce_only=order.reduce_only,
+            sandbox=self._facts.book.sandbox,
+        )
+
+
+def _module(facts: BookFacts) -> StrategyModule:
+    """Return the book's hedge-only module, or the built-in one when it has none."""
+    own = StrategyModule.objects.enabled().filter(pk__in=facts.book.module_ids, type="hedge-only")
+    return own.order_by("pk").first() or StrategyModule.objects.get(pk=SYSTEM_HEDGE)
