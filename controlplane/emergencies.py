@@ -1,12 +1,15 @@
 """The sentinel's watch over emergency stops: each is driven until every venue has confirmed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from accounts.models import ExchangeAccount
+from accounts.services import account_sync
 from controlplane.background import Background
 from controlplane.base.audit import Actor
 from hedging.emergency.driving import DRIVE_SECONDS, stop_drive, stops_unfinished
+from hedging.emergency.losses import LossWatch
 from hedging.emergency.verbs import stops_widen
 
 AT_ONCE: Final = 2
@@ -21,6 +24,19 @@ class Emergencies:
 
     actor: Actor
     background: Background
+    _losses: LossWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._losses = LossWatch(self.actor)
+
+    def losses(self) -> int:
+        """Hold accounts to their loss limits; those in doubt are read anew at once."""
+        acted = self._losses.look()
+        doubted = ExchangeAccount.objects.syncable().for_sync().filter(pk__in=self._losses.doubted)
+        for account in doubted if self._losses.doubted else ():
+            look = partial(account_sync, account=account, actor=self.actor)
+            self.background.start(("doubted", account.pk), look)
+        return acted
 
     def watch(self) -> int:
         """Take in accounts that have come into a stop's scope, and drive what is unfinished."""

@@ -103,6 +103,7 @@ class Sentinel:
 
     def _steps(self) -> tuple[Callable[[], int], ...]:
         return (
+            self.losses,
             self.emergencies,
             self.recovery,
             self.claims,
@@ -138,6 +139,10 @@ class Sentinel:
     def emergencies(self) -> int:
         """Bring emergency stops on, whoever engaged them and whatever became of the workers."""
         return self._emergencies.watch()
+
+    def losses(self) -> int:
+        """Pause, reduce or close where an account has lost more than it may."""
+        return self._emergencies.losses()
 
     def claims(self) -> int:
         """Call unknown the sends whose worker is gone."""

@@ -381,6 +381,7 @@ class AccountState(Entity):
     )
     funding_at = models.DateTimeField(_("funding read until"), null=True, blank=True)
     sync_started_at = models.DateTimeField(_("sync started at"), null=True, blank=True)
+    stop_loss_at = models.DateTimeField(_("stop-loss fired at"), null=True, blank=True)
     last_error = models.TextField(_("last error"), blank=True)
 
     objects = StateQuerySet.as_manager()

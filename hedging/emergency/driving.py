@@ -185,7 +185,7 @@ class _Round:
                     self._go(row, StopEvent.FLAT, flat_at=timezone.now(), residual=held.residual)
             rows = [row for row in rows if row.state == StopState.FLATTENING]
             written = wave_write(self._stop, rows, holdings, self._actor)
-            sent = wave_send([it for its in written.values() for it in its], self._actor)
+            sent = wave_send(written, self._actor)
             rows = self._went_on(rows, holdings, sent)
             self._prolong()
 

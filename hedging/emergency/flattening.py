@@ -75,7 +75,7 @@ class Holder:
             if size and mark is None:
                 found.problem = f"NO_PRICE {report.venue_symbol}: no mark and no fresh reference."
             elif size and mark is not None:
-                found.legs.append(_leg(account, instrument, size, Price(mark)))
+                found.legs.append(leg_of(account, instrument, BaseAmount(size), Price(mark)))
         return found
 
     def _share(self, account_id: str, instrument: Instrument, size: Decimal) -> Decimal:
@@ -86,13 +86,14 @@ class Holder:
         return ZERO if own * size <= 0 else min(own, size, key=abs)
 
 
-def _leg(account: ExchangeAccount, instrument: Instrument, size: Decimal, mark: Price) -> Leg:
+def leg_of(account: ExchangeAccount, instrument: Instrument, size: BaseAmount, mark: Price) -> Leg:
+    """Return a position as a leg to close; `size` is signed, `mark` the venue's price of it."""
     return Leg(
         account_id=account.pk,
         instrument_id=instrument.pk,
         symbol=instrument.symbol,
         spec=instrument_spec(instrument),
-        size=BaseAmount(size),
+        size=size,
         mark=mark,
         slippage=Ratio(account.risk_envelope.slippage_tolerance / PERCENT),
     )
@@ -112,8 +113,8 @@ def wave_write(
     rows: Sequence[StoppedAccount],
     holdings: Mapping[str, Holdings],
     actor: Actor,
-) -> Mapping[str, list[OrderIntent]]:
-    """Write the next orders of every book, by account; nothing is sent.
+) -> Sequence[OrderIntent]:
+    """Write the next orders of every book; nothing is sent.
 
     Accounts with an order of a wave before that has not ended sit this one out, and so does the
     whole of their book: the sizes just read may not have it.
@@ -127,7 +128,9 @@ def wave_write(
         names = [row.account_id for row in members]
         if not busy.intersection(names):
             planned += plan_wave(leg for name in names for leg in holdings[name].legs)
-    return _write(stop, planned, actor)
+    is_module = stop.scope == StopScope.MODULE
+    module = StrategyModule.objects.get(pk=stop.target if is_module else SYSTEM_HEDGE)
+    return orders_write(planned, module=module, reason=_mark(stop), actor=actor)
 
 
 def _busy(stop: EmergencyStop, names: Sequence[str]) -> set[str]:
@@ -136,31 +139,28 @@ def _busy(stop: EmergencyStop, names: Sequence[str]) -> set[str]:
     return set(going.order_by().values_list("account_id", flat=True))
 
 
-def _write(
-    stop: EmergencyStop, planned: Sequence[PlannedOrder], actor: Actor
-) -> Mapping[str, list[OrderIntent]]:
+def orders_write(
+    planned: Sequence[PlannedOrder], *, module: StrategyModule, reason: str, actor: Actor
+) -> list[OrderIntent]:
+    """Write planned orders as intents of `module`, immediate-or-cancel; nothing is sent."""
     accounts = ExchangeAccount.objects.in_bulk([order.account_id for order in planned])
     instruments = Instrument.objects.in_bulk([order.instrument_id for order in planned])
-    is_module = stop.scope == StopScope.MODULE
-    module = StrategyModule.objects.get(pk=stop.target if is_module else SYSTEM_HEDGE)
-    made: dict[str, list[OrderIntent]] = defaultdict(list)
-    for order in planned:
-        made[order.account_id].append(
-            services.intent_create(
-                module=module,
-                account=accounts[order.account_id],
-                instrument=instruments[order.instrument_id],
-                side=order.side,
-                type=OrderType.IOC,
-                amount=order.amount,
-                price=order.price,
-                reduce_only=True,
-                sandbox=False,
-                reason=_mark(stop),
-                actor=actor,
-            )
+    return [
+        services.intent_create(
+            module=module,
+            account=accounts[order.account_id],
+            instrument=instruments[order.instrument_id],
+            side=order.side,
+            type=OrderType.IOC,
+            amount=order.amount,
+            price=order.price,
+            reduce_only=order.reduce_only,
+            sandbox=False,
+            reason=reason,
+            actor=actor,
         )
-    return made
+        for order in planned
+    ]
 
 
 def _mark(stop: EmergencyStop) -> str:

@@ -31,6 +31,12 @@ def accounts_covered(scope: StopScope, target: str, *, drill: bool) -> Mapping[s
     return found
 
 
+def book_of(account_id: str) -> str:
+    """Return the key of the live book an account is in."""
+    found = (book.key for book in topology() if not book.sandbox and account_id in book.account_ids)
+    return next(found, f"live:{account_id}")
+
+
 def _names(scope: StopScope, target: str, books: Mapping[str, str]) -> set[str]:
     everybody = set(ExchangeAccount.objects.values_list("pk", flat=True))
     match scope:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from accounts.models import ExchangeAccount
 from accounts.services import account_sync
@@ -39,14 +40,16 @@ class Floor:
         for account in self.accounts.values():
             account_sync(account=account, actor=ACTOR)
 
+    def _fills(self, name: str) -> list[dict[str, Any]]:
+        paper = self.venues[name]
+        return paper.do(lambda: paper.server.ledger.since(kind="fill"))
+
     def net_path(self, first: str, second: str) -> list[Decimal]:
         """Return the net delta of two accounts after each fill, by the venues' own clocks."""
         fills = []
         net = self.size(first) + self.size(second)
         for name in (first, second):
-            paper = self.venues[name]
-            entries = paper.do(lambda paper=paper: paper.server.ledger.since(kind="fill"))
-            for entry in entries:
+            for entry in self._fills(name):
                 sign = 1 if entry["side"].lower() == "buy" else -1
                 fills.append((entry["atNs"], sign * Decimal(entry["amount"])))
         path = [net]

@@ -14,6 +14,7 @@ from hedging.emergency.driving import stop_drive
 from hedging.emergency.verbs import stop_engage
 from hedging.models import EmergencyStop, StoppedAccount
 from markets.venues.paper.faults import Fault, FaultKind, Topic
+from markets.venues.paper.rules import Reason
 from monitoring.models import MonitoringEvent
 from strategies.models import OrderIntent, StrategyModule
 from tests import factories
@@ -78,7 +79,7 @@ def test_h02_with_one_venue_down_the_others_complete_and_it_is_told(two: Floor) 
 
 def test_h06_a_leg_that_cannot_be_closed_keeps_the_other_and_asks(two: Floor) -> None:
     """Reduce-only orders of one side are rejected: the book stays neutral and says why."""
-    fault = Fault(kind=FaultKind.REFUSE, topic=Topic.PLACE, reason="reduce-only", times=10_000)
+    fault = Fault(kind=FaultKind.REFUSE, topic=Topic.PLACE, reason=Reason.REDUCE_ONLY, times=10_000)
     two.fault("short", fault)
     stop = pull()
     assert not drive(stop, 4)

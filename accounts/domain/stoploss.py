@@ -1,0 +1,98 @@
+"""When an account has lost enough: what counts as a breach, and when it is believed.
+
+Pure. A breach must be seen in several readings in a row, each newer than the last, so that one
+bad tick trips nothing; after it has tripped nothing trips again until the cool-down is over.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from accounts.choices import StopLossAction
+from accounts.domain.risk.standing import drawdown_percent
+
+
+class LossRule(StrEnum):
+    DAILY_DRAWDOWN = "daily-drawdown"
+    PEAK_DRAWDOWN = "peak-drawdown"
+    POSITION_LOSS = "position-loss"
+    ENVELOPE_DRAWDOWN = "envelope-drawdown"
+
+
+@dataclass(frozen=True, slots=True)
+class LossReading:
+    """An account as last read. Money in USD.
+
+    `day_peak` and `peak` are the highest equities of the day (UTC) and ever; `worst_position` is
+    the largest unrealized loss of one position, zero or positive.
+    """
+
+    at: datetime
+    equity: Decimal
+    day_peak: Decimal
+    peak: Decimal
+    worst_position: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class LossLimit:
+    """One limit: more than `most` of what the rule measures (per cent, or USD) is a breach."""
+
+    rule: LossRule
+    most: Decimal
+    action: StopLossAction
+    confirmations: int
+    cool_down: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A limit that a reading is beyond, and by what."""
+
+    limit: LossLimit
+    value: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """How often in a row a limit's breach has been seen, last in the reading of `at`."""
+
+    count: int
+    at: datetime
+
+
+def breaches(limits: Sequence[LossLimit], reading: LossReading) -> Sequence[Breach]:
+    """Return the limits that the reading is beyond, the gravest action first."""
+    found = [Breach(limit, measured(limit.rule, reading)) for limit in limits]
+    gravity = list(StopLossAction)
+    beyond = [breach for breach in found if breach.value > breach.limit.most]
+    return sorted(beyond, key=lambda breach: -gravity.index(breach.limit.action))
+
+
+def measured(rule: LossRule, reading: LossReading) -> Decimal:
+    """Return what a rule measures: a drawdown in per cent of its peak, or a loss in USD."""
+    match rule:
+        case LossRule.POSITION_LOSS:
+            return reading.worst_position
+        case LossRule.PEAK_DRAWDOWN:
+            return drawdown_percent(equity=reading.equity, peak=max(reading.peak, reading.equity))
+        case LossRule.DAILY_DRAWDOWN | LossRule.ENVELOPE_DRAWDOWN:
+            return drawdown_percent(
+                equity=reading.equity, peak=max(reading.day_peak, reading.equity)
+            )
+
+
+def seen_again(doubt: Doubt | None, *, at: datetime) -> Doubt:
+    """Count a breach seen in the reading of `at`; a reading seen before counts no second time."""
+    if doubt is None:
+        return Doubt(1, at)
+    return doubt if at <= doubt.at else Doubt(doubt.count + 1, at)
+
+
+def trips(breach: Breach, doubt: Doubt, *, tripped_at: datetime | None, now: datetime) -> bool:
+    """Tell whether a breach is to be acted on: confirmed, and not within the cool-down."""
+    if doubt.count < breach.limit.confirmations:
+        return False
+    return tripped_at is None or now - tripped_at >= breach.limit.cool_down

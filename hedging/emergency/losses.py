@@ -1,0 +1,196 @@
+"""Stop-loss: accounts held to their loss limits, and what is done when one is confirmed beyond."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from django.db.models import Max, Min, Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.choices import AccountStatus, StopLossAction
+from accounts.domain.stoploss import (
+    Breach,
+    Doubt,
+    LossLimit,
+    LossReading,
+    LossRule,
+    breaches,
+    seen_again,
+    trips,
+)
+from accounts.lifecycle import account_pause
+from accounts.models import AccountState, EquitySample, ExchangeAccount, Position
+from controlplane.base import events
+from controlplane.base.audit import Actor
+from controlplane.kernel.events import EventType, Occurrence, Severity
+from controlplane.kernel.units import ZERO, plain
+from hedging.domain.emergency import StopScope, StopTrigger
+from hedging.emergency.reducing import book_reduce
+from hedging.emergency.scopes import book_of
+from hedging.emergency.verbs import stop_engage
+
+ENVELOPE_CONFIRMATIONS: Final = 3
+"""Readings in a row beyond the risk envelope's drawdown before its account's book is closed."""
+ENVELOPE_COOL_DOWN: Final = timedelta(hours=1)
+"""Who releases an account knows its drawdown: it is left alone for so long."""
+VALID: Final = timedelta(minutes=2)
+"""A balance read longer ago says nothing of now."""
+PEAK_WITHIN: Final = timedelta(days=90)
+
+
+@dataclass(slots=True)
+class Peaks:
+    """The highest equities, read once from the samples and then kept with every reading."""
+
+    _known: dict[str, tuple[date, Decimal, Decimal]] = field(default_factory=dict)
+
+    def of(self, account_id: str, equity: Decimal, now: datetime) -> tuple[Decimal, Decimal]:
+        """Return the day's (UTC) and the overall highest equity, this one included."""
+        today = now.date()
+        day, of_day, peak = self._known.get(account_id) or self._read(account_id, now)
+        of_day = max(of_day, equity) if day == today else equity
+        self._known[account_id] = (today, of_day, max(peak, equity))
+        return of_day, max(peak, equity)
+
+    def _read(self, account_id: str, now: datetime) -> tuple[date, Decimal, Decimal]:
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        samples = EquitySample.objects.filter(account=account_id, at__gte=now - PEAK_WITHIN)
+        highest = samples.aggregate(
+            of_day=Max("equity", filter=Q(at__gte=midnight)), peak=Max("equity")
+        )
+        return now.date(), highest["of_day"] or ZERO, highest["peak"] or ZERO
+
+
+@dataclass(slots=True)
+class LossWatch:
+    """Looks at every account that may trade; remembers only how often a breach has been seen.
+
+    After a restart it counts anew. That something was done is on record with the account.
+    """
+
+    actor: Actor
+    doubted: set[str] = field(default_factory=set)
+    """Accounts with a breach that is not confirmed yet: a new reading is wanted soon."""
+    _peaks: Peaks = field(default_factory=Peaks)
+    _doubts: dict[tuple[str, LossRule], Doubt] = field(default_factory=dict)
+
+    def look(self) -> int:
+        """Act on what is confirmed; return on how many accounts."""
+        now = timezone.now()
+        self.doubted.clear()
+        seen: set[tuple[str, LossRule]] = set()
+        acted = 0
+        for account, reading in _readings(self._peaks, now):
+            for breach in breaches(_limits(account), reading):
+                key = (account.pk, breach.limit.rule)
+                seen.add(key)
+                self._doubts[key] = doubt = seen_again(self._doubts.get(key), at=reading.at)
+                if trips(breach, doubt, tripped_at=account.state.stop_loss_at, now=now):
+                    self._act(account, breach, now)
+                    acted += 1
+                    break
+                if doubt.count < breach.limit.confirmations:
+                    self.doubted.add(account.pk)
+        self._doubts = {key: doubt for key, doubt in self._doubts.items() if key in seen}
+        return acted
+
+    def _act(self, account: ExchangeAccount, breach: Breach, now: datetime) -> None:
+        """Mark the account first: what is begun here is begun once, whoever else looks."""
+        before = account.state.stop_loss_at
+        won = AccountState.objects.filter(pk=account.pk, stop_loss_at=before).update(
+            stop_loss_at=now
+        )
+        if not won:
+            return
+        reason = _("%(rule)s: %(value)s is beyond %(most)s") % {
+            "rule": breach.limit.rule,
+            "value": plain(round(breach.value, 4)),
+            "most": plain(breach.limit.most),
+        }
+        _tell(account, breach, reason)
+        match breach.limit.action:
+            case StopLossAction.PAUSE:
+                account_pause(account=account, actor=self.actor, reason=reason)
+            case StopLossAction.REDUCE:
+                book_reduce(key=book_of(account.pk), actor=self.actor, reason=reason)
+            case StopLossAction.FLATTEN:
+                stop_engage(
+                    scope=StopScope.BOOK,
+                    target=book_of(account.pk),
+                    trigger=StopTrigger.DRAWDOWN,
+                    reason=f"{account.pk} {reason}",
+                    actor=self.actor,
+                )
+
+
+def _readings(peaks: Peaks, now: datetime) -> Iterable[tuple[ExchangeAccount, LossReading]]:
+    """Yield the accounts that may trade and were read lately, each with its figures."""
+    accounts = (
+        ExchangeAccount.objects.exclude(status=AccountStatus.EMERGENCY)
+        .filter(state__balance_at__gte=now - VALID, state__equity__isnull=False)
+        .select_related("state", "risk_envelope", "stop_loss_config")
+        .defer(*ExchangeAccount.secret_fields)
+    )
+    worst = dict(
+        Position.objects.live()
+        .held()
+        .order_by()
+        .values_list("account_id")
+        .annotate(worst=Min("unrealized_pnl"))
+    )
+    for account in accounts:
+        at, equity = account.state.balance_at, account.state.equity
+        if at is not None and equity is not None:
+            of_day, peak = peaks.of(account.pk, equity, now)
+            loss = max(ZERO, -(worst.get(account.pk) or ZERO))
+            yield account, LossReading(at, equity, of_day, peak, loss)
+
+
+def _limits(account: ExchangeAccount) -> Sequence[LossLimit]:
+    """Return the account's limits: its template's, while it is not paused, and its envelope's."""
+    config = account.stop_loss_config
+    limits = [
+        LossLimit(
+            LossRule.ENVELOPE_DRAWDOWN,
+            account.risk_envelope.max_drawdown_percent,
+            StopLossAction.FLATTEN,
+            ENVELOPE_CONFIRMATIONS,
+            ENVELOPE_COOL_DOWN,
+        )
+    ]
+    if config is None:
+        return limits
+    action = StopLossAction(config.action)
+    if action is StopLossAction.PAUSE and account.status != AccountStatus.ACTIVE:
+        return limits
+    for rule, most in (
+        (LossRule.DAILY_DRAWDOWN, config.max_daily_drawdown_percent),
+        (LossRule.PEAK_DRAWDOWN, config.max_peak_drawdown_percent),
+        (LossRule.POSITION_LOSS, config.max_position_loss),
+    ):
+        if most is not None:
+            cool_down = timedelta(seconds=config.cool_down_seconds)
+            limits.append(LossLimit(rule, most, action, config.confirmations, cool_down))
+    return limits
+
+
+def _tell(account: ExchangeAccount, breach: Breach, reason: str) -> None:
+    events.publish(
+        Occurrence(
+            type=EventType.EMERGENCY,
+            severity=Severity.CRITICAL,
+            account_id=account.pk,
+            message=_("Stop-loss of %(account)s (%(action)s): %(reason)s")
+            % {"account": account.pk, "action": breach.limit.action, "reason": reason},
+            payload={
+                "code": "stop-loss",
+                "rule": str(breach.limit.rule),
+                "action": str(breach.limit.action),
+                "value": plain(breach.value),
+                "most": plain(breach.limit.most),
+            },
+        )
+    )
