@@ -34,6 +34,8 @@ from markets.venues.types import (
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+Received = tuple[PrivateEvent, datetime]
+"""What a private stream said, and when we received it."""
 
 ACTOR: Final = Actor(name="private-stream", surface=Surface.FEED)
 HEARD_SECONDS: Final = 5.0
@@ -42,9 +44,11 @@ GATHER_SECONDS: Final = 0.002
 FIRST_RETRY: Final = 1.0
 LONGEST_RETRY: Final = 30.0
 
-# Few threads for many accounts, so few database connections; order is kept per account. Looks
-# over HTTP take long, so they have threads of their own and never hold up what streams say.
+# Few threads for many accounts, so few database connections; order is kept per account. What is
+# done about news (looks at whole books, and over HTTP) takes long, so it has threads of its own
+# and never holds up what streams say.
 _writers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="account-stream")
+_tellers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="account-news")
 _readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="account-repair")
 
 
@@ -100,8 +104,10 @@ class PrivateStream:
         self._lost_at: float | None = clock.monotonic()
         self._reason = "not connected"
         self._is_told = False
-        self._waiting: list[tuple[PrivateEvent, datetime]] = []
+        self._waiting: list[Received] = []
+        self._untold: list[Received] = []
         self._news = asyncio.Event()
+        self._written = asyncio.Event()
         self._gap = asyncio.Event()
         self._disbelieved: Counter[str] = Counter()
 
@@ -109,7 +115,8 @@ class PrivateStream:
         """Run until cancelled. Raises what a person must mend, such as a refused key."""
         client = egress.new_client(self._account)
         helpers = [
-            asyncio.create_task(work) for work in (self._write(), self._repair(), self._note())
+            asyncio.create_task(work)
+            for work in (self._write(), self._tell(), self._repair(), self._note())
         ]
         try:
             while True:
@@ -229,6 +236,21 @@ class PrivateStream:
             except Exception:
                 logger.exception("What %s said could not be written.", self._account.pk)
                 self._gap.set()
+                continue
+            self._untold += batch
+            self._written.set()
+
+    async def _tell(self) -> None:
+        """Tell of what is written, gathered while the last telling went on."""
+        while True:
+            await self._written.wait()
+            self._written.clear()
+            batch, self._untold = self._untold, []
+            try:
+                await _on(_tellers, partial(tell_events, self._account, batch))
+            except Exception:
+                logger.exception("What %s said could not be told.", self._account.pk)
+                self._gap.set()
 
     async def _repair(self) -> None:
         """After each (re)connection read what the stream may have missed, until that worked."""
@@ -268,25 +290,31 @@ class PrivateStream:
             self._is_told = is_trouble
 
 
-def write_events(account: ExchangeAccount, batch: Sequence[tuple[PrivateEvent, datetime]]) -> None:
-    """Write and publish what a private stream said, each with its time of receipt.
+def write_events(account: ExchangeAccount, batch: Sequence[Received]) -> None:
+    """Write the trades and positions a private stream told of, each with its time of receipt.
 
-    Positions go first: whatever reads them counts orders whose trades it has not seen yet as on
-    their way. Then trades, which must not wait; and only then is the move told, because whoever
-    reacts to that looks at a whole book.
+    Trades go first: nothing may hold them back. Until the positions follow, whatever reads both
+    finds a trade that the position does not contain yet, and counts it as on its way.
     """
-    updates = [(event, at) for event, at in batch if isinstance(event, AccountUpdate)]
-    for update, at in updates:
-        stream_observe(account=account, update=update, at=at)
-    orders = [(event, at) for event, at in batch if isinstance(event, OrderUpdate)]
-    fills = [event.fill for event, _ in orders if event.fill is not None]
+    fills = [event.fill for event, _ in batch if isinstance(event, OrderUpdate) and event.fill]
     fills += [event for event, _ in batch if isinstance(event, FillReport)]
     if fills:
         observations.publish(observations.FillsSeen(account.pk, fills))
-    if updates:
+    for event, at in batch:
+        if isinstance(event, AccountUpdate):
+            stream_observe(account=account, update=event, at=at)
+
+
+def tell_events(account: ExchangeAccount, batch: Sequence[Received]) -> None:
+    """Tell of a move and of orders, once trades and positions are written.
+
+    Whoever reacts to a move looks at a whole book: that waits for both, and neither for it.
+    """
+    if any(isinstance(event, AccountUpdate) for event, _ in batch):
         observations.publish(observations.AccountMoved(account.pk))
+    orders = [(event.order, at) for event, at in batch if isinstance(event, OrderUpdate)]
     if orders:
-        reports = [event.order for event, _ in orders]
+        reports = [report for report, _ in orders]
         observations.publish(
             observations.OrdersSeen(account.pk, reports, all_open=False, at=orders[-1][1])
         )

@@ -28,9 +28,8 @@ def observed(observation: Observation) -> None:
     try:
         match observation:
             case FillsSeen():
-                account = ExchangeAccount.objects.get(pk=observation.account_id)
                 fills_record(
-                    account=account,
+                    account_id=observation.account_id,
                     reports=observation.fills,
                     sandbox=observation.sandbox,
                     actor=ACTOR,

@@ -7,11 +7,12 @@ from typing import Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import F, OuterRef, Q, Subquery, Sum
+from django.db.models.functions import Least
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.models import ExchangeAccount
+from accounts.claims import commit_without_waiting
 from controlplane import bus
 from controlplane.base import events
 from controlplane.base.audit import Actor
@@ -31,30 +32,62 @@ ATTACHED_WITHIN: Final = timedelta(hours=1)
 """How long after a trade its order may turn out to be ours."""
 
 
-@transaction.atomic
 def fills_record(
-    *, account: ExchangeAccount, reports: Sequence[FillReport], actor: Actor, sandbox: bool = False
+    *, account_id: str, reports: Sequence[FillReport], actor: Actor, sandbox: bool = False
 ) -> list[Fill]:
     """Write the trades not seen before and bring their intents in line; return the new ones.
 
     A trade is known by (account, instrument, trade id), however often and from wherever it is
     told. One that names no order of ours is external: recorded, not attached. Trades of an
     instrument we do not know are left out and logged; the sync treats such an account as unknown.
+
+    Belongs outside a transaction: the rows are committed first, by themselves, because nothing
+    that follows from a trade may hold it back. Whatever dies in between is made good when the
+    trades are told again, as each look at the account does; only the news of an external trade
+    would be lost with it.
     """
-    instruments = _instruments(account, reports)
-    owners = _Owners(account, reports, sandbox=sandbox)
+    instruments = _instruments(account_id, reports)
+    owners = _Owners(account_id, reports, sandbox=sandbox)
     rows = [
-        _row(account, instruments[report.venue_symbol], report, owners, sandbox=sandbox)
+        _row(account_id, instruments[report.venue_symbol], report, owners, sandbox=sandbox)
         for report in reports
         if report.venue_symbol in instruments
     ]
-    Fill.objects.bulk_create(rows, ignore_conflicts=True)
+    if not rows:
+        return []
+    with transaction.atomic():
+        commit_without_waiting()
+        Fill.objects.bulk_create(rows, ignore_conflicts=True)
+    return _follow(account_id, rows, actor)
+
+
+@transaction.atomic
+def _follow(account_id: str, rows: Sequence[Fill], actor: Actor) -> list[Fill]:
+    """Do what trades lead to, new ones and those whose intents still lack them."""
     added = list(Fill.objects.filter(pk__in=[row.pk for row in rows]).select_related("instrument"))
-    _apply({fill.intent_id for fill in added if fill.intent_id is not None}, actor)
-    _tell_external(account, [fill for fill in added if fill.intent_id is None])
+    new = {fill.pk for fill in added}
+    retold = {row.intent_id for row in rows if row.pk not in new and row.intent_id is not None}
+    due = {fill.intent_id for fill in added if fill.intent_id is not None}
+    _apply(due | (_behind(retold) if retold else set()), actor)
+    _tell_external(account_id, [fill for fill in added if fill.intent_id is None])
     if added:
         bus.send("console", "console.changed", topic="events")
     return added
+
+
+def _behind(intent_ids: Collection[UUID]) -> set[UUID]:
+    """Return those of the intents that say less than the trades recorded of them."""
+    in_quote = Q(fills__fee_asset=F("instrument__quote_asset"))
+    return set(
+        OrderIntent.objects.filter(pk__in=intent_ids)
+        .annotate(traded=Sum("fills__amount"), paid=Sum("fills__fee", filter=in_quote))
+        .filter(
+            Q(filled_amount__lt=Least("traded", "amount"))
+            | Q(fee=0, paid__gt=0)
+            | Q(fee=0, paid__lt=0)
+        )
+        .values_list("pk", flat=True)
+    )
 
 
 @transaction.atomic
@@ -86,6 +119,8 @@ def fills_attach(*, actor: Actor, account_id: str | None = None) -> list[Fill]:
 
 def _apply(intent_ids: Collection[UUID], actor: Actor) -> None:
     # Key order: whoever else locks several intents does it in the same one.
+    if not intent_ids:
+        return
     for intent in OrderIntent.objects.filter(pk__in=intent_ids).order_by("pk"):
         fills = list(Fill.objects.filter(intent=intent))
         strategies.intent_fill_apply(
@@ -96,29 +131,25 @@ def _apply(intent_ids: Collection[UUID], actor: Actor) -> None:
         )
 
 
-def _instruments(
-    account: ExchangeAccount, reports: Iterable[FillReport]
-) -> Mapping[str, Instrument]:
+def _instruments(account_id: str, reports: Iterable[FillReport]) -> Mapping[str, Instrument]:
     symbols = {report.venue_symbol for report in reports}
     known = {
         instrument.venue_symbol: instrument
         for instrument in Instrument.objects.filter(
-            venue=account.exchange_id, venue_symbol__in=symbols
+            venue__accounts=account_id, venue_symbol__in=symbols
         )
     }
     if missing := sorted(symbols - known.keys()):
-        logger.warning("%s traded unknown instruments: %s", account.pk, ", ".join(missing))
+        logger.warning("%s traded unknown instruments: %s", account_id, ", ".join(missing))
     return known
 
 
 class _Owners:
     """Which of an account's intents a trade belongs to, by our id or by the venue's."""
 
-    def __init__(
-        self, account: ExchangeAccount, reports: Iterable[FillReport], *, sandbox: bool
-    ) -> None:
+    def __init__(self, account_id: str, reports: Iterable[FillReport], *, sandbox: bool) -> None:
         named = (intent_id_of(report.client_order_id or "") for report in reports)
-        found = OrderIntent.objects.filter(account=account, sandbox=sandbox).filter(
+        found = OrderIntent.objects.filter(account=account_id, sandbox=sandbox).filter(
             Q(pk__in=[intent_id for intent_id in named if intent_id is not None])
             | Q(venue_order_id__in=[r.venue_order_id for r in reports if r.venue_order_id])
         )
@@ -137,7 +168,7 @@ class _Owners:
 
 
 def _row(
-    account: ExchangeAccount,
+    account_id: str,
     instrument: Instrument,
     report: FillReport,
     owners: _Owners,
@@ -145,7 +176,7 @@ def _row(
     sandbox: bool,
 ) -> Fill:
     return Fill(
-        account=account,
+        account_id=account_id,
         instrument=instrument,
         intent=owners.of(report, instrument),
         sandbox=sandbox,
@@ -162,13 +193,13 @@ def _row(
     )
 
 
-def _tell_external(account: ExchangeAccount, fills: Sequence[Fill]) -> None:
+def _tell_external(account_id: str, fills: Sequence[Fill]) -> None:
     """Tell of trades made elsewhere; not of those an order of ours may still explain."""
     if not fills:
         return
     open_ones = set(
         OrderIntent.objects.filter(
-            account=account, state="submitted", submission__in=["sending", "unknown"]
+            account=account_id, state="submitted", submission__in=["sending", "unknown"]
         ).values_list("instrument_id", "side")
     )
     for fill in fills:
@@ -178,9 +209,9 @@ def _tell_external(account: ExchangeAccount, fills: Sequence[Fill]) -> None:
             Occurrence(
                 type=EventType.ORDER,
                 severity=Severity.WARN,
-                account_id=account.pk,
+                account_id=account_id,
                 message=_("%(account)s traded outside the control plane: %(side)s %(amount)s.")
-                % {"account": account.pk, "side": fill.side, "amount": plain(fill.amount)},
+                % {"account": account_id, "side": fill.side, "amount": plain(fill.amount)},
                 payload={
                     "code": "external_fill",
                     "fillId": str(fill.pk),

@@ -66,7 +66,7 @@ def account_reconcile(
     What the look does not tell is not compared. Only a complete one makes the account reconciled.
     """
     if reading.fills:
-        fills_record(account=account, reports=reading.fills, actor=actor)
+        fills_record(account_id=account.pk, reports=reading.fills, actor=actor)
     found = []
     if reading.open_orders is not None:
         found += _orders_compare(account, reading.open_orders, at=reading.at, actor=actor)
@@ -203,7 +203,7 @@ def _fills_fetch(
         client = egress.execution_client(able_to_read(account))
         for symbol in symbols:
             reports = egress.run(client.fills(symbol, since=since))
-            fills_record(account=account, reports=reports, actor=actor)
+            fills_record(account_id=account.pk, reports=reports, actor=actor)
     except ControlPlaneError as error:
         logger.warning("Trades of %s: %s", account.pk, redact(error.message))
         return False

@@ -62,7 +62,7 @@ def streams(terms: StreamTerms | None = None) -> Iterator[Supervisor]:
     finally:
         loop.call_soon_threadsafe(holding.cancel)
         thread.join(10)
-        for pool in (account_streams._writers, account_streams._readers):
+        for pool in (account_streams._writers, account_streams._tellers, account_streams._readers):
             drain(pool)
 
 

@@ -191,6 +191,34 @@ def test_d01_a_trade_told_over_and_over_is_booked_once(stage: Stage) -> None:
     stage.verify()
 
 
+@pytest.mark.parametrize("known", ["nothing", "the amount"])
+def test_a_trade_whose_writer_died_reaches_its_intent_when_it_is_told_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, known: str
+) -> None:
+    """`known`: what the order's own answer had told of the trade before."""
+    intent = stage.wish() if known == "the amount" else stage.rest()
+    stage.submit(intent)
+    if known == "nothing":
+        price = intent.price
+        assert price is not None
+        stage.paper.do(lambda: stage.paper.server.core.jump("BTCUSDT", price - 50))
+    intent.refresh_from_db()
+    assert (intent.filled_amount > 0) == (known == "the amount")
+    with monkeypatch.context() as dying:
+        dying.setattr("hedging.services.fills._follow", dies)
+        stage.sync()
+    trade = Fill.objects.get(intent=intent)
+    stage.sync()
+    intent.refresh_from_db()
+    assert (intent.state, intent.filled_amount) == ("filled", trade.amount)
+    assert intent.fee == trade.fee > 0
+    assert Fill.objects.get() == trade
+
+
+def dies(*args: object) -> None:
+    raise RuntimeError("killed between the two")
+
+
 def test_d04_a_fill_after_the_cancel_was_acknowledged_is_booked(stage: Stage) -> None:
     intent = stage.rest()
     stage.submit(intent)
