@@ -18,7 +18,7 @@ from controlplane.kernel.units import ZERO, BaseAmount, BtcEquivalent
 from hedging.domain.books import Book, BookMember, Link, build_books
 from hedging.domain.decision import Decision, HedgeTerms, TradingState, decide
 from hedging.domain.delta import BTC, Exposure, Holding, InFlight, is_known, net_exposures
-from hedging.models import Fill
+from hedging.models import Fill, HedgeThrottle
 from markets.selectors import reference_prices
 from markets.venues.types import OrderType, Side
 from strategies.domain.intent import TERMINAL_STATES, IntentState, Submission
@@ -70,6 +70,7 @@ class BookFacts:
     positions: Sequence[PositionFacts]
     intents: Sequence[IntentFacts]
     exposures: tuple[Exposure, ...]
+    is_throttled: bool = False
 
     def trading_state(
         self, *, retry_at: datetime | None = None, by_hand: bool = False
@@ -86,6 +87,7 @@ class BookFacts:
             may_reduce=AccountStatus.ACTIVE in statuses,
             retry_at=retry_at,
             is_wanted=by_hand or self.book.sandbox or bool(self.book.module_ids),
+            is_throttled=self.is_throttled,
         )
 
     def decisions(
@@ -146,6 +148,7 @@ class _Reading:
     positions: dict[tuple[str, bool], list[PositionFacts]] = field(init=False)
     intents: dict[tuple[str, bool], list[IntentFacts]] = field(init=False)
     references: dict[str, Decimal] = field(init=False)
+    throttled: set[tuple[str, str]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.accounts = {facts.account_id: facts for facts in _accounts(self.account_ids, self.now)}
@@ -167,6 +170,7 @@ class _Reading:
                 )
             )
         self.intents = self._intents()
+        self.throttled = set(HedgeThrottle.objects.standing().values_list("scope", "target"))
         symbols = {item.symbol for rows in self.positions.values() for item in rows if item.size}
         symbols |= {item.flight.symbol for rows in self.intents.values() for item in rows}
         self.references = reference_prices(symbols | {BTC}, now=self.now) if symbols else {}
@@ -187,6 +191,9 @@ class _Reading:
                 [item.flight for item in intents],
                 self.references,
                 unknown=unknown,
+            ),
+            is_throttled=not self.throttled.isdisjoint(
+                {("book", book.key), *(("module", name) for name in book.module_ids)}
             ),
         )
 

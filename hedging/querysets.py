@@ -30,6 +30,22 @@ class BreakQuerySet(models.QuerySet):
         return self.filter(status="open")
 
 
+class ThrottleQuerySet(models.QuerySet):
+    """Hedge throttles."""
+
+    def standing(self) -> "ThrottleQuerySet":
+        """Those nobody has released."""
+        return self.filter(released_at__isnull=True)
+
+
+class DustQuerySet(models.QuerySet):
+    """Dust."""
+
+    def open(self) -> "DustQuerySet":
+        """What is dust now."""
+        return self.filter(closed_at__isnull=True)
+
+
 class StopQuerySet(models.QuerySet):
     """Emergency stops."""
 

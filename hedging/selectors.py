@@ -1,7 +1,7 @@
 """Reads of hedging: books as people see them."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ from hedging.domain.books import Book
 from hedging.domain.decision import Decision, Reason, Verdict
 from hedging.domain.planning import Plan
 from hedging.facts import BookFacts, book_facts, topology
-from hedging.models import HedgeExecution
+from hedging.models import HedgeDust, HedgeExecution
 from hedging.plans import plan_checked
 
 
@@ -92,11 +92,23 @@ def proposals(key: str, *, now: datetime) -> tuple[Proposal, ...]:
 
 def _views(found: Sequence[Book], *, now: datetime) -> list[BookView]:
     running = set(HedgeExecution.objects.running().values_list("book", flat=True))
-    return [_view(facts, running, now=now) for facts in book_facts(found, now=now)]
+    dust = set(HedgeDust.objects.open().values_list("book", "symbol"))
+    return [_view(facts, running, dust, now=now) for facts in book_facts(found, now=now)]
 
 
-def _view(facts: BookFacts, running: Iterable[str], *, now: datetime) -> BookView:
-    decisions = facts.decisions(now=now)
+def _view(
+    facts: BookFacts,
+    running: Collection[str],
+    dust: Collection[tuple[str, str]],
+    *,
+    now: datetime,
+) -> BookView:
+    decisions = [
+        replace(decision, reason=Reason.DUST)
+        if decision.is_trading and (facts.book.key, decision.exposure.symbol) in dust
+        else decision
+        for decision in facts.decisions(now=now)
+    ]
     assets = tuple(_asset(decision) for decision in decisions)
     deltas = [asset.delta_btc for asset in assets]
     known = [delta for delta in deltas if delta is not None]
@@ -134,7 +146,8 @@ def _state(
     if any(decision.exposure.delta_btc is None for decision in decisions):
         return BookState.UNKNOWN, Reason.QUOTE_STALE.value
     if any(decision.verdict is Verdict.HALT for decision in decisions):
-        return BookState.HALTED, Reason.STOPPED.value
+        halted = Reason.THROTTLED if Reason.THROTTLED in reasons else Reason.STOPPED
+        return BookState.HALTED, halted.value
     if is_hedging:
         return BookState.HEDGING, Reason.IN_FLIGHT.value
     for reason in (
@@ -143,6 +156,7 @@ def _state(
         Reason.QUOTE_STALE,
         Reason.OUTCOME_UNKNOWN,
         Reason.IN_FLIGHT,
+        Reason.DUST,
     ):
         if reason in reasons:
             return BookState.BREACH, reason.value

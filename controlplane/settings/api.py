@@ -19,6 +19,7 @@ from hedging.domain.emergency import StopScope, StopState, StopTrigger
 from hedging.domain.origin import Origin
 from hedging.domain.reconciliation import BreakKind
 from hedging.domain.resolution import Answer, Verdict
+from hedging.domain.throttle import ThrottleCause, ThrottleScope
 from markets.choices import Dialect, FeedSource, FeedStatus, SynthReason, VenueEnvironment
 from markets.venues.types import OrderType, Side
 from monitoring.choices import AlertState, JobStatus
@@ -55,6 +56,8 @@ ENUMERATIONS: Final[tuple[type[StrEnum], ...]] = (
     Submission,
     SyncStatus,
     SynthReason,
+    ThrottleCause,
+    ThrottleScope,
     TriggerReason,
     VenueEnvironment,
 )

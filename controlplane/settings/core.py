@@ -123,6 +123,14 @@ ALLOW_PRIVATE_PROXIES = env.bool("ALLOW_PRIVATE_PROXIES", default=not IS_PRODUCT
 # An address that answers with the peer's IP; without it exits are not compared with theirs.
 EGRESS_ECHO_URL = env.str("EGRESS_ECHO_URL", default="")
 
+# A book hedged so often in an hour, or failing so often in ten minutes, and a module whose hedge
+# orders are refused so often, are off until a person releases them.
+HEDGE_THROTTLE_EXECUTIONS = env.int(
+    "HEDGE_THROTTLE_EXECUTIONS", default=120 if IS_PRODUCTION else 1200
+)
+HEDGE_THROTTLE_FAILURES = env.int("HEDGE_THROTTLE_FAILURES", default=10)
+HEDGE_THROTTLE_REJECTS = env.int("HEDGE_THROTTLE_REJECTS", default=20)
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

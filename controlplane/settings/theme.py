@@ -74,6 +74,8 @@ NAVIGATION = [
             _item(_("Hedge executions"), "balance", "hedging_hedgeexecution"),
             _item(_("Fills"), "task_alt", "hedging_fill"),
             _item(_("Reconciliation breaks"), "difference", "hedging_reconciliationbreak"),
+            _item(_("Hedge throttles"), "speed", "hedging_hedgethrottle"),
+            _item(_("Dust"), "grain", "hedging_hedgedust"),
             _item(_("Emergency stops"), "emergency_home", "hedging_emergencystop"),
         ],
     },

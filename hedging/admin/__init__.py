@@ -7,11 +7,14 @@ from hedging.admin.hedges import (
     ReconciliationBreakAdmin,
     ResolutionStepAdmin,
 )
+from hedging.admin.holding import HedgeDustAdmin, HedgeThrottleAdmin
 
 __all__ = [
     "EmergencyStopAdmin",
     "FillAdmin",
+    "HedgeDustAdmin",
     "HedgeExecutionAdmin",
+    "HedgeThrottleAdmin",
     "ReconciliationBreakAdmin",
     "ResolutionStepAdmin",
     "StoppedAccountAdmin",

@@ -5,6 +5,7 @@ from rest_framework.routers import BaseRouter
 from hedging.api import viewsets
 from hedging.api.books import BookViewSet
 from hedging.api.emergency import EmergencyStopViewSet, StoppedAccountViewSet
+from hedging.api.holding import DustViewSet, ThrottleViewSet
 
 
 def register(router: BaseRouter) -> None:
@@ -14,5 +15,7 @@ def register(router: BaseRouter) -> None:
     router.register("fills", viewsets.FillViewSet)
     router.register("reconciliation-breaks", viewsets.BreakViewSet)
     router.register("resolution-steps", viewsets.ResolutionStepViewSet)
+    router.register("hedge-throttles", ThrottleViewSet)
+    router.register("hedge-dust", DustViewSet)
     router.register("emergency-stops", EmergencyStopViewSet)
     router.register("stopped-accounts", StoppedAccountViewSet)

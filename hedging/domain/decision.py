@@ -33,6 +33,7 @@ class Reason(StrEnum):
     UNALLOCATED = "UNALLOCATED"
     NO_HEDGE_ACCOUNT = "NO_HEDGE_ACCOUNT"
     DUST = "DUST"
+    THROTTLED = "THROTTLED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,15 @@ class TradingState:
     """What the book may do.
 
     `retry_at`: no new attempt before, after attempts that failed. `is_wanted`: somebody gave the
-    book to a module, or asks for the hedge by hand.
+    book to a module, or asks for the hedge by hand. `is_throttled`: it was hedged or failed too
+    often, and nobody has released it yet.
     """
 
     may_increase: bool
     may_reduce: bool
     retry_at: datetime | None = None
     is_wanted: bool = True
+    is_throttled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,8 @@ def decide(
         return hold(Reason.QUOTE_STALE)
     if not state.is_wanted:
         return hold(Reason.UNALLOCATED)
+    if state.is_throttled:
+        return Decision(Verdict.HALT, Reason.THROTTLED, exposure, terms.threshold_btc)
     if not (state.may_increase or state.may_reduce):
         return Decision(Verdict.HALT, Reason.STOPPED, exposure, terms.threshold_btc)
     if state.retry_at is not None and now < state.retry_at:

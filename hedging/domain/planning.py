@@ -118,6 +118,15 @@ class Plan:
     residual: BaseAmount
     skipped: tuple[tuple[str, str], ...]
 
+    @property
+    def is_dust(self) -> bool:
+        """True when nothing is traded for no other reason than that it is too small."""
+        codes = {code for _account_id, code in self.skipped}
+        return not self.orders and Skip.BELOW_MINIMUM in codes <= _OF_DUST
+
+
+_OF_DUST: Final = frozenset({Skip.BELOW_MINIMUM, Skip.REDUCE_ONLY})
+
 
 def plan_hedge(decision: Decision, candidates: Iterable[Candidate]) -> Plan:
     """Plan the decided trade: shrink positions first, then the cheapest account.

@@ -6,6 +6,7 @@ from hedging.services.fills import fills_attach, fills_record
 from hedging.services.finishing import execution_finish, executions_finish
 from hedging.services.reconciling import account_reconcile, positions_compare
 from hedging.services.resolving import next_look_at, unknown_look
+from hedging.services.throttling import throttle_release
 
 __all__ = [
     "account_reconcile",
@@ -20,5 +21,6 @@ __all__ = [
     "fills_record",
     "next_look_at",
     "positions_compare",
+    "throttle_release",
     "unknown_look",
 ]

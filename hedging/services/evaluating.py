@@ -17,12 +17,14 @@ from controlplane.kernel.units import ZERO, plain
 from hedging import selectors
 from hedging.choices import HedgeResult, TriggerReason
 from hedging.domain.books import Book
-from hedging.domain.decision import Decision
+from hedging.domain.decision import Decision, Reason
 from hedging.domain.planning import PlannedOrder
 from hedging.facts import BookFacts, book_facts
 from hedging.models import HedgeExecution
 from hedging.plans import CheckedPlan, plan_checked
 from hedging.services import telling
+from hedging.services.dust import dust_close, dust_note
+from hedging.services.throttling import pace_check
 from markets.selectors import failing_venues
 from markets.venues.types import OrderType
 from strategies import services as strategies
@@ -85,9 +87,17 @@ def facts_evaluate(
     """
     started: list[HedgeExecution] = []
     by_hand = trigger_reason is TriggerReason.MANUAL
+    calm: set[tuple[str, str]] = set()
     for facts in looks:
-        if any(decision.is_trading for decision in facts.decisions(now=now, by_hand=by_hand)):
+        decisions = facts.decisions(now=now, by_hand=by_hand)
+        if any(decision.is_trading for decision in decisions):
             started += _hedge(facts.book, trigger_reason, actor, reason)
+        calm |= {
+            (facts.book.key, decision.exposure.symbol)
+            for decision in decisions
+            if decision.reason is Reason.WITHIN_THRESHOLD
+        }
+    dust_close(calm, now=now)
     return started
 
 
@@ -101,6 +111,8 @@ def _hedge(
     (facts,) = book_facts([book], now=now)
     by_hand = trigger_reason is TriggerReason.MANUAL
     if not any(decision.is_trading for decision in facts.decisions(now=now, by_hand=by_hand)):
+        return []
+    if not by_hand and not pace_check(book, now=now):
         return []
     busy, waits = _recent_hedges(book.key, now=now)
     decisions = [
@@ -160,6 +172,7 @@ def _start(
     assert delta is not None, "a trade is decided only on a known delta"
     checked = plan_checked(facts, decision, now=now)
     plan = checked.plan
+    dust_note(facts.book.key, decision, plan, now=now)
     if not plan.orders:
         return None
     execution = HedgeExecution.objects.create(

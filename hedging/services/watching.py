@@ -1,16 +1,20 @@
 """Books that stay out of their threshold, or unknown, are told of: once, and when it is over."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from controlplane.kernel.events import Severity
 from hedging.domain.decision import Decision, Reason
 from hedging.facts import BookFacts
+from hedging.models import HedgeDust
 from hedging.services import telling
 
 PATIENCE: Final = timedelta(seconds=3)
 """What passes sooner is the ordinary course of things and is not told."""
+_FOR_A_PERSON: Final = frozenset({Reason.UNALLOCATED, Reason.DUST})
+"""Nothing is wrong that the system could put right."""
 _QUIET: Final = frozenset({Reason.WITHIN_THRESHOLD, Reason.IN_FLIGHT})
 
 
@@ -24,10 +28,13 @@ class BookWatch:
     def look(self, looks: Iterable[BookFacts], *, now: datetime) -> None:
         """Tell what has lasted, from the decisions these looks give."""
         seen = set()
+        dust = set(HedgeDust.objects.open().values_list("book", "symbol"))
         for facts in looks:
             for decision in facts.decisions(now=now):
                 place = (facts.book.key, decision.exposure.symbol)
                 seen.add(place)
+                if decision.is_trading and place in dust:
+                    decision = replace(decision, reason=Reason.DUST)
                 self._note(place, decision, now)
         for gone in self._since.keys() - seen:
             del self._since[gone]
@@ -42,7 +49,5 @@ class BookWatch:
             self._told.pop(place, None)
         elif now - since >= PATIENCE and self._told.get(place) is not reason:
             self._told[place] = decision.reason
-            is_ours = reason is not Reason.UNALLOCATED
-            telling.hold_told(
-                place[0], decision, severity=Severity.CRITICAL if is_ours else Severity.WARN
-            )
+            severity = Severity.WARN if reason in _FOR_A_PERSON else Severity.CRITICAL
+            telling.hold_told(place[0], decision, severity=severity)

@@ -23,7 +23,9 @@ from accounts.models import (
 from hedging.models import (
     EmergencyStop,
     Fill,
+    HedgeDust,
     HedgeExecution,
+    HedgeThrottle,
     ReconciliationBreak,
     ResolutionStep,
     StoppedAccount,
@@ -150,6 +152,12 @@ def make_rows(number: int) -> dict[str, Any]:
             venue_at=NOW,
         ),
         ReconciliationBreak.objects.create(account=account, kind="position-mismatch"),
+        HedgeThrottle.objects.create(
+            scope="book", target=f"live:{account.pk}", cause="failures", count=10
+        ),
+        HedgeDust.objects.create(
+            book=f"live:{account.pk}", symbol="BTC", delta_base=1, delta_btc=1, seen_at=NOW
+        ),
         stop := EmergencyStop.objects.create(
             scope="account", target=account.pk, reason="fire", engaged_by="ann"
         ),

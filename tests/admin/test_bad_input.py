@@ -267,7 +267,8 @@ def test_read_only_admins_are_exactly_what_machines_write() -> None:
     assert names == {
         "accounts.AccountState", "accounts.AccountSyncJob", "accounts.EquitySample",
         "accounts.FundingPayment", "accounts.Position", "base.AuditEvent", "hedging.Fill",
-        "hedging.HedgeExecution", "hedging.ReconciliationBreak", "hedging.ResolutionStep",
+        "hedging.HedgeDust", "hedging.HedgeExecution", "hedging.HedgeThrottle",
+        "hedging.ReconciliationBreak", "hedging.ResolutionStep",
         "knox.AuthToken", "markets.FeedTraffic", "markets.FundingRate", "markets.Quote",
         "markets.SynthPriceSnapshot", "markets.VenueBan", "monitoring.Alert",
         "monitoring.JobRun", "monitoring.MonitoringEvent", "strategies.OrderIntent",

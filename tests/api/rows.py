@@ -21,7 +21,9 @@ from accounts.models import (
 from hedging.models import (
     EmergencyStop,
     Fill,
+    HedgeDust,
     HedgeExecution,
+    HedgeThrottle,
     ReconciliationBreak,
     ResolutionStep,
     StoppedAccount,
@@ -160,6 +162,16 @@ def _of_trading(account: Any, instrument: Any) -> dict[str, Any]:
     )
     return {
         "strategy-modules": module,
+        "hedge-throttles": HedgeThrottle.objects.create(
+            scope="book", target=f"live:{account.pk}", cause="failures", count=10
+        ),
+        "hedge-dust": HedgeDust.objects.create(
+            book=f"live:{account.pk}",
+            symbol="BTC",
+            delta_base=Decimal("0.0009"),
+            delta_btc=Decimal("0.0009"),
+            seen_at=now,
+        ),
         "emergency-stops": stop,
         "stopped-accounts": StoppedAccount.objects.create(
             stop=stop,

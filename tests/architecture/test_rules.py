@@ -30,6 +30,7 @@ CONFIGURATION = frozenset(
         "strategies.RiskLimit",
         "strategies.UnknownClosure",
         "hedging.EmergencyStop",
+        "hedging.HedgeThrottle",
         "monitoring.AlertRoute",
     }
 )
@@ -48,6 +49,7 @@ RECORDS = frozenset(
         "accounts.FundingPayment",
         "strategies.OrderIntent",
         "strategies.QuarantinedAnswer",
+        "hedging.HedgeDust",
         "hedging.HedgeExecution",
         "hedging.Fill",
         "hedging.ReconciliationBreak",

@@ -108,14 +108,5 @@ def test_e03_nothing_is_written_when_the_gate_denies_every_order(
 def test_where_the_venue_refused_lately_is_tried_last(
     book: tuple[ExchangeAccount, ...], btc: Instrument
 ) -> None:
-    refused = factories.intent(account=book[0], instrument=btc, side="sell")
-    OrderIntent.objects.filter(pk=refused.pk).update(
-        state="submitted",
-        submission="sending",
-        claim_fence=1,
-        claimed_by="w",
-        signed_at=timezone.now(),
-        expires_at=timezone.now(),
-    )
-    OrderIntent.objects.filter(pk=refused.pk).update(state="failed", submission="none")
+    world.refused(factories.intent(account=book[0], instrument=btc, side="sell"))
     assert shape(planned()) == [("b", "1.5"), ("c", "0.5")]

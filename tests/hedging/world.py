@@ -90,3 +90,15 @@ def moved(intent: OrderIntent, *places: tuple[str, str], filled: str = "0") -> O
     OrderIntent.objects.filter(pk=intent.pk).update(filled_amount=Decimal(filled))
     intent.refresh_from_db()
     return intent
+
+
+def refused(intent: OrderIntent) -> OrderIntent:
+    """Claim an intent and have the venue refuse it."""
+    now = timezone.now()
+    claim = {"claim_fence": 1, "claimed_by": "w", "signed_at": now, "expires_at": now}
+    for place in (
+        {"state": "submitted", "submission": "sending", **claim},
+        {"state": "failed", "submission": "none"},
+    ):
+        OrderIntent.objects.filter(pk=intent.pk).update(**place)
+    return intent
