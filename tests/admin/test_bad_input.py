@@ -267,8 +267,9 @@ def test_read_only_admins_are_exactly_what_machines_write() -> None:
     assert names == {
         "accounts.AccountState", "accounts.AccountSyncJob", "accounts.EquitySample",
         "accounts.FundingPayment", "accounts.Position", "base.AuditEvent", "hedging.Fill",
-        "hedging.HedgeDust", "hedging.HedgeExecution", "hedging.HedgeThrottle",
-        "hedging.ReconciliationBreak", "hedging.ResolutionStep",
+        "hedging.EmergencyStop", "hedging.HedgeDust", "hedging.HedgeExecution",
+        "hedging.HedgeThrottle", "hedging.ReconciliationBreak", "hedging.ResolutionStep",
+        "hedging.StoppedAccount",
         "knox.AuthToken", "markets.FeedTraffic", "markets.FundingRate", "markets.Quote",
         "markets.SynthPriceSnapshot", "markets.VenueBan", "monitoring.Alert",
         "monitoring.JobRun", "monitoring.MonitoringEvent", "strategies.OrderIntent",
