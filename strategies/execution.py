@@ -1,12 +1,14 @@
 """An order's way to its venue: claimed once, sent at most once, and then evidence decides."""
 
+import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts import egress
@@ -30,8 +32,10 @@ from markets.venues.errors import (
     RateLimited,
     VenueError,
     VenueRejected,
+    Withheld,
 )
 from markets.venues.ports import ExecutionClient
+from markets.venues.ratelimit.lastlook import last_look
 from markets.venues.registry import dialect_facts
 from markets.venues.types import OrderReport, OrderType, Side, SubmitOrder
 from strategies import freshness, sandbox, selectors, services, workers
@@ -42,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 CLOCK_MARGIN: Final = timedelta(seconds=5)
 """How far our clock and a venue's may be apart, and the time to sign."""
+LOOK_AGAIN: Final = 0.05
+"""An order let out this many seconds after the last check for stops is checked again."""
 SEND_WITHIN: Final = timedelta(seconds=3)
 """A claim older than this is not sent any more: its process was held up."""
 
@@ -207,7 +213,7 @@ def _send(intent: OrderIntent, *, actor: Actor) -> OrderIntent:
         return services.order_report_apply(intent=intent, report=report, actor=actor)
     except (RateLimited, NotSent, MissingCredential, Denied) as error:
         unsent = settle(intent, IntentEvent.PROVE_UNSENT, _reason(error), actor=actor)
-        if isinstance(error, NotSent):
+        if isinstance(error, NotSent) and not isinstance(error, Withheld):
             session_doubt(unsent.proxy_session_id)
         return unsent
     except AuthenticationFailed as error:
@@ -255,7 +261,30 @@ def _answer(intent: OrderIntent, client: ExecutionClient) -> OrderReport:
         price=None if intent.price is None else Price(intent.price),
         reduce_only=intent.reduce_only,
     )
-    return egress.run(client.submit(command))
+    return egress.run(_watched(client, command, intent))
+
+
+async def _watched(
+    client: ExecutionClient, command: SubmitOrder, intent: OrderIntent
+) -> OrderReport:
+    """Submit; should the order have to wait on its way out, ask for stops once more."""
+    began = time.monotonic()
+
+    async def look() -> None:
+        if time.monotonic() - began >= LOOK_AGAIN:
+            stopped = await asyncio.to_thread(_stopped_meanwhile, intent)
+            if stopped is not None:
+                raise Withheld(stopped.message)
+
+    last_look.set(None if intent.reduce_only else look)
+    return await client.submit(command)
+
+
+def _stopped_meanwhile(intent: OrderIntent) -> Denied | None:
+    try:
+        return selectors.stop_problem(intent)
+    finally:
+        connection.close()  # the thread's own
 
 
 @transaction.atomic

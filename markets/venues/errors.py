@@ -46,6 +46,12 @@ class NotSent(VenueError):
     code = "not_sent"
 
 
+class Withheld(NotSent):
+    """We kept an order back in the last moment: it is not wanted any more."""
+
+    code = "withheld"
+
+
 class ProxyRefused(NotSent):
     """The outbound proxy is away or refuses us: its fault or its password, not the venue's key."""
 

@@ -1,6 +1,8 @@
 """H · Emergency stop: what it says is stopped is stopped, at the venue and not only with us."""
 
+import asyncio
 import json
+import time
 from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
@@ -8,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from accounts.lifecycle import account_resume
@@ -17,6 +20,8 @@ from controlplane.sentinel import Sentinel
 from hedging.emergency.verbs import stop_engage, stop_release
 from hedging.jobs import DriveStop
 from hedging.models import EmergencyStop
+from markets.venues.ratelimit.limiter import Gate, Permit
+from markets.venues.ratelimit.terms import Cost, Kind
 from monitoring.models import MonitoringEvent
 from strategies import execution
 from strategies.domain.intent import IntentEvent
@@ -101,6 +106,29 @@ def test_i6_an_order_claimed_before_the_stop_is_not_sent_after_it(
     intent = stage.wish()
     assert stage.submit(intent) == ("failed", "none")
     assert (intent.reason, intent.claim_fence) == ("ACCOUNT_NOT_ACTIVE: status=emergency", 1)
+    assert stage.requests("POST", "order") == 0
+
+
+def test_i6_an_order_that_waited_for_room_is_asked_about_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stop comes while our own limiter keeps the order back, after the check in the send."""
+    admitted = Gate._admitted
+
+    async def wait(gate: Gate, cost: Cost) -> Permit:
+        if cost.kind is Kind.ORDER:
+            await asyncio.to_thread(pull_alone)
+        return await admitted(gate, cost)
+
+    def pull_alone() -> None:
+        time.sleep(2 * execution.LOOK_AGAIN)
+        pull(flatten=False)
+        connection.close()
+
+    monkeypatch.setattr(Gate, "_admitted", wait)
+    intent = stage.wish()
+    assert stage.submit(intent) == ("failed", "none")
+    assert intent.reason == "withheld: ACCOUNT_NOT_ACTIVE: status=emergency"
     assert stage.requests("POST", "order") == 0
 
 

@@ -19,6 +19,7 @@ from markets.venues.errors import RateLimited
 from markets.venues.ratelimit.board import Board
 from markets.venues.ratelimit.circuit import LUCK, Circuit
 from markets.venues.ratelimit.lane import Lane
+from markets.venues.ratelimit.lastlook import last_look
 from markets.venues.ratelimit.terms import (
     PATIENCE_NS,
     SECOND_NS,
@@ -238,8 +239,20 @@ class Gate:
     async def enter(self, cost: Cost) -> "Permit":
         """Wait until a request may leave.
 
-        Raises RateLimited, nothing sent, when that would take longer than such a request waits.
+        Raises RateLimited, nothing sent, when that would take longer than such a request waits,
+        and Withheld when an order's last look keeps it.
         """
+        permit = await self._admitted(cost)
+        look = last_look.get()
+        if look is not None and cost.kind is Kind.ORDER:
+            try:
+                await look()
+            except BaseException:
+                permit.lost()
+                raise
+        return permit
+
+    async def _admitted(self, cost: Cost) -> "Permit":
         limiter = self.limiter
         if cost.kind is not Kind.URGENT:
             await limiter.read_news()
