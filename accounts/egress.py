@@ -66,7 +66,7 @@ def execution_client(account: ExchangeAccount) -> ExecutionClient:
         known, client = _process.clients.get(account.pk, (None, None))
         if client is not None and known == route:
             return client
-        made = _client(route)
+        made = client_of(route)
         _process.clients[account.pk] = (route, made)
     if client is not None:
         asyncio.run_coroutine_threadsafe(_close_later(client), _background_loop())
@@ -79,7 +79,7 @@ def new_client(account: ExchangeAccount) -> ExecutionClient:
     Load the account with `for_sync()`: a loop may make no query for what is missing.
     Raises as `execution_client`.
     """
-    return _client(route_of(account))
+    return client_of(route_of(account))
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -127,7 +127,8 @@ def check_credentials(account: ExchangeAccount) -> None:
             raise MissingCredential(f"{name} of {account.pk} {problem}.", details={"field": name})
 
 
-def _client(route: Route) -> ExecutionClient:
+def client_of(route: Route) -> ExecutionClient:
+    """Return a client for a route, known or kept; whoever asks for it closes it."""
     registry = VenueRegistry(allow_loopback=settings.ALLOW_LOOPBACK_VENUES)
     return registry.execution_client(
         route.dialect,

@@ -1,6 +1,8 @@
 """The sentinel's watch over emergency stops: each is driven until every venue has confirmed."""
 
-from dataclasses import dataclass, field
+import logging
+import time
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Final
 
@@ -8,12 +10,18 @@ from accounts.models import ExchangeAccount
 from accounts.services import account_sync
 from controlplane.background import Background
 from controlplane.base.audit import Actor
+from controlplane.kernel.errors import ControlPlaneError
 from hedging.emergency.driving import DRIVE_SECONDS, stop_drive, stops_unfinished
 from hedging.emergency.losses import LossWatch
-from hedging.emergency.verbs import stops_widen
+from hedging.emergency.spool import asked_done, asked_read, routes_write
+from hedging.emergency.verbs import stop_engage, stops_widen
+
+logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 2
 """Drivers of one stop at a time: accounts that answer do not wait for those that do not."""
+SPOOL_SECONDS: Final = 60.0
+"""How old the routes on disk may be."""
 ONCE_SECONDS: Final = 2.0
 """How long a single round, without threads, drives."""
 
@@ -25,6 +33,7 @@ class Emergencies:
     actor: Actor
     background: Background
     _losses: LossWatch = field(init=False)
+    _spooled_at: float = field(default=-SPOOL_SECONDS)
 
     def __post_init__(self) -> None:
         self._losses = LossWatch(self.actor)
@@ -38,8 +47,22 @@ class Emergencies:
             self.background.start(("doubted", account.pk), look)
         return acted
 
+    def _spool(self) -> None:
+        """Engage what was asked for while the database was away, and keep the routes fresh."""
+        asked = asked_read()
+        if asked is not None:
+            try:
+                stop_engage(**asdict(asked), actor=self.actor)
+            except ControlPlaneError as refusal:
+                logger.error("The stop kept on disk is refused: %s", refusal.message)
+            asked_done()
+        if time.monotonic() - self._spooled_at >= SPOOL_SECONDS:
+            self._spooled_at = time.monotonic()
+            routes_write()
+
     def watch(self) -> int:
         """Take in accounts that have come into a stop's scope, and drive what is unfinished."""
+        self._spool()
         begun = stops_widen(actor=self.actor)
         seconds = DRIVE_SECONDS if self.background.has_threads else ONCE_SECONDS
         for stop in stops_unfinished():

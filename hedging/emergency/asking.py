@@ -16,7 +16,7 @@ PATIENCE_SECONDS: Final = 4.0
 
 def ask_all(
     accounts: Mapping[str, ExchangeAccount], ask: Callable[[str, ExecutionClient], Awaitable[T]]
-) -> Mapping[str, T | BaseException]:
+) -> dict[str, T | BaseException]:
     """Return, by account, what `ask` brought or the error it raised."""
     clients: dict[str, ExecutionClient] = {}
     found: dict[str, T | BaseException] = {}
@@ -25,6 +25,14 @@ def ask_all(
             clients[name] = egress.execution_client(account)
         except Exception as error:
             found[name] = error
+    return found | clients_ask(clients, ask)
+
+
+def clients_ask(
+    clients: Mapping[str, ExecutionClient],
+    ask: Callable[[str, ExecutionClient], Awaitable[T]],
+) -> dict[str, T | BaseException]:
+    """Return, by name, what `ask` brought of each client or the error it raised."""
 
     async def asked() -> list[T | BaseException]:
         return await asyncio.gather(
@@ -35,5 +43,4 @@ def ask_all(
             return_exceptions=True,
         )
 
-    found |= dict(zip(clients, egress.run(asked()), strict=True))
-    return found
+    return dict(zip(clients, egress.run(asked()), strict=True))

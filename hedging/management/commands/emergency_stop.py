@@ -3,16 +3,19 @@
 import json
 import time
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from controlplane.base.audit import Actor, Surface
-from controlplane.kernel.errors import Conflict, Denied
+from controlplane.kernel.errors import Conflict, ControlPlaneError, Denied
 from hedging.domain.emergency import StopScope
 from hedging.emergency.driving import stop_drive
+from hedging.emergency.offline import orders_cancel
+from hedging.emergency.spool import AskedStop
 from hedging.emergency.telling import stop_report
 from hedging.emergency.verbs import stop_engage
 from hedging.models import EmergencyStop
@@ -55,6 +58,8 @@ class Command(BaseCommand):
             raise CommandError(refusal.message, returncode=2) from None
         except Conflict as refusal:
             raise CommandError(refusal.message, returncode=1) from None
+        except OperationalError as error:
+            self._without_database(options, error)
         self._stay(stop, actor, options["wait"])
         stop.refresh_from_db()
         report = stop_report(stop)
@@ -68,6 +73,37 @@ class Command(BaseCommand):
                 % {"accounts": ", ".join(report["notConfirmed"])},
                 returncode=1,
             )
+
+    def _without_database(self, options: dict[str, Any], error: Exception) -> NoReturn:
+        """Cancel by the sentinel's file, and leave the stop for when the database is back."""
+        try:
+            results = orders_cancel(
+                AskedStop(
+                    scope=options["scope"],
+                    target=options["target"],
+                    reason=options["reason"].strip(),
+                    flatten=not options["keep_positions"],
+                    drill=options["drill"],
+                )
+            )
+        except Denied as refusal:
+            raise CommandError(refusal.message, returncode=2) from None
+        except ControlPlaneError as refusal:
+            raise CommandError(refusal.message, returncode=1) from error
+        if options["json"]:
+            self.stdout.write(json.dumps({"database": False, "accounts": results}))
+        else:
+            for name, problem in results.items():
+                self.stdout.write(f"  {name:20} {problem or _('no orders are left')}")
+        raise CommandError(
+            str(
+                _(
+                    "The database does not answer. Orders were cancelled as above; positions stay, "
+                    "and the stop is engaged as soon as the sentinel finds the database again."
+                )
+            ),
+            returncode=1,
+        )
 
     def _stay(self, stop: EmergencyStop, actor: Actor, wait: float | None) -> None:
         """Drive the stop here until it is done or the wait is over."""
