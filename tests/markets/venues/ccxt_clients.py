@@ -1,5 +1,6 @@
 """ccxt as it ships, pointed at a paper venue: nothing but addresses and credentials is changed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -56,3 +57,12 @@ async def opened(made: Any) -> AsyncIterator[Any]:
         yield made
     finally:
         await made.close()
+
+
+async def listened(venue: PaperVenue, *streams: str) -> None:
+    """Wait until somebody hears each of these streams."""
+    for _ in range(1_000):
+        if all(venue.core.hub.listened(stream) for stream in streams):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"nobody hears all of {streams}")

@@ -9,7 +9,7 @@ import pytest
 
 from markets.venues.paper.server import PaperVenue
 from tests.markets.venues import ccxt_clients
-from tests.markets.venues.ccxt_clients import opened
+from tests.markets.venues.ccxt_clients import listened, opened
 from tests.markets.venues.conftest import KEY, SECRET
 
 SYMBOL = "BTC/USDT:USDT"
@@ -116,7 +116,27 @@ async def test_pro_watches_quotes_marks_and_orders(exchange: Any, venue: PaperVe
     assert mark["markPrice"] > 0
 
     watching = asyncio.ensure_future(exchange.watch_orders(SYMBOL))
-    await asyncio.sleep(0.3)
+    await listened(venue, "user:alpha")
     await exchange.create_order(SYMBOL, "market", "buy", 0.01, None, {"newClientOrderId": "w1"})
     seen = await asyncio.wait_for(watching, 5)
     assert seen[-1]["clientOrderId"] == "w1"
+
+
+async def test_pro_watches_tickers_trades_positions_and_the_balance(
+    exchange: Any, venue: PaperVenue
+) -> None:
+    bid = float(venue.engine.markets["BTCUSDT"].quote.bid)
+    assert (await asyncio.wait_for(exchange.watch_ticker(SYMBOL), 10))["last"] == bid
+    watching = [
+        asyncio.ensure_future(exchange.watch_trades(SYMBOL)),
+        asyncio.ensure_future(exchange.watch_orders(SYMBOL)),
+        asyncio.ensure_future(exchange.watch_balance()),
+        asyncio.ensure_future(exchange.watch_positions([SYMBOL])),
+    ]
+    await listened(venue, "btcusdt@trade", "user:alpha")
+    await exchange.create_order(SYMBOL, "market", "sell", 0.2, None, {"newClientOrderId": "w2"})
+    trades, orders, balance, positions = await asyncio.wait_for(asyncio.gather(*watching), 10)
+    assert (trades[-1]["amount"], trades[-1]["side"]) == (0.2, "sell")
+    assert orders[-1]["clientOrderId"] == "w2"
+    assert balance["USDT"]["total"] == pytest.approx(100_000, abs=20)
+    assert (positions[-1]["symbol"], positions[-1]["contracts"]) == (SYMBOL, 0.3)

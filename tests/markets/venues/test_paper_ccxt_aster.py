@@ -1,5 +1,6 @@
 """An unmodified ccxt trades on the paper Aster, its builder's fee and all, by its owner's key."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -14,7 +15,7 @@ from markets.venues.paper.config import account_config
 from markets.venues.paper.dialects import wallet_door
 from markets.venues.paper.server import PaperVenue
 from tests.markets.venues import ccxt_clients
-from tests.markets.venues.ccxt_clients import opened
+from tests.markets.venues.ccxt_clients import listened, opened
 from tests.markets.venues.conftest import paper_config
 
 OWNER = "0x" + "29" * 32
@@ -164,3 +165,24 @@ async def test_market_orders_fill_and_leverage_is_set(exchange: Any) -> None:
     assert (await exchange.set_leverage(10, SYMBOL))["leverage"] == 10
     with pytest.raises(ccxt.InsufficientFunds):
         await exchange.create_order(SYMBOL, "market", "buy", 100)
+
+
+async def test_pro_watches_quotes_tickers_trades_and_positions(
+    exchange: Any, venue: PaperVenue
+) -> None:
+    venue.core.running.set()
+    tops = await asyncio.wait_for(exchange.watch_bids_asks([SYMBOL]), 10)
+    assert tops[SYMBOL]["bid"] < tops[SYMBOL]["ask"]
+    assert (await asyncio.wait_for(exchange.watch_ticker(SYMBOL), 10))["last"] > 0
+    [held] = await asyncio.wait_for(exchange.watch_positions(), 10)  # asked over HTTP
+    assert held["contracts"] == 0.5
+    # Else ccxt 4.5.90 breaks off at the first update, which it looks for a balance to put it to.
+    exchange.balance["swap"] = None
+    watching = asyncio.ensure_future(exchange.watch_trades(SYMBOL))
+    holding = asyncio.ensure_future(exchange.watch_positions())
+    await listened(venue, "btcusdt@aggTrade", "user:alpha")
+    await exchange.create_order(SYMBOL, "market", "buy", 0.1)
+    [trade] = await asyncio.wait_for(watching, 10)
+    assert (trade["amount"], trade["side"]) == (0.1, "buy")
+    [held] = await asyncio.wait_for(holding, 10)
+    assert (held["symbol"], held["side"], held["contracts"]) == (SYMBOL, "long", 0.6)

@@ -1,5 +1,6 @@
 """An unmodified ccxt trades on the paper Pacifica, its builder's code and all."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from markets.venues.paper.server import PaperVenue
 from tests.contracts.kits import KITS, Kit, mark
 from tests.markets.venues import ccxt_clients
-from tests.markets.venues.ccxt_clients import opened
+from tests.markets.venues.ccxt_clients import listened, opened
 
 SYMBOL = "BTC/USDC:USDC"
 
@@ -113,3 +114,46 @@ async def test_market_orders_fill_and_leverage_is_set(exchange: Any, venue: Pape
     assert venue.engine.accounts["alpha"].leverage == {"BTC": 25}
     with pytest.raises(ccxt.InsufficientFunds):
         await exchange.create_order(SYMBOL, "market", "buy", 100)
+
+
+async def test_pro_watches_the_market_and_the_account(
+    exchange: Any, venue: PaperVenue, kit: Kit
+) -> None:
+    account = kit.known_as[0]
+    book = await asyncio.wait_for(exchange.watch_order_book(SYMBOL), 10)
+    quote = venue.engine.markets["BTC"].quote
+    assert (book["bids"][0][0], book["asks"][0][0]) == (float(quote.bid), float(quote.ask))
+    ticker = await asyncio.wait_for(exchange.watch_ticker(SYMBOL), 10)
+    assert Decimal(ticker["info"]["mark"]) == mark(venue, kit)
+    watching = [
+        asyncio.ensure_future(exchange.watch_trades(SYMBOL)),
+        asyncio.ensure_future(exchange.watch_my_trades(SYMBOL)),
+        asyncio.ensure_future(exchange.watch_orders(SYMBOL)),
+    ]
+    channels = f"account_trades:{account}", f"account_order_updates:{account}"
+    await listened(venue, "trades:BTC", *channels)
+    placed = await exchange.create_order(SYMBOL, "market", "sell", 0.2)
+    trades, own, orders = await asyncio.wait_for(asyncio.gather(*watching), 10)
+    assert [(item["amount"], item["side"]) for item in (trades[-1], own[-1])] == [(0.2, "sell")] * 2
+    assert (own[-1]["order"], orders[-1]["id"]) == (placed["id"], placed["id"])
+
+
+async def test_pro_trades_over_the_socket(exchange: Any, venue: PaperVenue) -> None:
+    identity = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
+    order = SYMBOL, "limit", "buy", 0.01, 60500, {"clientOrderId": identity}
+    placed = await asyncio.wait_for(exchange.create_order_ws(*order), 10)
+    assert (placed["clientOrderId"], placed["status"]) == (identity, "open")
+    assert [item["id"] for item in await exchange.fetch_open_orders(SYMBOL)] == [placed["id"]]
+    with pytest.raises(ccxt.ExchangeError):  # duplicate; of the words ccxt keeps none
+        await asyncio.wait_for(exchange.create_order_ws(*order), 10)
+    assert len(await exchange.fetch_open_orders(SYMBOL)) == 1
+    await asyncio.wait_for(exchange.cancel_order_ws(placed["id"], SYMBOL), 10)
+    assert await exchange.fetch_open_orders(SYMBOL) == []
+    for number in range(2):
+        await exchange.create_order_ws(SYMBOL, "limit", "buy", 0.01, 60500 - number)
+    [gone] = await asyncio.wait_for(exchange.cancel_all_orders_ws(SYMBOL), 10)
+    assert gone["info"]["data"] == {"cancelled_count": 2}
+    exchange.privateKey = exchange.binary_to_base58(bytes(range(7, 71)))
+    with pytest.raises(ccxt.ExchangeError):
+        await asyncio.wait_for(exchange.create_order_ws(*order), 10)
+    assert venue.engine.accounts["alpha"].open_orders == {}

@@ -7,7 +7,14 @@ from typing import Final
 from markets.venues.paper.dialects import fapi_render as render
 from markets.venues.paper.dialects import fapi_routes as routes
 from markets.venues.paper.dialects.aster_builders import BUILDER_ROUTES
-from markets.venues.paper.dialects.fapi import MARKS, QUOTES, FapiDialect
+from markets.venues.paper.dialects.fapi import (
+    AGGREGATES,
+    MARKS,
+    QUOTES,
+    TICKERS,
+    FapiDialect,
+    any_of,
+)
 from markets.venues.paper.dialects.fapi_rest import Call, Route, Routes, Security
 from markets.venues.paper.dialects.wallet_door import WalletDoor
 from markets.venues.paper.venue import Venue
@@ -89,6 +96,5 @@ class AsterDialect(FapiDialect):
 
     def streams_on(self, channel: str, names: Iterable[str]) -> list[str] | None:
         asked = [name for name in names if name]
-        public = [name for name in asked if QUOTES.fullmatch(name) or MARKS.fullmatch(name)]
-        served = public + self.user_streams(asked)
+        served = any_of(asked, (QUOTES, MARKS, AGGREGATES, TICKERS)) + self.user_streams(asked)
         return served if served or not asked else None

@@ -5,7 +5,15 @@ from collections.abc import Iterable
 from typing import Final
 
 from markets.venues.paper.dialects import fapi_routes as routes
-from markets.venues.paper.dialects.fapi import MARKS, QUOTES, FapiDialect
+from markets.venues.paper.dialects.fapi import (
+    AGGREGATES,
+    MARKS,
+    QUOTES,
+    TICKERS,
+    TRADES,
+    FapiDialect,
+    any_of,
+)
 from markets.venues.paper.dialects.fapi_rest import Call, Route, Routes, Security
 from markets.venues.paper.dialects.hmac_door import HmacDoor
 from markets.venues.paper.venue import Venue
@@ -63,5 +71,5 @@ class BinanceDialect(FapiDialect):
     def streams_on(self, channel: str, names: Iterable[str]) -> list[str] | None:
         if channel == "private":
             return self.user_streams(names) or None
-        served = MARKS if channel == "market" else QUOTES
-        return [name for name in names if served.fullmatch(name)]
+        on_market = (MARKS, AGGREGATES, TICKERS)
+        return any_of(names, on_market if channel == "market" else (QUOTES, TRADES))

@@ -22,7 +22,7 @@ from markets.venues.paper.dialects.fapi_routes import at
 from markets.venues.paper.dialects.fapi_subjects import USER_STREAM, stream_subject
 from markets.venues.paper.faults import FaultKind, Subject
 from markets.venues.paper.hub import Client
-from markets.venues.paper.model import Market, OrderKind
+from markets.venues.paper.model import Market, OrderKind, Trade
 from markets.venues.paper.rules import (
     AccountChanged,
     EngineEvent,
@@ -35,7 +35,15 @@ from markets.venues.paper.venue import Reply, Request, Venue
 LISTEN_KEY_LIFE_MS: Final = 60 * 60_000
 MARK_EVERY_SECONDS: Final = 3
 QUOTES: Final = re.compile(r"[0-9a-z_]+@bookTicker|!bookTicker")
+TRADES: Final = re.compile(r"[0-9a-z_]+@trade")
+AGGREGATES: Final = re.compile(r"[0-9a-z_]+@aggTrade")
+TICKERS: Final = re.compile(r"[0-9a-z_]+@(?:ticker|miniTicker)")
 MARKS: Final = re.compile(r"[0-9a-z_]+@markPrice(@1s)?|!markPrice@arr(@1s)?")
+
+
+def any_of(names: Iterable[str], kinds: Iterable[re.Pattern[str]]) -> list[str]:
+    """Return the names of streams that are of one of these kinds."""
+    return [name for name in names if any(kind.fullmatch(name) for kind in kinds)]
 
 
 class FapiDialect:
@@ -93,6 +101,7 @@ class FapiDialect:
             hub.publish("!bookTicker", payload)
 
     def second_passed(self, second: int) -> None:
+        self._publish_tickers()
         self._publish_marks("@1s")
         if second % MARK_EVERY_SECONDS == 0:
             self._publish_marks("")
@@ -110,6 +119,22 @@ class FapiDialect:
         for mark in marks:
             hub.publish(f"{mark['s'].lower()}@markPrice{suffix}", ENCODER.encode(mark))
         hub.publish(f"!markPrice@arr{suffix}", ENCODER.encode(marks))
+
+    def _publish_tickers(self) -> None:
+        hub, now_ms = self._venue.hub, self._venue.now_ms()
+        for symbol, market in self._venue.engine.markets.items():
+            for name, kind in (("ticker", "24hrTicker"), ("miniTicker", "24hrMiniTicker")):
+                stream = f"{symbol.lower()}@{name}"
+                if hub.listened(stream):
+                    event = events.ticker_event(market, kind, now_ms=now_ms)
+                    hub.publish(stream, ENCODER.encode(event))
+
+    def _publish_trade(self, fill: Trade) -> None:
+        for kind in ("aggTrade", "trade"):
+            stream = f"{fill.symbol.lower()}@{kind}"
+            if self._venue.hub.listened(stream):
+                event = events.public_trade_event(fill, kind)
+                self._venue.hub.publish(stream, ENCODER.encode(event))
 
     # Sockets
 
@@ -174,6 +199,8 @@ class FapiDialect:
 
     def _tell_order(self, event: OrderChanged, now_ms: int) -> None:
         order, fill = event.order, event.trade
+        if fill is not None:
+            self._publish_trade(fill)
         if fill is not None and self.has_trade_lite:
             self._tell(order.account, events.trade_lite_event(order, fill, now_ms=now_ms))
         execution = event.execution.value

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from markets.venues.paper.dialects import fapi_render as render
 from markets.venues.paper.model import Account, Market, Order, Trade
+from markets.venues.types import Side
 
 
 def book_ticker_event(market: Market) -> bytes:
@@ -28,6 +29,37 @@ def mark_price_event(market: Market, *, now_ms: int) -> render.Json:
         "r": render.text(market.funding_rate),
         "T": render.ms(market.next_funding_ns),
     }
+
+
+def public_trade_event(item: Trade, kind: str) -> render.Json:
+    """Return a trade as everybody sees it: each of ours is an aggregate of one."""
+    at = render.ms(item.at_ns)
+    ids: render.Json = (
+        {"a": item.trade_id, "f": item.trade_id, "l": item.trade_id}
+        if kind == "aggTrade"
+        else {"t": item.trade_id, "X": "MARKET"}
+    )
+    return {
+        "e": kind,
+        "E": at,
+        "T": at,
+        "s": item.symbol,
+        **ids,
+        "p": render.text(item.price),
+        "q": render.text(item.amount),
+        "m": item.is_maker is (item.side is Side.BUY),
+    }
+
+
+def ticker_event(market: Market, kind: str, *, now_ms: int) -> render.Json:
+    """Return a day's ticker, all of it at the present price: the venue keeps no history."""
+    last, none = render.text(market.quote.bid), render.text(Decimal(0))
+    event: render.Json = {"e": kind, "E": now_ms, "s": market.instrument.symbol}
+    event |= {"c": last, "o": last, "h": last, "l": last, "v": none, "q": none}
+    if kind == "24hrTicker":
+        event |= {"p": none, "P": none, "w": last, "Q": render.text(market.quote.bid_size)}
+        event |= {"O": now_ms - 86_400_000, "C": now_ms, "F": 0, "L": 0, "n": 0}
+    return event
 
 
 def order_event(item: Order, execution: str, fill: Trade | None, *, now_ms: int) -> render.Json:

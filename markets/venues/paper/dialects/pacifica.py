@@ -70,7 +70,10 @@ class PacificaDialect:
     # Market channels
 
     def quote_moved(self, market: Market) -> None:
-        self._publish("bbo", market.instrument.symbol, render.bbo(market))
+        symbol = market.instrument.symbol
+        self._publish("bbo", symbol, render.bbo(market))
+        if self._venue.hub.listened(_stream_name("book", symbol)):
+            self._publish("book", symbol, render.book(market))
 
     def publish_quote(self, symbol: str, payload: bytes) -> None:
         """Send a recorded frame of Pacifica's as it is; of another's, only the prices in it."""
@@ -106,6 +109,8 @@ class PacificaDialect:
         method, params = message.get("method"), message.get("params")
         if method == "ping":
             return b'{"channel":"pong"}'
+        if method is None and isinstance(params, dict):
+            return self._rest.act(message.get("id"), params)
         if method not in ("subscribe", "unsubscribe") or not isinstance(params, dict):
             return None
         stream = self._stream(params)
@@ -127,8 +132,9 @@ class PacificaDialect:
         source = params.get("source")
         if source == "prices":
             return _stream_name("prices", "")
-        if source == "bbo" and params.get("symbol") in self._venue.engine.markets:
-            return _stream_name("bbo", params["symbol"])
+        if source in ("bbo", "trades") or (source == "book" and params.get("agg_level") == 1):
+            symbol = params.get("symbol")
+            return _stream_name(source, symbol) if symbol in self._venue.engine.markets else None
         if source in _ACCOUNT_CHANNELS and params.get("account") in self._venue.credentials:
             return _stream_name(source, params["account"])
         return None
@@ -136,6 +142,8 @@ class PacificaDialect:
     def _snapshot(self, params: Mapping[str, Any]) -> bytes | None:
         """Return what some channels begin with."""
         source, engine = params["source"], self._venue.engine
+        if source == "book":
+            return self._frame("book", render.book(engine.markets[params["symbol"]]))
         if source not in ("account_positions", "account_orders", "account_info"):
             return None
         account = engine.accounts[self._venue.credentials[params["account"]][0]]
@@ -168,6 +176,7 @@ class PacificaDialect:
     def _tell_order(self, event: OrderChanged) -> None:
         order, address = event.order, self._address(event.order.account)
         if event.trade is not None:
+            self._publish("trades", order.symbol, [render.public_trade(event.trade)])
             self._publish("account_trades", address, [render.trade_update(event.trade, address)])
         row = render.order_update(order, _event_name(event), address, sequence=self._sequence())
         self._publish("account_order_updates", address, [row])

@@ -309,6 +309,21 @@ def trade_update(item: Trade, address: str) -> Json:
     }
 
 
+def public_trade(item: Trade) -> Json:
+    """Return a trade as everybody sees it, by what its taker did: the house, when we made it."""
+    taker_buys = (item.side is Side.BUY) is not item.is_maker
+    return {
+        "h": item.trade_id,
+        "s": item.symbol,
+        "a": text(item.amount),
+        "p": text(item.price),
+        "d": "open_long" if taker_buys else "open_short",
+        "tc": "normal",
+        "t": ms(item.at_ns),
+        "li": item.trade_id,
+    }
+
+
 def payment(item: Income, size: Decimal, rate: Decimal) -> Json:
     return {
         "history_id": item.income_id,

@@ -27,6 +27,10 @@ PREFIX: Final = "/api/v1/"
 PAGE: Final = 100
 CREDITS: Final = 1_250
 """Per minute, times ten, as the venue counts them for an address it does not know."""
+SOCKET_KINDS: Final = frozenset(
+    {"create_order", "create_market_order", "cancel_order", "cancel_all_orders"}
+)
+"""What may be asked for over a socket as well."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -134,6 +138,36 @@ class RestDialect:
         body = {"success": True, "data": data, "error": None, "code": None, **call.more}
         return self._reply(call.params, headers, 200, None, body)
 
+    def act(self, request_id: object, params: Mapping[str, Any]) -> bytes:
+        """Answer one signed operation asked for over a socket: {its name: its signed body}."""
+        kind, asked = next(iter(params.items()), ("", None))
+        body = asked if isinstance(asked, dict) else {}
+        now_ns = self._venue.now_ns()
+        answer: dict[str, Any] = {"id": request_id, "type": kind, "t": now_ns // 1_000_000}
+        try:
+            data = self._act(kind, Call(self._venue, body, now_ns))
+            named = {"I": body.get("client_order_id"), "i": body.get("order_id")}
+            placed = {"s": body.get("symbol"), **named}
+            if isinstance(data, dict) and "order_id" in data:
+                placed["i"] = data["order_id"]
+            is_count = isinstance(data, dict) and "order_id" not in data
+            answer |= {"code": 200, "data": data if is_count else placed}
+        except (PacificaError, Refused) as error:
+            problem = refusal(error.reason) if isinstance(error, Refused) else error
+            answer |= {"code": _socket_code(problem), "err": problem.message}
+        return msgspec.json.encode(answer)
+
+    def _act(self, kind: str, call: Call) -> Any:
+        post = next((item for item in self._posts.values() if item.kind == kind), None)
+        if post is None or kind not in SOCKET_KINDS:
+            raise malformed(f"Invalid request: {kind}")
+        self._pay(post.cost, call.now_ns // 10**9, {})
+        return self._entered(post, call)
+
+    def _entered(self, post: Post, call: Call) -> Any:
+        call.label = door.enter(self._venue, post.kind, call.params, call.now_ns // 1_000_000)
+        return post.handler(call)
+
     def subject(self, request: Request) -> Subject:
         params = _parameters(request)
         name = request.path.removeprefix(PREFIX)
@@ -196,8 +230,7 @@ class RestDialect:
         read = self._reads.get(path) if request.method == "GET" else None
         self._pay(post.cost if post else 10, call.now_ns // 10**9, headers)
         if post is not None:
-            call.label = door.enter(self._venue, post.kind, call.params, call.now_ns // 1_000_000)
-            return post.handler(call)
+            return self._entered(post, call)
         if read is None:
             raise PacificaError(404, f"{request.method} {request.path} not found", status=404)
         return read(call)
@@ -212,6 +245,13 @@ class RestDialect:
         headers["ratelimit-policy"] = f'"credits";q={CREDITS};w=60'
         if self._venue.config.enforce_limits and self._used > CREDITS:
             raise PacificaError(429, "Rate limit exceeded", status=429)
+
+
+def _socket_code(problem: PacificaError) -> int:
+    """Return the code of a refusal over a socket: 401 for a signature, 420 of the engine."""
+    if problem.error_id == "signature_verification_failed":
+        return 401
+    return 420 if problem.status == 422 else problem.status
 
 
 def _parameters(request: Request) -> Mapping[str, Any]:
