@@ -24,6 +24,8 @@ from markets.models import (
     Instrument,
     MarketDataFeed,
     Quote,
+    StreamHolder,
+    StreamLease,
     SynthPriceSnapshot,
     Venue,
     VenueBan,
@@ -209,6 +211,22 @@ class FundingRateAdmin(ReadOnlyModelAdmin):
     )
     list_select_related = ("instrument",)
     ordering = ("-funding_time", "instrument_id")
+
+
+@admin.register(StreamLease)
+class StreamLeaseAdmin(ReadOnlyModelAdmin):
+    list_display = ("lease_id", "holder", "fence", "expires_at")
+    list_filter = ("kind",)
+    search_fields = ("lease_id__icontains", "holder__istartswith")
+    ordering = ("lease_id",)
+
+
+@admin.register(StreamHolder)
+class StreamHolderAdmin(ReadOnlyModelAdmin):
+    list_display = ("holder_id", "kind", "expires_at")
+    list_filter = ("kind",)
+    search_fields = ("holder_id__icontains",)
+    ordering = ("holder_id",)
 
 
 @admin.register(VenueBan)

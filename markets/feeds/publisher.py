@@ -6,22 +6,23 @@ are written when it is back.
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from django.db import Error, close_old_connections, connection
+from django.db import Error, close_old_connections, connection, transaction
 from django.utils import timezone
 
 from controlplane.kernel.clock import Clock
-from markets import failover, funding, services
+from markets import failover, funding, leases, services
 from markets.choices import FeedSource, FeedStatus, SynthReason
 from markets.domain.quotes import venue_time
 from markets.failover import PriceGap
 from markets.feeds.board import QuoteBoard
+from markets.feeds.holding import Holding
 from markets.feeds.line import FeedLine, Latest
 from markets.feeds.ticks import TickRelay
 from markets.models import FeedTraffic, Quote
@@ -51,6 +52,13 @@ class _Batch:
     gaps: Sequence[PriceGap]
     console: bool
     funding: Mapping[str, MarkPrice]
+    holder: str
+    fences: Mapping[str, int]
+
+    def held(self, feed_ids: Iterable[str]) -> set[str]:
+        """Return those of these feeds that are still ours; so they stay in the transaction."""
+        fences = {key: self.fences[key] for key in feed_ids if key in self.fences}
+        return leases.still_held(holder=self.holder, kind="feed", fences=fences)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,8 @@ class _Written:
 class Publisher:
     """Writes the board down every FLUSH_SECONDS, in a thread of its own."""
 
-    def __init__(self, board: QuoteBoard, *, clock: Clock) -> None:
+    def __init__(self, board: QuoteBoard, holding: Holding, *, clock: Clock) -> None:
+        self._holding = holding
         self._board = board
         self._clock = clock
         self._relay = TickRelay(clock)
@@ -118,6 +127,8 @@ class Publisher:
             gaps,
             console_due,
             self._moved_funding(now),
+            self._holding.holder,
+            self._holding.fences("feed"),
         )
         if not (batch.quotes or batch.health or batch.gaps or batch.funding):
             return True
@@ -245,10 +256,10 @@ def _gap(line: FeedLine, reason: SynthReason) -> PriceGap:
 def _write(batch: _Batch) -> _Written:
     close_old_connections()
     try:
-        refused = services.quotes_store(quotes=batch.quotes) if batch.quotes else []
-        made = failover.prices_synthesize(gaps=batch.gaps, now=timezone.now()) if batch.gaps else ()
+        refused = _write_quotes(batch) if batch.quotes else []
+        made = _write_gaps(batch) if batch.gaps else ()
         if batch.health:
-            services.feeds_observe(observations=batch.health)
+            _write_health(batch)
         if batch.funding:
             _write_funding(batch.funding)
         if batch.console:
@@ -257,6 +268,25 @@ def _write(batch: _Batch) -> _Written:
         connection.close()
         raise
     return _Written(refused, made)
+
+
+@transaction.atomic
+def _write_quotes(batch: _Batch) -> list[str]:
+    held = batch.held(row.feed_id for row in batch.quotes)
+    return services.quotes_store(quotes=[row for row in batch.quotes if row.feed_id in held])
+
+
+@transaction.atomic
+def _write_gaps(batch: _Batch) -> list[str]:
+    held = batch.held(gap.feed_id for gap in batch.gaps)
+    gaps = [gap for gap in batch.gaps if gap.feed_id in held]
+    return failover.prices_synthesize(gaps=gaps, now=timezone.now())
+
+
+@transaction.atomic
+def _write_health(batch: _Batch) -> None:
+    held = batch.held(seen.feed_id for seen in batch.health)
+    services.feeds_observe(observations=[seen for seen in batch.health if seen.feed_id in held])
 
 
 def _terms(mark: MarkPrice) -> tuple[Decimal | None, int | None]:

@@ -1,4 +1,4 @@
-"""Keeps one consumer running for each row that asks for one.
+"""Keeps one consumer running for each row that asks for one and whose lease is held here.
 
 Rows are followed twice: at once through the bus, and by a poll that repairs whatever message was
 lost and starts anew whatever consumer has died.
@@ -6,7 +6,7 @@ lost and starts anew whatever consumer has died.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from channels.layers import get_channel_layer
 from django.db import Error
 
 from markets import groups
+from markets.feeds.holding import Holding
 
 logger = logging.getLogger(__name__)
 
@@ -29,17 +30,21 @@ class StreamKind:
 
     `wanted` reads the database and returns, for each key, a value that differs when the row's
     wishes changed. Bus messages about a row are called `<name>.changed` and carry `<name>_id`.
+    One that `is_exclusive` must not run twice: it ends when its lease may have run out, while
+    others go on through an outage of the database.
     """
 
     name: str
     wanted: Callable[[], Mapping[str, Hashable]]
     app: ConsumerApp
+    is_exclusive: bool = False
 
 
 class Supervisor:
-    """Starts, follows and ends consumers of several kinds."""
+    """Starts, follows and ends the consumers that this process holds the leases of."""
 
-    def __init__(self, kinds: Sequence[StreamKind]) -> None:
+    def __init__(self, kinds: Sequence[StreamKind], holding: Holding) -> None:
+        self._holding = holding
         self._kinds = {kind.name: kind for kind in kinds}
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._versions: dict[tuple[str, str], Hashable] = {}
@@ -65,6 +70,7 @@ class Supervisor:
                     continue
         finally:
             await _end([listener, *self._running.values()])
+            await self._holding.leave()
 
     async def _listen(self) -> None:
         """Look at once when the bus says that a row of ours is new or changed."""
@@ -82,15 +88,31 @@ class Supervisor:
     async def _follow(self, kind: StreamKind) -> None:
         try:
             wanted = await database_sync_to_async(kind.wanted)()
+            share = await self._holding.keep(kind.name, wanted)
         except Error as error:
             logger.warning("The list of %ss is out of reach: %s", kind.name, type(error).__name__)
+            if kind.is_exclusive and self._holding.has_lapsed(kind.name):
+                await self._end_all_but(kind, ())
             return
-        for key, version in wanted.items():
-            await self._keep(kind, key, version)
-        for name, key in list(self._running):
-            if name == kind.name and key not in wanted:
-                await _end([self._running.pop((name, key))])
-                self._versions.pop((name, key), None)
+        kept = [key for key in wanted if key in share.fences and key not in share.give]
+        await self._end_all_but(kind, kept)
+        for key in kept:
+            await self._keep(kind, key, wanted[key])
+        if share.give:
+            await self._give(kind, share.give)
+
+    async def _give(self, kind: StreamKind, keys: Collection[str]) -> None:
+        """Let others have streams that have ended here."""
+        try:
+            await self._holding.release(kind.name, keys)
+        except Error as error:
+            logger.warning("%ss are given away later: %s", kind.name, type(error).__name__)
+
+    async def _end_all_but(self, kind: StreamKind, kept: Collection[str]) -> None:
+        gone = [place for place in self._running if place[0] == kind.name and place[1] not in kept]
+        await _end([self._running.pop(place) for place in gone])
+        for place in gone:
+            self._versions.pop(place, None)
 
     async def _keep(self, kind: StreamKind, key: str, version: Hashable) -> None:
         place = (kind.name, key)

@@ -1,6 +1,7 @@
 """Venues, their instruments and what we know of their prices."""
 
 from markets.bans import VenueBan
+from markets.leases import StreamHolder, StreamLease
 from markets.models.prices import FeedTraffic, Quote, SynthPriceSnapshot
 from markets.models.venues import (
     FundingRate,
@@ -16,6 +17,8 @@ __all__ = [
     "Instrument",
     "MarketDataFeed",
     "Quote",
+    "StreamHolder",
+    "StreamLease",
     "SynthPriceSnapshot",
     "Venue",
     "VenueBan",

@@ -22,7 +22,9 @@ from accounts.services import account_sync
 from accounts.streams import StreamTerms
 from controlplane import bus
 from controlplane.base.audit import Actor, Surface
+from controlplane.kernel.clock import SYSTEM_CLOCK
 from hedging.models import Fill
+from markets.feeds.holding import Holding
 from markets.feeds.supervisor import StreamKind, Supervisor
 from tests.accounts.paper import Paper, rekey
 
@@ -33,7 +35,8 @@ LISTEN_KEY = "/fapi/v1/listenKey"
 def streams(terms: StreamTerms | None = None) -> Iterator[Supervisor]:
     """Hold the private streams of all accounts, as `run_feeds` does, on a thread of its own."""
     app = AccountStreamConsumer.as_asgi(terms=terms or StreamTerms())
-    supervisor = Supervisor([StreamKind("account", streamed_accounts, app)])
+    kind = StreamKind("account", streamed_accounts, app, is_exclusive=True)
+    supervisor = Supervisor([kind], Holding(SYSTEM_CLOCK))
     loop = asyncio.new_event_loop()
 
     async def hold() -> None:

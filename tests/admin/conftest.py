@@ -30,7 +30,15 @@ from hedging.models import (
     ResolutionStep,
     StoppedAccount,
 )
-from markets.models import FeedTraffic, FundingRate, Quote, SynthPriceSnapshot, VenueBan
+from markets.models import (
+    FeedTraffic,
+    FundingRate,
+    Quote,
+    StreamHolder,
+    StreamLease,
+    SynthPriceSnapshot,
+    VenueBan,
+)
 from monitoring.models import Alert, AlertRoute, JobRun, MonitoringEvent
 from strategies.models import QuarantinedAnswer, RiskLimit, UnknownClosure
 from tests import factories
@@ -86,6 +94,10 @@ def make_rows(number: int) -> dict[str, Any]:
     event = MonitoringEvent.objects.create(type="hedge", message="hedged", account_id=account.pk)
     user = User.objects.create_user(f"user-{number}", password="x" * 20)
     made = [
+        StreamLease.objects.create(
+            lease_id=f"feed/{feed.pk}", kind="feed", holder="host-1-a", fence=1, expires_at=NOW
+        ),
+        StreamHolder.objects.create(holder_id=f"feed/host-1-{number}", kind="feed", expires_at=NOW),
         VenueBan.objects.create(
             key=f"fapi.binance.com direct {number}", banned_until=NOW, reason="-1003", told_at=NOW
         ),

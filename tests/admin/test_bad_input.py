@@ -271,6 +271,7 @@ def test_read_only_admins_are_exactly_what_machines_write() -> None:
         "hedging.HedgeThrottle", "hedging.ReconciliationBreak", "hedging.ResolutionStep",
         "hedging.StoppedAccount",
         "knox.AuthToken", "markets.FeedTraffic", "markets.FundingRate", "markets.Quote",
+        "markets.StreamHolder", "markets.StreamLease",
         "markets.SynthPriceSnapshot", "markets.VenueBan", "monitoring.Alert",
         "monitoring.JobRun", "monitoring.MonitoringEvent", "strategies.OrderIntent",
         "strategies.QuarantinedAnswer", "strategies.UnknownClosure",

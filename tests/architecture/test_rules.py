@@ -41,6 +41,8 @@ RECORDS = frozenset(
         "markets.FeedTraffic",
         "markets.SynthPriceSnapshot",
         "markets.FundingRate",
+        "markets.StreamHolder",
+        "markets.StreamLease",
         "markets.VenueBan",
         "accounts.AccountSyncJob",
         "accounts.AccountState",

@@ -19,6 +19,7 @@ from controlplane import bus
 from controlplane.kernel.clock import SYSTEM_CLOCK
 from markets.consumers import FeedConsumer
 from markets.feeds.board import QuoteBoard
+from markets.feeds.holding import Holding
 from markets.feeds.line import FeedLine
 from markets.feeds.plans import FeedPlan, feed_plans
 from markets.feeds.publisher import Publisher
@@ -35,7 +36,8 @@ class Command(BaseCommand):
         _(
             "Hold the sockets of every enabled market data feed and the private stream of every "
             "account until stopped. What is added, changed or switched off meanwhile is followed "
-            "within a second."
+            "within a second. Run on several hosts, they share the streams, and what a dead one "
+            "held is taken over within 5 seconds."
         )
     )
 
@@ -68,11 +70,13 @@ class Command(BaseCommand):
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stop.set)
         board = QuoteBoard(SYSTEM_CLOCK)
-        publisher = Publisher(board, clock=SYSTEM_CLOCK)
+        holding = Holding(SYSTEM_CLOCK, is_sharing=only is None)
+        publisher = Publisher(board, holding, clock=SYSTEM_CLOCK)
         kinds = [_feeds(board, only)]
         if only is None:
-            kinds.append(StreamKind("account", streamed_accounts, AccountStreamConsumer.as_asgi()))
-        supervisor = Supervisor(kinds)
+            app = AccountStreamConsumer.as_asgi()
+            kinds.append(StreamKind("account", streamed_accounts, app, is_exclusive=True))
+        supervisor = Supervisor(kinds, holding)
         bus.ensure_listening()
         parts: list[asyncio.Task[None]] = [
             asyncio.create_task(publisher.run(), name="publisher"),

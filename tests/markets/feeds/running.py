@@ -16,6 +16,7 @@ from controlplane import bus
 from controlplane.kernel.clock import SYSTEM_CLOCK
 from markets.consumers import FeedConsumer
 from markets.feeds.board import QuoteBoard
+from markets.feeds.holding import Holding
 from markets.feeds.line import FeedLine
 from markets.feeds.plans import feed_plans
 from markets.feeds.publisher import Publisher
@@ -33,6 +34,7 @@ class Feeds:
     board: QuoteBoard
     publisher: Publisher
     supervisor: Supervisor
+    holding: Holding
 
     def line(self, feed: MarketDataFeed) -> FeedLine:
         return {line.feed_id: line for line in self.board}[feed.pk]
@@ -45,13 +47,15 @@ class Feeds:
 async def running_feeds(*, listen: bool = True) -> AsyncIterator[Feeds]:
     """Run what `run_feeds` runs; without `listen` no bus message arrives."""
     board = QuoteBoard(SYSTEM_CLOCK)
+    holding = Holding(SYSTEM_CLOCK)
     registry = VenueRegistry(allow_loopback=True)
     standby = Standby(registry, SYSTEM_CLOCK)
     app = FeedConsumer.as_asgi(board=board, registry=registry, standby=standby)
     feeds = Feeds(
         board,
-        Publisher(board, clock=SYSTEM_CLOCK),
-        Supervisor([StreamKind("feed", feed_plans, app)]),
+        Publisher(board, holding, clock=SYSTEM_CLOCK),
+        Supervisor([StreamKind("feed", feed_plans, app)], holding),
+        holding,
     )
     tasks = [
         asyncio.create_task(feeds.publisher.run()),
