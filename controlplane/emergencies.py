@@ -14,6 +14,7 @@ from controlplane.kernel.errors import ControlPlaneError
 from hedging.emergency.driving import DRIVE_SECONDS, stop_drive, stops_unfinished
 from hedging.emergency.losses import LossWatch
 from hedging.emergency.spool import asked_done, asked_read, routes_write
+from hedging.emergency.timers import TimerWatch
 from hedging.emergency.verbs import stop_engage, stops_widen
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Emergencies:
     actor: Actor
     background: Background
     _losses: LossWatch = field(init=False)
+    _timers: TimerWatch = field(default_factory=TimerWatch)
     _spooled_at: float = field(default=-SPOOL_SECONDS)
 
     def __post_init__(self) -> None:
@@ -46,6 +48,10 @@ class Emergencies:
             look = partial(account_sync, account=account, actor=self.actor)
             self.background.start(("doubted", account.pk), look)
         return acted
+
+    def timers(self) -> int:
+        """Keep the venues' dead-man timers running where orders rest."""
+        return self.background.start("timers", self._timers.look)
 
     def _spool(self) -> None:
         """Engage what was asked for while the database was away, and keep the routes fresh."""

@@ -105,6 +105,7 @@ class Sentinel:
         return (
             self.losses,
             self.emergencies,
+            self.timers,
             self.recovery,
             self.claims,
             self.unknown,
@@ -143,6 +144,10 @@ class Sentinel:
     def losses(self) -> int:
         """Pause, reduce or close where an account has lost more than it may."""
         return self._emergencies.losses()
+
+    def timers(self) -> int:
+        """Have venues cancel what rests there should this process fall silent."""
+        return self._emergencies.timers()
 
     def claims(self) -> int:
         """Call unknown the sends whose worker is gone."""

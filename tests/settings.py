@@ -14,3 +14,6 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick si
 
 # Threads of consumers end with their test; their connections must not outlive it.
 DATABASES["default"]["CONN_MAX_AGE"] = 0  # noqa: F405 - from the product's settings
+
+# Timers are set where a test is about them.
+DEAD_MAN_SECONDS = 0

@@ -8,6 +8,9 @@ from typing import Any
 
 from controlplane.settings.env import env
 
+DEAD_MAN_SECONDS = env.int("DEAD_MAN_SECONDS", default=60)
+"""After how much silence venues that can cancel our resting orders; 0: they are not asked to."""
+
 VENUE_PROCESSES = env.int(
     "VENUE_PROCESSES",
     default=env.int("SYNC_WORKERS", default=1) + env.int("HEDGE_WORKERS", default=2) + 3,
