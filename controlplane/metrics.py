@@ -34,6 +34,7 @@ class MetricsView(APIView):
     permission_classes = (ViewPermission,)
     renderer_classes = (TextRenderer,)
     required_permission = "markets.view_marketdatafeed"
+    schema = None  # Prometheus' format, not the API's
 
     def get(self, request: Request) -> Response:
         """Return the metrics as they are now."""

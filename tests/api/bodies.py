@@ -96,6 +96,9 @@ VALID: Mapping[str, Callable[[], Body]] = {
     },
     "risk-limits": lambda: {
         "scope": "module",
+        "exchange": None,
+        "accountId": None,
+        "instrumentId": None,
         "moduleId": factories.module().pk,
         "maxOrderValue": "1000",
         "maxLongValue": "5000",

@@ -136,19 +136,19 @@ def test_a_limit_denies_at_the_claim_and_nothing_is_sent(live: Stage, paper: Ven
     assert len(paper.orders()) == 1
 
 
-def test_the_same_order_twice_in_a_second_is_sent_once(live: Stage, paper: VenueThread) -> None:
+def test_the_same_order_twice_in_a_second_is_sent_once(
+    live: Stage, paper: VenueThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = execution.intent_submit(intent_id=live.wish().pk, actor=ACTOR)
     second = execution.intent_submit(intent_id=live.wish().pk, actor=ACTOR)
     assert (first.state, second.state) == ("filled", "failed")
     assert second.reason == f"DUPLICATE_ORDER: intent={first.pk}"
     assert len(paper.orders()) == 1
-    OrderIntent.objects.filter(pk=first.pk).update(
-        signed_at=datetime.now(UTC) - timedelta(seconds=1.1)
-    )
+    monkeypatch.setattr(tallies, "TWIN_WINDOW", timedelta(0))
     assert execution.intent_submit(intent_id=live.wish().pk, actor=ACTOR).state == "filled"
 
 
-def test_orders_a_minute_are_counted_by_scope(live: Stage) -> None:
+def test_orders_a_minute_are_counted_by_scope(live: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     RiskLimit.objects.create(scope="module", module=live.module, max_orders_per_minute=1)
     first = execution.intent_submit(intent_id=live.wish().pk, actor=ACTOR)
     second = execution.intent_submit(intent_id=live.wish(amount=D("0.02")).pk, actor=ACTOR)
@@ -158,15 +158,13 @@ def test_orders_a_minute_are_counted_by_scope(live: Stage) -> None:
     )
     assert first.state == "filled"
     assert execution.intent_submit(intent_id=reducing.pk, actor=ACTOR).state == "filled"
-    OrderIntent.objects.filter(signed_at__isnull=False).update(
-        signed_at=datetime.now(UTC) - timedelta(minutes=1, seconds=1)
-    )
+    monkeypatch.setattr(tallies, "MINUTE", timedelta(0))
     third = execution.intent_submit(intent_id=live.wish(amount=D("0.03")).pk, actor=ACTOR)
     assert third.state == "filled"
 
 
 def test_two_accounts_at_once_never_exceed_what_they_share(
-    transactional_db: None, paper: VenueThread
+    transactional_db: None, paper: VenueThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each order alone fits the firm's limit; both together do not."""
     made = stage(paper.venue.rest_url)
@@ -175,6 +173,7 @@ def test_two_accounts_at_once_never_exceed_what_they_share(
         positions_at=datetime.now(UTC), equity=D(1_000_000)
     )
     RiskLimit.objects.create(scope="firm", max_gross_value=D(900))
+    monkeypatch.setattr(tallies, "TWIN_WINDOW", timedelta(0))
     barrier = Barrier(2)
 
     def submit(intent: OrderIntent) -> str:
@@ -192,9 +191,6 @@ def test_two_accounts_at_once_never_exceed_what_they_share(
             states = sorted(pool.map(submit, pair))
         assert states == ["failed", "filled"]
         AccountState.objects.update(positions_at=datetime.now(UTC))
-        OrderIntent.objects.filter(signed_at__isnull=False).update(
-            signed_at=datetime.now(UTC) - timedelta(minutes=1)
-        )
 
 
 @pytest.mark.parametrize(

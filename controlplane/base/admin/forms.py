@@ -46,11 +46,22 @@ class AuditedForm(forms.ModelForm):
 
 
 class _SaneKeys:
-    """Looks up no key that PostgreSQL cannot hold; the field itself then says it is unknown."""
+    """Looks up nothing that can be no key; the field itself then says it is unknown."""
+
+    field: Any
 
     def optgroups(self, name: str, value: list[Any], attr: Any = None) -> Any:
-        sane = [key for key in value if "\x00" not in str(key)]
+        sane = [key for key in value if key == "" or self._is_key(key)]
         return super().optgroups(name, sane, attr)  # type: ignore[misc]
+
+    def _is_key(self, value: Any) -> bool:
+        if "\x00" in str(value):  # PostgreSQL holds no text with it
+            return False
+        try:
+            self.field.target_field.to_python(value)
+        except ValidationError:
+            return False
+        return True
 
 
 class RelatedSelect(_SaneKeys, AutocompleteSelect):  # type: ignore[misc]

@@ -17,6 +17,15 @@ from controlplane.base.api.wire import wire_name
 PAGE_PARAMETERS: Final = frozenset({"limit", "cursor"})
 
 
+class NumberKeyFilter(django_filters.Filter):
+    """Matches a reference to a row that the database numbers, such as a user."""
+
+    field_class = forms.IntegerField
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, min_value=0, max_value=models.BigIntegerField.MAX_BIGINT)
+
+
 class EntityFilterSet(django_filters.FilterSet):
     """Filters named in `Meta.fields` (model fields); anything else in the query is refused.
 
@@ -69,9 +78,8 @@ def filters_for(field: Any) -> Mapping[str, django_filters.Filter]:
             f"{wire}Before": django_filters.IsoDateTimeFilter(field.name, "lt"),
         }
     if field.is_relation:
-        kind = models.UUIDField if _is_uuid(field.related_model) else models.CharField
         path = field.name if field.many_to_many else field.attname
-        return {wire: _exact(kind, path, 64)}
+        return {wire: _exact(type(key_of(field.related_model)), path, 64)}
     if field.choices:
         return {wire: django_filters.ChoiceFilter(field.name, choices=field.choices)}
     if isinstance(field, models.BooleanField):
@@ -88,8 +96,6 @@ def filters_for(field: Any) -> Mapping[str, django_filters.Filter]:
 def _exact(kind: type[models.Field], path: str, length: int) -> django_filters.Filter:
     if issubclass(kind, models.UUIDField):
         return django_filters.UUIDFilter(path)
+    if issubclass(kind, models.IntegerField):
+        return NumberKeyFilter(path)
     return django_filters.CharFilter(path, max_length=length)
-
-
-def _is_uuid(model: Any) -> bool:
-    return isinstance(key_of(model), models.UUIDField)
