@@ -131,14 +131,14 @@ def _apply(intent_ids: Collection[UUID], actor: Actor) -> None:
         )
 
 
-def _instruments(account_id: str, reports: Iterable[FillReport]) -> Mapping[str, Instrument]:
+def _instruments(account_id: str, reports: Iterable[FillReport]) -> Mapping[str, UUID]:
+    """Return the ids of the instruments that were traded, by the venue's symbols."""
     symbols = {report.venue_symbol for report in reports}
-    known = {
-        instrument.venue_symbol: instrument
-        for instrument in Instrument.objects.filter(
-            venue__accounts=account_id, venue_symbol__in=symbols
+    known = dict(
+        Instrument.objects.filter(venue__accounts=account_id, venue_symbol__in=symbols).values_list(
+            "venue_symbol", "pk"
         )
-    }
+    )
     if missing := sorted(symbols - known.keys()):
         logger.warning("%s traded unknown instruments: %s", account_id, ", ".join(missing))
     return known
@@ -149,27 +149,31 @@ class _Owners:
 
     def __init__(self, account_id: str, reports: Iterable[FillReport], *, sandbox: bool) -> None:
         named = (intent_id_of(report.client_order_id or "") for report in reports)
-        found = OrderIntent.objects.filter(account=account_id, sandbox=sandbox).filter(
-            Q(pk__in=[intent_id for intent_id in named if intent_id is not None])
-            | Q(venue_order_id__in=[r.venue_order_id for r in reports if r.venue_order_id])
+        found = list(
+            OrderIntent.objects.filter(account=account_id, sandbox=sandbox)
+            .filter(
+                Q(pk__in=[intent_id for intent_id in named if intent_id is not None])
+                | Q(venue_order_id__in=[r.venue_order_id for r in reports if r.venue_order_id])
+            )
+            .values_list("pk", "venue_order_id", "instrument_id", "side")
         )
-        self._by_id = {intent.pk: intent for intent in found}
-        self._by_venue = {i.venue_order_id: i for i in self._by_id.values() if i.venue_order_id}
+        self._by_id = {pk: (pk, instrument, side) for pk, _, instrument, side in found}
+        self._by_venue = {venue: self._by_id[pk] for pk, venue, _, _ in found if venue}
 
-    def of(self, report: FillReport, instrument: Instrument) -> OrderIntent | None:
-        """Return the intent; None when there is none, or it asked for something else."""
+    def of(self, report: FillReport, instrument_id: UUID) -> UUID | None:
+        """Return the intent's id; None when there is none, or it asked for something else."""
         named = intent_id_of(report.client_order_id or "")
-        intent = (self._by_id.get(named) if named is not None else None) or self._by_venue.get(
+        found = (self._by_id.get(named) if named is not None else None) or self._by_venue.get(
             report.venue_order_id
         )
-        if intent is None or (intent.instrument_id, intent.side) != (instrument.pk, report.side):
+        if found is None or found[1:] != (instrument_id, report.side):
             return None
-        return intent
+        return found[0]
 
 
 def _row(
     account_id: str,
-    instrument: Instrument,
+    instrument_id: UUID,
     report: FillReport,
     owners: _Owners,
     *,
@@ -177,8 +181,8 @@ def _row(
 ) -> Fill:
     return Fill(
         account_id=account_id,
-        instrument=instrument,
-        intent=owners.of(report, instrument),
+        instrument_id=instrument_id,
+        intent_id=owners.of(report, instrument_id),
         sandbox=sandbox,
         trade_id=report.trade_id,
         venue_order_id=report.venue_order_id,
