@@ -75,6 +75,7 @@ class Sentinel:
     _unknown: UnknownOrders = field(init=False)
     _reconciliations: Reconciliations = field(init=False)
     _watch: BookWatch = field(default_factory=BookWatch)
+    _utilization: hedging.UtilizationWatch = field(default_factory=hedging.UtilizationWatch)
     _evaluated_at: datetime | None = None
     _cancelled: dict[UUID, datetime] = field(default_factory=dict)
     _owes_recovery: bool = False
@@ -114,6 +115,7 @@ class Sentinel:
             self.stale,
             self.executions,
             self.books,
+            self.utilization,
             self.feeds,
             self.failing,
             self.syncs,
@@ -203,6 +205,10 @@ class Sentinel:
         )
         self._watch.look(looks, now=now)
         return len(started)
+
+    def utilization(self) -> int:
+        """Reduce the books of accounts above their utilization band."""
+        return len(self._utilization.look(actor=self.actor))
 
     def feeds(self) -> int:
         """Call failing the feeds that claim to be well and are not heard of."""

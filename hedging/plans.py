@@ -41,12 +41,12 @@ def plan_checked(facts: BookFacts, decision: Decision, *, now: datetime) -> Chec
     too large for a limit is made smaller once. Reads only.
     """
     candidates = candidates_of(facts, decision.exposure.symbol, now=now)
-    drafter = _Drafter(facts)
+    drafter = Drafter(facts)
     shrunk: set[_Place] = set()
     # Each round rules out at least one contract for one purpose, or shrinks it for the only time.
     for _round in range(3 * len(candidates) + 1):
         plan = plan_hedge(decision, candidates)
-        drafts = drafter.drafts(plan)
+        drafts = drafter.drafts(plan.orders)
         denials = {
             _place(order): (order, denied)
             for order, (_draft, denied) in zip(
@@ -96,8 +96,8 @@ def _allowed(order: PlannedOrder, denied: Denied, decision: Decision) -> Decimal
     return max(ZERO, (order.amount * reference - too_much) * BELOW_A_LIMIT)
 
 
-class _Drafter:
-    """Makes a plan's orders into intents; rows are read once."""
+class Drafter:
+    """Makes planned orders of one book into intents that are not written; rows are read once."""
 
     def __init__(self, facts: BookFacts) -> None:
         self._facts = facts
@@ -107,10 +107,11 @@ class _Drafter:
         ).in_bulk(list(facts.book.account_ids))
         self._instruments: dict[UUID, Instrument] = {}
 
-    def drafts(self, plan: Plan) -> list[OrderIntent]:
-        missing = {order.instrument_id for order in plan.orders} - self._instruments.keys()
+    def drafts(self, orders: Sequence[PlannedOrder]) -> list[OrderIntent]:
+        """Return an intent for each order, in their order."""
+        missing = {order.instrument_id for order in orders} - self._instruments.keys()
         self._instruments.update(Instrument.objects.in_bulk(list(missing)))
-        return [self._draft(order) for order in plan.orders]
+        return [self._draft(order) for order in orders]
 
     def _draft(self, order: PlannedOrder) -> OrderIntent:
         return strategies.intent_draft(

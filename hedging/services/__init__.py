@@ -5,12 +5,15 @@ from hedging.services.evaluating import book_evaluate, books_evaluate, facts_eva
 from hedging.services.fills import fills_attach, fills_record
 from hedging.services.finishing import execution_finish, executions_finish
 from hedging.services.reconciling import account_reconcile, positions_compare
+from hedging.services.reducing import UtilizationWatch, book_reduce
 from hedging.services.resolving import next_look_at, unknown_look
 from hedging.services.throttling import throttle_release
 
 __all__ = [
+    "UtilizationWatch",
     "account_reconcile",
     "book_evaluate",
+    "book_reduce",
     "books_evaluate",
     "break_accept",
     "break_take",

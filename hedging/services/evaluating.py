@@ -1,34 +1,30 @@
 """A book is looked at, and hedged when it is out of its threshold."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import groupby, takewhile
 from operator import itemgetter
 from typing import Any, Final
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from controlplane.base import jobs
 from controlplane.base.audit import Actor
 from controlplane.kernel.units import ZERO, plain
 from hedging import selectors
 from hedging.choices import HedgeResult, TriggerReason
 from hedging.domain.books import Book
 from hedging.domain.decision import Decision, Reason
-from hedging.domain.planning import PlannedOrder
 from hedging.facts import BookFacts, book_facts
 from hedging.models import HedgeExecution
 from hedging.plans import CheckedPlan, plan_checked
 from hedging.services import telling
 from hedging.services.dust import dust_close, dust_note
+from hedging.services.locking import book_lock
 from hedging.services.throttling import pace_check
+from hedging.services.writing import order_record, orders_write
 from markets.selectors import failing_venues
-from markets.venues.types import OrderType
-from strategies import services as strategies
-from strategies.jobs import SubmitIntent
 
 FAILURES_REMEMBERED: Final = timedelta(minutes=10)
 LONGEST_WAIT: Final = timedelta(seconds=60)
@@ -106,7 +102,7 @@ def _hedge(
     book: Book, trigger_reason: TriggerReason, actor: Actor, reason: str
 ) -> list[HedgeExecution]:
     """Read the book alone, and start the hedges it needs, the largest delta first."""
-    _lock_book(book.key)
+    book_lock(book.key)
     now = timezone.now()
     (facts,) = book_facts([book], now=now)
     by_hand = trigger_reason is TriggerReason.MANUAL
@@ -125,13 +121,6 @@ def _hedge(
         _start(facts, decision, trigger_reason, actor, reason, now=now) for decision in decisions
     )
     return [execution for execution in started if execution is not None]
-
-
-def _lock_book(key: str) -> None:
-    """Wait until nobody else evaluates this book; held to the end of the transaction."""
-    digest = hashlib.blake2b(f"hedging.book:{key}".encode(), digest_size=8).digest()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(digest, signed=True)])
 
 
 def _recent_hedges(key: str, *, now: datetime) -> tuple[set[str], dict[str, datetime]]:
@@ -182,20 +171,13 @@ def _start(
         hedge_account_id=plan.orders[0].account_id,
         delta_before=delta,
         threshold=facts.book.delta_threshold,
-        orders=[_order_record(order) for order in plan.orders],
+        orders=[order_record(order) for order in plan.orders],
         decision_inputs=_inputs(facts, decision, checked, actor=actor, now=now),
         trigger_reason=_trigger(facts, symbol, trigger_reason),
         decision_mid=decision.exposure.reference,
         reason=reason,
     )
-    for intent in checked.drafts:
-        intent.reason = f"hedge {execution.pk}"
-        strategies.intent_write(intent, actor=actor)
-        jobs.enqueue(SubmitIntent, intent_id=str(intent.pk))
-    link = HedgeExecution.intents.through
-    link.objects.bulk_create(
-        [link(hedgeexecution=execution, orderintent=intent) for intent in checked.drafts]
-    )
+    orders_write(execution, checked.drafts, actor=actor)
     telling.breach_told(execution, decision)
     telling.begun_told(execution)
     return execution
@@ -273,15 +255,3 @@ def _inputs(
 
 def _milliseconds(span: timedelta) -> int:
     return int(span / timedelta(milliseconds=1))
-
-
-def _order_record(order: PlannedOrder) -> dict[str, Any]:
-    return {
-        "accountId": order.account_id,
-        "instrumentId": str(order.instrument_id),
-        "side": order.side.value,
-        "type": OrderType.IOC.value,
-        "amount": plain(order.amount),
-        "price": plain(order.price),
-        "reduceOnly": order.reduce_only,
-    }

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from controlplane.kernel.units import ZERO
-from hedging.choices import HedgeResult
+from hedging.choices import HedgeResult, TriggerReason
 from hedging.domain.books import Book
 from hedging.domain.delta import Exposure, btc_equivalent
 from hedging.facts import BookFacts, book_facts
@@ -112,6 +112,8 @@ def _result(execution: HedgeExecution, intents: Sequence[OrderIntent]) -> HedgeR
         return HedgeResult.FAIL
     assert execution.delta_after is not None
     is_back = abs(execution.delta_after) <= execution.threshold
+    if execution.trigger_reason == TriggerReason.UTILIZATION:
+        is_back = is_back and all(intent.filled_amount == intent.amount for intent in intents)
     return HedgeResult.SUCCESS if is_back else HedgeResult.PARTIAL
 
 

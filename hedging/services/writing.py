@@ -1,0 +1,39 @@
+"""A hedge's orders as rows: written, linked to it and queued, in one transaction with it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from controlplane.base import jobs
+from controlplane.base.audit import Actor
+from controlplane.kernel.units import plain
+from hedging.domain.planning import PlannedOrder
+from hedging.models import HedgeExecution
+from markets.venues.types import OrderType
+from strategies import services as strategies
+from strategies.jobs import SubmitIntent
+from strategies.models import OrderIntent
+
+
+def orders_write(execution: HedgeExecution, drafts: Sequence[OrderIntent], *, actor: Actor) -> None:
+    """Write a hedge's orders and queue the sending of each."""
+    for intent in drafts:
+        intent.reason = f"hedge {execution.pk}"
+        strategies.intent_write(intent, actor=actor)
+        jobs.enqueue(SubmitIntent, intent_id=str(intent.pk))
+    link = HedgeExecution.intents.through
+    link.objects.bulk_create(
+        [link(hedgeexecution=execution, orderintent=intent) for intent in drafts]
+    )
+
+
+def order_record(order: PlannedOrder) -> dict[str, Any]:
+    """Return a planned order as the hedge's own record keeps it."""
+    return {
+        "accountId": order.account_id,
+        "instrumentId": str(order.instrument_id),
+        "side": order.side.value,
+        "type": OrderType.IOC.value,
+        "amount": plain(order.amount),
+        "price": plain(order.price),
+        "reduceOnly": order.reduce_only,
+    }
