@@ -163,6 +163,7 @@ class FeedTrafficAdmin(ReadOnlyModelAdmin):
         number("message_rate", _("quotes a second")),
         "dropped",
         "gaps",
+        "marks_are_silent",
         "connections",
         duration("latency_error", _("latency error")),
         duration("delay_p99", _("delay p99")),

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -21,6 +21,10 @@ from markets.models import MarketDataFeed, Quote, SynthPriceSnapshot
 
 FAILED_OVER: Final = audit.register("feed.failed-over", label=gettext_lazy("Feed failed over"))
 FAILED_BACK: Final = audit.register("feed.failed-back", label=gettext_lazy("Feed failed back"))
+
+KEPT: Final = timedelta(days=90)
+"""Synthetic prices older than this are pruned, as the events that tell of them are."""
+PRUNE_BATCH: Final = 5_000
 
 _NEXT: Final[Mapping[str | None, FeedSource]] = {
     None: FeedSource.HTTP,
@@ -164,3 +168,16 @@ def _sources(symbols: Collection[str], *, now: datetime) -> dict[str, list[Sourc
         if is_fresh(received_at, now=now, threshold_ms=threshold_ms):
             found.setdefault(symbol, []).append(Source(feed_id, bid, ask, received_at))
     return found
+
+
+def synth_prices_prune(*, now: datetime) -> int:
+    """Delete synthetic prices past keeping, in batches; return how many.
+
+    An outage leaves about one a second and feed.
+    """
+    gone = 0
+    old = SynthPriceSnapshot.objects.filter(timestamp__lt=now - KEPT).order_by("timestamp")
+    while batch := list(old.values_list("pk", flat=True)[:PRUNE_BATCH]):
+        SynthPriceSnapshot.objects.filter(pk__in=batch).delete()
+        gone += len(batch)
+    return gone

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from controlplane.base.audit import Actor
 from controlplane.base.jobs import JobRunner, job
-from markets import funding, services
+from markets import failover, funding, services
 from markets.funding import FundingSynced
 from markets.models import Instrument, Venue
 from markets.services import InstrumentsSynced
@@ -61,6 +61,14 @@ class PruneFunding(JobRunner):
 
     def run(self, **ids: str) -> None:
         funding.funding_prune(now=timezone.now())
+
+
+@job(name="markets.prune_synth_prices", cluster="sync", every=timedelta(days=1))
+class PruneSynthPrices(JobRunner):
+    """Delete synthetic prices past keeping."""
+
+    def run(self, **ids: str) -> None:
+        failover.synth_prices_prune(now=timezone.now())
 
 
 def instruments_sync(venue: Venue, *, actor: Actor) -> InstrumentsSynced:

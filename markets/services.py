@@ -54,6 +54,7 @@ _TRAFFIC_FIELDS: Final = (
     "delay_worst",
     "latency_error",
     "clock_offset",
+    "marks_are_silent",
     "observed_at",
 )
 _SEVERITY: Final = {
@@ -152,13 +153,37 @@ def feeds_observe(*, observations: Sequence[FeedObservation]) -> int:
             "link",
         ],
     )
+    traffics = [traffic for feed in feeds if (traffic := seen[feed.pk].traffic) is not None]
+    _tell_marks(traffics)
     FeedTraffic.objects.bulk_create(
-        [traffic for feed in feeds if (traffic := seen[feed.pk].traffic) is not None],
+        traffics,
         update_conflicts=True,
         unique_fields=["feed"],
         update_fields=_TRAFFIC_FIELDS,
     )
     return edges
+
+
+def _tell_marks(traffics: Sequence[FeedTraffic]) -> None:
+    """Publish where marks fell silent or came back; a new process tells anew what it finds."""
+    known = FeedTraffic.objects.filter(pk__in=[traffic.feed_id for traffic in traffics])
+    silent = set(known.filter(marks_are_silent=True).values_list("pk", flat=True))
+    for traffic in traffics:
+        if traffic.marks_are_silent == (traffic.feed_id in silent):
+            continue
+        text = (
+            _("Feed %(feed)s: marks and funding stay away while its quotes flow.")
+            if traffic.marks_are_silent
+            else _("Feed %(feed)s: marks and funding are back.")
+        )
+        events.publish(
+            Occurrence(
+                type=EventType.FAILOVER_ALERT,
+                message=text % {"feed": traffic.feed_id},
+                severity=Severity.WARN if traffic.marks_are_silent else Severity.INFO,
+                payload={"feedId": traffic.feed_id, "marksAreSilent": traffic.marks_are_silent},
+            )
+        )
 
 
 def feeds_watch(*, now: datetime) -> int:

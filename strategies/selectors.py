@@ -16,7 +16,7 @@ from accounts.selectors import reconciled_of
 from controlplane.kernel.errors import Denied
 from markets import selectors as markets
 from markets.domain.quotes import is_fresh
-from markets.models import FundingRate, Instrument, Quote
+from markets.models import FeedTraffic, FundingRate, Instrument, Quote
 from strategies.choices import ModuleStatus
 from strategies.domain.capacity import capacity
 from strategies.models import AccountAllocation, OrderIntent, StrategyModule
@@ -197,10 +197,13 @@ def modules_to_evaluate() -> list[StrategyModule]:
 
 
 def market_view(venue_ids: Collection[str], *, now: datetime) -> port.MarketView:
-    """Return every instrument on these venues with a fresh quote, one per venue and symbol."""
+    """Return every instrument on these venues with a fresh quote, one per venue and symbol.
+
+    Where a feed's marks are silent funding is unknown, however young the last rate is.
+    """
     quotes = Quote.objects.filter(
         feed__exchange_id__in=venue_ids, feed__is_enabled=True, feed__exchange__is_enabled=True
-    ).select_related("feed")
+    ).select_related("feed__traffic")
     fresh = {
         (quote.feed.exchange_id, quote.feed.symbol): quote
         for quote in quotes
@@ -220,10 +223,15 @@ def market_view(venue_ids: Collection[str], *, now: datetime) -> port.MarketView
             ask=fresh[key].ask,
             maker_fee=instrument.maker_fee,
             taker_fee=instrument.taker_fee,
-            funding=funding.get(instrument.pk),
+            funding=None if _has_silent_marks(fresh[key]) else funding.get(instrument.pk),
         )
         for key, instrument in instruments.items()
     }
+
+
+def _has_silent_marks(quote: Quote) -> bool:
+    traffic: FeedTraffic | None = getattr(quote.feed, "traffic", None)
+    return traffic is not None and traffic.marks_are_silent
 
 
 def _funding(instrument_ids: Collection[UUID], *, now: datetime) -> dict[UUID, port.Funding]:

@@ -123,6 +123,7 @@ class FeedTrafficSerializer(EntitySerializer):
             "delay_worst",
             "latency_error",
             "clock_offset",
+            "marks_are_silent",
             "observed_at",
         )
         read_only_fields = fields

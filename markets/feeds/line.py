@@ -60,6 +60,7 @@ class FeedLine:
         "_high",
         "_latency",
         "_low",
+        "_marks_awaited",
         "_older",
         "_stored",
         "_up_at",
@@ -79,6 +80,7 @@ class FeedLine:
         "link",
         "mark",
         "marked",
+        "marks_are_silent",
         "marks_trouble",
         "poll_trouble",
         "polled",
@@ -138,6 +140,8 @@ class FeedLine:
         self._before: BookTop | None = None
         self._older = 0
         self.marks_trouble = ""
+        self.marks_are_silent = False
+        self._marks_awaited: float | None = None
         self._latency = LatencyWindow()
         self._venue_clock = venue_clock or VenueClock()
         self._stored: tuple[BookTop, float] | None = None
@@ -242,6 +246,23 @@ class FeedLine:
         if self.confirmed is None or self.marked is None or not self._is_fresh(self._up_at, now):
             return None
         return min(self.confirmed, self.marked)
+
+    def watch_marks(self, now: float) -> None:
+        """Note whether marks, and funding with them, stay away while quotes flow.
+
+        That is after the failover deadline; a venue that is silent altogether is no such case,
+        nor is one asked over HTTP alone, which has no stream of marks.
+        """
+        if self.is_polled or self.forced is not None or not self._is_fresh(self.streamed, now):
+            self._marks_awaited = None
+            return
+        if self._marks_awaited is None:
+            self._marks_awaited = now
+        heard = max(self._marks_awaited, self.marked or self._marks_awaited)
+        if self._is_fresh(self.marked, now):
+            self.marks_are_silent = False
+        elif (now - heard) * 1000 > self.failover_ms:
+            self.marks_are_silent = True
 
     def source(self, now: float) -> FeedSource:
         """Return where the price comes from at `now`."""

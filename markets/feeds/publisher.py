@@ -116,6 +116,7 @@ class Publisher:
             self._board.learn_bases(now)
             for line in self._board:
                 line.roll()
+                line.watch_marks(now)
         health_due = is_second or states != self._states
         gaps = self._gaps(now)
         console_due = bool(latest or health_due) and now - self._console_at >= CONSOLE_SECONDS
@@ -223,6 +224,7 @@ class Publisher:
             delay_worst=worst,
             latency_error=line.latency_error,
             clock_offset=self._clock_offset(line),
+            marks_are_silent=line.marks_are_silent,
             observed_at=self._clock.now(),
         )
 

@@ -83,6 +83,11 @@ class FeedTraffic(Entity):
     delay_worst = models.PositiveIntegerField(_("worst delay, ms"), null=True, blank=True)
     latency_error = models.PositiveIntegerField(_("latency error, ms"), null=True, blank=True)
     clock_offset = models.BigIntegerField(_("clock offset, ms"), null=True, blank=True)
+    marks_are_silent = models.BooleanField(
+        _("marks silent"),
+        default=False,
+        help_text=_("Mark prices and funding stay away while quotes flow."),
+    )
     observed_at = models.DateTimeField(_("observed at"))
 
     class Meta:

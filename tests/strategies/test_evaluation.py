@@ -11,7 +11,7 @@ from django_q.models import OrmQ
 from accounts import egress
 from accounts.models import AccountState, ExchangeAccount, Position
 from controlplane.kernel.errors import Denied
-from markets.models import FundingRate, Quote
+from markets.models import FeedTraffic, FundingRate, Quote
 from monitoring.models import MonitoringEvent
 from strategies import evaluation, execution
 from strategies.jobs import EvaluateModules
@@ -118,6 +118,17 @@ def _old_funding(case: Arbitrage) -> None:
     FundingRate.objects.update(observed_at=datetime.now(UTC) - timedelta(hours=3))
 
 
+def _silent_marks(case: Arbitrage) -> None:
+    FeedTraffic.objects.create(
+        feed=case.low.feed,
+        since=datetime.now(UTC),
+        quotes=1,
+        connections=1,
+        observed_at=datetime.now(UTC),
+        marks_are_silent=True,
+    )
+
+
 def _settled_funding(case: Arbitrage) -> None:
     FundingRate.objects.update(funding_time=datetime.now(UTC) - timedelta(seconds=1))
 
@@ -164,6 +175,7 @@ def _order_in_flight(case: Arbitrage) -> None:
     [
         _stale_quote,
         _old_funding,
+        _silent_marks,
         _settled_funding,
         _unknown_margin,
         _old_margin,

@@ -280,3 +280,19 @@ def test_basis_is_learnt_from_healthy_feeds_only() -> None:
     }
     board.learn_bases(1003.0)
     assert next(iter(board)).basis == Decimal("0.01")
+
+
+def test_marks_are_silent_once_they_stay_away_past_the_deadline_while_quotes_flow() -> None:
+    feed = line()
+    seen = []
+    for second in range(40):
+        now = float(second)
+        if second < 30:
+            feed.take([top()], now)
+        if second < 5 or 20 <= second < 22:
+            mark("100", now, feed)
+        feed.watch_marks(now)
+        seen.append(feed.marks_are_silent)
+    # The last mark came at 4 s and 10 s are the deadline; at 30 s the venue falls silent whole.
+    assert [second for second in range(1, 40) if seen[second] != seen[second - 1]] == [15, 20]
+    assert feed.status(29.5) is FeedStatus.HEALTHY

@@ -7,11 +7,13 @@ from unittest.mock import ANY
 
 import pytest
 from django.db.models import Model
+from django.utils import timezone
 
 from controlplane.base.audit import Actor, Surface
+from controlplane.base.jobs import execute
 from markets import services
 from markets.choices import FeedSource, FeedStatus
-from markets.models import FeedTraffic, Instrument, MarketDataFeed, Quote
+from markets.models import FeedTraffic, Instrument, MarketDataFeed, Quote, SynthPriceSnapshot
 from markets.services import FeedObservation
 from markets.venues.types import InstrumentReport
 from monitoring.models import MonitoringEvent
@@ -123,6 +125,48 @@ def test_traffic_is_kept_beside_health_and_counts_anew_with_a_new_process() -> N
             ]
         )
     assert FeedTraffic.objects.values_list("quotes", flat=True).get() == 2
+
+
+def test_silent_marks_are_told_on_the_edges_and_leave_the_feed_healthy() -> None:
+    feed = factories.feed()
+    for are_silent in (False, True, True, False):
+        traffic = FeedTraffic(
+            feed=feed,
+            since=NOW,
+            quotes=1,
+            dropped={},
+            connections=1,
+            observed_at=NOW,
+            marks_are_silent=are_silent,
+        )
+        seen = FeedObservation(
+            feed.pk, FeedStatus.HEALTHY, FeedSource.WEBSOCKET, NOW, 12, traffic=traffic
+        )
+        services.feeds_observe(observations=[seen])
+        feed.refresh_from_db()
+        assert feed.status == "healthy"
+    told = MonitoringEvent.objects.filter(payload__has_key="marksAreSilent").order_by("event_id")
+    assert [(event.severity, event.payload["marksAreSilent"]) for event in told] == [
+        ("WARN", True),
+        ("INFO", False),
+    ]
+
+
+def test_synthetic_prices_are_kept_for_ninety_days() -> None:
+    feed, now = factories.feed(), timezone.now()
+    for days in (91, 89):
+        price = SynthPriceSnapshot.objects.create(
+            symbol="BTC",
+            mid_price=100,
+            bid=99,
+            ask=101,
+            timestamp=now - timedelta(days=days),
+            reason="ws-failover",
+        )
+        price.source_feeds.set([feed])
+    execute("markets.prune_synth_prices", {})
+    [kept] = SynthPriceSnapshot.objects.all()
+    assert kept.timestamp == now - timedelta(days=89)
 
 
 def well_feed(age: timedelta, **fields: Any) -> MarketDataFeed:
