@@ -35,7 +35,7 @@ from markets.venues.errors import (
     Withheld,
 )
 from markets.venues.ports import ExecutionClient
-from markets.venues.ratelimit.lastlook import last_look
+from markets.venues.ratelimit.saying import last_look
 from markets.venues.registry import dialect_facts
 from markets.venues.types import OrderReport, OrderType, Side, SubmitOrder
 from strategies import freshness, sandbox, selectors, services, workers

@@ -2,6 +2,7 @@
 
 from controlplane.benchmarks import (
     account_sync,
+    emergency_stop,
     exposure,
     fill_latency,
     hedge_latency,
@@ -11,6 +12,7 @@ from controlplane.benchmarks.report import Benchmark
 
 BENCHMARKS: dict[str, Benchmark] = {
     "account-sync": account_sync.run,
+    "emergency-stop": emergency_stop.run,
     "exposure": exposure.run,
     "fill-latency": fill_latency.run,
     "hedge-latency": hedge_latency.run,

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 from accounts import egress
 from accounts.models import ExchangeAccount
 from markets.venues.ports import ExecutionClient
+from markets.venues.ratelimit.saying import is_urgent
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ def clients_ask(
     """Return, by name, what `ask` brought of each client or the error it raised."""
 
     async def asked() -> list[T | BaseException]:
+        is_urgent.set(True)
         return await asyncio.gather(
             *(
                 asyncio.wait_for(ask(name, client), PATIENCE_SECONDS)

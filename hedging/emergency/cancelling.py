@@ -29,14 +29,16 @@ class Cancels:
     async def carry_out(self, client: ExecutionClient) -> Sequence[OrderReport]:
         """Cancel, and return the orders that the venue lists afterwards, within the scope.
 
-        What we know of is cancelled in the moment in which the venue is asked what there is.
+        What we know of is cancelled first, so that one look is mostly enough: a list of all
+        orders is the dearest thing to ask for.
         """
         if self.only is not None:
             return await self._cancel_only(client)
-        known = asyncio.gather(*self._all(client, self.symbols))
-        listed, _done = await asyncio.gather(client.open_orders(), known)
-        others = {report.venue_symbol for report in listed} - self.symbols
-        await asyncio.gather(*self._all(client, others))
+        await asyncio.gather(*self._all(client, self.symbols))
+        listed = await client.open_orders()
+        if not listed:
+            return listed
+        await asyncio.gather(*self._all(client, {report.venue_symbol for report in listed}))
         return await client.open_orders()
 
     async def _cancel_only(self, client: ExecutionClient) -> Sequence[OrderReport]:

@@ -12,14 +12,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from markets.venues.errors import RateLimited
 from markets.venues.ratelimit.board import Board
 from markets.venues.ratelimit.circuit import LUCK, Circuit
 from markets.venues.ratelimit.lane import Lane
-from markets.venues.ratelimit.lastlook import last_look
+from markets.venues.ratelimit.saying import is_urgent, last_look
 from markets.venues.ratelimit.terms import (
     PATIENCE_NS,
     SECOND_NS,
@@ -242,6 +242,8 @@ class Gate:
         Raises RateLimited, nothing sent, when that would take longer than such a request waits,
         and Withheld when an order's last look keeps it.
         """
+        if is_urgent.get():
+            cost = replace(cost, kind=Kind.URGENT)
         permit = await self._admitted(cost)
         look = last_look.get()
         if look is not None and cost.kind is Kind.ORDER:

@@ -1,0 +1,16 @@
+"""What the sender of a request may say of it beyond its cost.
+
+A last look before an order leaves: whoever sends it may ask once more whether it is wanted, for
+it may have waited for room, or for the venue's clock, after everything about it was checked. And
+that what is asked for is urgent: an emergency stop's questions may use what is kept for cancels.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Final
+
+LastLook = Callable[[], Awaitable[None]]
+last_look: Final[ContextVar[LastLook | None]] = ContextVar("last_look", default=None)
+"""Asked when the limits let an order pass, before it is signed; raises Withheld to keep it."""
+is_urgent: Final[ContextVar[bool]] = ContextVar("is_urgent", default=False)
+"""Whether requests made here count as urgent, whatever they are."""
