@@ -3,12 +3,14 @@
 import copy
 from collections.abc import Hashable, Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from django.db.models import Q
 
 from accounts.choices import ProxyStatus
 from accounts.domain.arming import Reconciled
+from accounts.domain.whatif import AccountAfter, HeldPosition, what_if
 from accounts.models import AccountState, ExchangeAccount, Position, ProxySession
 from markets.venues.registry import capabilities
 
@@ -46,6 +48,21 @@ def reconciled_of(account: ExchangeAccount) -> Reconciled:
     )
     interval = timedelta(seconds=account.sync_interval_seconds)
     return Reconciled(at=at, recovery_at=recovery_at, sync_interval=interval)
+
+
+def account_after(account: ExchangeAccount, *, move: Decimal) -> AccountAfter:
+    """Return the account as a move of all prices by a share (0.05 is 5 % up) would leave it."""
+    state = AccountState.objects.get(account=account.pk)
+    held = Position.objects.live().filter(account=account.pk).held()
+    rows = held.values_list(
+        "instrument__venue_symbol", "size", "mark_price", "liquidation_price"
+    ).order_by("instrument__venue_symbol")
+    return what_if(
+        [HeldPosition(*row) for row in rows],
+        equity=state.equity,
+        initial_margin=state.initial_margin,
+        move=move,
+    )
 
 
 def able_to_read(account: ExchangeAccount) -> ExchangeAccount:

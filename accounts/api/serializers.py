@@ -1,5 +1,8 @@
 """Accounts, their limits and their egress on the wire."""
 
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
 from accounts.models import (
     AccountState,
     AccountSyncJob,
@@ -12,6 +15,7 @@ from accounts.models import (
     RiskEnvelope,
     StopLossConfig,
 )
+from controlplane.base.api.fields import NumberField
 from controlplane.base.api.serializers import EntitySerializer
 
 
@@ -208,3 +212,38 @@ class FundingPaymentSerializer(EntitySerializer):
             "recorded_at",
         )
         read_only_fields = fields
+
+
+class WhatIfQuery(serializers.Serializer):
+    """The move asked about."""
+
+    move = NumberField(
+        min_value=-99,
+        max_value=1000,
+        help_text=_("How far all prices move, in per cent; negative is down."),
+    )
+
+
+class PositionAfterSerializer(serializers.Serializer):
+    """A position after the move; null where unknown."""
+
+    venueSymbol = serializers.CharField(source="name", help_text=_("The venue's own name."))
+    price = NumberField(allow_null=True, help_text=_("The mark price after the move."))
+    result = NumberField(allow_null=True, help_text=_("What the move makes of it, USD."))
+    liquidationDistance = NumberField(
+        source="distance",
+        allow_null=True,
+        help_text=_("How far the price may then still go against it, as a share of the price."),
+    )
+
+
+class WhatIfSerializer(serializers.Serializer):
+    """An account after a move of all prices; null where something is unknown, never zero."""
+
+    equity = NumberField(allow_null=True, help_text=_("USD."))
+    initialMargin = NumberField(source="initial_margin", allow_null=True, help_text=_("USD."))
+    utilization = NumberField(allow_null=True, help_text=_("Initial margin / equity."))
+    liquidationDistance = NumberField(
+        source="distance", allow_null=True, help_text=_("That of the nearest position.")
+    )
+    positions = PositionAfterSerializer(many=True, help_text=_("What the account holds."))

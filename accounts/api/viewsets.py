@@ -1,5 +1,9 @@
 """Views of accounts and what belongs to them."""
 
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -18,6 +22,7 @@ from accounts.models import (
     RiskEnvelope,
     StopLossConfig,
 )
+from accounts.selectors import account_after
 from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet, verb
 
 
@@ -81,6 +86,20 @@ class AccountViewSet(EntityViewSet):
     def reroute(self, request: Request, pk: str) -> Response:
         """Move this account to another session of its proxy profile."""
         return self.run_verb(proxies.session_assign, "account")
+
+    @extend_schema(
+        parameters=[serializers.WhatIfQuery], responses=serializers.WhatIfSerializer, filters=False
+    )
+    @action(detail=True, url_path="what-if", pagination_class=None, filter_backends=())
+    def what_if(self, request: Request, pk: str) -> Response:
+        """Return what a move of all prices would make of this account; nothing is changed."""
+        asked = serializers.WhatIfQuery(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        if unknown := set(request.query_params) - {"move"}:
+            raise ValidationError({name: [_("There is no such parameter.")] for name in unknown})
+        move = asked.validated_data["move"]
+        after = account_after(self.get_object(), move=move / 100)
+        return Response(serializers.WhatIfSerializer(after).data)
 
     @verb("accounts.sync_exchangeaccount", serializers.AccountSerializer, status=202)
     def sync(self, request: Request, pk: str) -> Response:
