@@ -36,15 +36,16 @@ def finite_decimal(value: object, *, name: str = "value") -> Decimal:
     Accepts str, int and Decimal. Raises InvalidNumber for anything else: float, NaN, infinity,
     blanks, thousands separators, non-ASCII digits, and values too large to store.
     """
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        raise InvalidNumber(name, value)
-    if isinstance(value, str) and (not value or len(value) > 64 or not _ALLOWED.issuperset(value)):
+    if isinstance(value, str):  # first, and four times for each quote
+        if not value or len(value) > 64 or not _ALLOWED.issuperset(value):
+            raise InvalidNumber(name, value)
+    elif isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise InvalidNumber(name, value)
     try:
         number = Decimal(value)
     except InvalidOperation as error:
         raise InvalidNumber(name, value) from error
-    if not number.is_finite() or abs(number) >= LIMIT:
+    if not number.is_finite() or not -LIMIT < number < LIMIT:
         raise InvalidNumber(name, value)
     return number
 

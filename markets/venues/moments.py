@@ -47,7 +47,11 @@ def timed(receive: Callable[[str | bytes], Sequence[Event]]) -> Callable[..., Se
     """Return a session's `receive` whose events are timely by this machine's clock."""
 
     def received(frame: str | bytes) -> Sequence[Event]:
-        return timely(receive(frame), now_ms=wall_ms())
+        events, now_ms = receive(frame), wall_ms()
+        first = events[0] if len(events) == 1 else None
+        if type(first) is BookTop and first.venue_ms <= now_ms + MAX_AHEAD_MS:
+            return events  # as nearly every frame of quotes
+        return timely(events, now_ms=now_ms)
 
     return received
 

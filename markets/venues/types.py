@@ -9,6 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+import msgspec
+
 from controlplane.kernel.secrets import Secret
 from controlplane.kernel.units import BaseAmount, Price, QuoteAmount, Ratio
 
@@ -229,9 +231,11 @@ class CancelOrder:
 # What a stream says.
 
 
-@dataclass(frozen=True, slots=True)
-class BookTop:
-    """Best bid and ask. `venue_ms` is the venue's clock; `sequence` only grows per symbol."""
+class BookTop(msgspec.Struct, frozen=True, gc=False):
+    """Best bid and ask. `venue_ms` is the venue's clock; `sequence` only grows per symbol.
+
+    A struct, because one is made for every message: it takes a fifth of a frozen dataclass.
+    """
 
     venue_symbol: str
     bid: Price

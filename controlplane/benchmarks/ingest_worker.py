@@ -1,0 +1,171 @@
+"""One reader of a stream of quotes, in a process of its own: ours or a peer.
+
+Run as `python -m controlplane.benchmarks.ingest_worker CLIENT PORT MESSAGES SYMBOL…`; prints one
+JSON object: CPU per message and delays in microseconds. The `u` of a quote is the monotonic time,
+in ns, at which it was sent.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import uvloop
+from websockets.asyncio.client import connect
+
+from controlplane.benchmarks.report import percentile
+
+WARM_UP: Final = 200
+"""Messages before the measurement begins."""
+
+
+class Sink:
+    """Counts messages and their delays; `is_full` once all have come."""
+
+    def __init__(self, messages: int) -> None:
+        self._left = messages + WARM_UP
+        self._began = 0.0
+        self._delays: list[int] = []
+        self.is_full = asyncio.Event()
+        self.result: dict[str, Any] = {}
+
+    def put(self, sent_ns: int) -> None:
+        """Take the newest message's time of sending."""
+        self._delays.append(time.monotonic_ns() - sent_ns)
+        if len(self._delays) == WARM_UP:
+            self._began = time.process_time()
+        elif len(self._delays) == self._left:
+            spent = time.process_time() - self._began
+            delays = self._delays[WARM_UP:]
+            self.result = {
+                "cpuMicros": spent / len(delays) * 1e6,
+                "p50Micros": percentile(delays, 0.5) / 1000,
+                "p99Micros": percentile(delays, 0.99) / 1000,
+                "messages": len(delays),
+            }
+            self.is_full.set()
+
+
+async def ours(port: int, symbols: Sequence[str], sink: Sink) -> None:
+    """Read as `run_feeds` does: session, board, latency, health; a line for each symbol."""
+    from controlplane.kernel.clock import SYSTEM_CLOCK
+    from markets.feeds.line import FeedLine
+    from markets.feeds.runner import Opening, run_session
+    from markets.venues.registry import VenueRegistry
+    from markets.venues.types import BookTop, Endpoint, MarketEvent
+
+    address = f"127.0.0.1:{port}"
+    endpoint = Endpoint(f"http://{address}", f"ws://{address}")
+    registry = VenueRegistry(allow_loopback=True)
+    lines = {
+        symbol: FeedLine(
+            symbol, symbol, fresh_ms=2000, failover_ms=10_000, since=SYSTEM_CLOCK.now()
+        )
+        for symbol in symbols
+    }
+
+    def take(events: Sequence[MarketEvent], received: float) -> None:
+        for event in events:
+            if isinstance(event, BookTop):
+                lines[event.venue_symbol].take(events, received)
+                sink.put(event.sequence)
+
+    async def opened() -> Opening[MarketEvent]:
+        session = registry.market_session("binance", endpoint, symbols)
+        return Opening(session.url(), session, session.opening_frames())
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(0.1)  # as often as the publisher asks
+            for line in lines.values():
+                line.source(SYSTEM_CLOCK.monotonic())
+
+    async def roll() -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            for line in lines.values():
+                line.roll()
+
+    await asyncio.gather(
+        run_session(opened, take, clock=SYSTEM_CLOCK, name="benchmark"), watch(), roll()
+    )
+
+
+async def websockets(port: int, symbols: Sequence[str], sink: Sink) -> None:
+    """Take frames off our websocket library and nothing else: what it costs by itself."""
+    async with connect(f"ws://127.0.0.1:{port}/stream", compression=None) as socket:
+        while True:
+            frame = await socket.recv(decode=False)
+            at = frame.index(b'"u":') + 4
+            sink.put(int(frame[at : frame.index(b",", at)]))
+
+
+async def ccxt_pro(port: int, symbols: Sequence[str], sink: Sink) -> None:
+    """Watch bids and asks with ccxt.pro, as its manual shows."""
+    from ccxt.pro import binanceusdm
+
+    exchange = binanceusdm({"enableRateLimit": False, "newUpdates": True})
+    exchange.set_markets([exchange.parse_market(_listing(symbol)) for symbol in symbols])
+    exchange.urls["api"]["ws"]["linear"] = f"ws://127.0.0.1:{port}"
+    names = [exchange.safe_symbol(symbol, None, None, "swap") for symbol in symbols]
+    handle = exchange.handle_tickers_and_bids_asks
+
+    def handled(client: Any, message: Any, kind: str) -> None:
+        handle(client, message, kind)
+        sink.put(int(message["u"]))
+
+    exchange.handle_tickers_and_bids_asks = handled
+    try:
+        while True:
+            await exchange.watch_bids_asks(names)
+    finally:
+        await exchange.close()
+
+
+def _listing(symbol: str) -> dict[str, Any]:
+    """Return what ccxt needs of a contract's row in Binance's exchangeInfo."""
+    return {
+        "symbol": symbol,
+        "pair": symbol,
+        "contractType": "PERPETUAL",
+        "deliveryDate": 4_133_404_800_000,
+        "onboardDate": 1_569_398_400_000,
+        "status": "TRADING",
+        "baseAsset": symbol.removesuffix("USDT"),
+        "quoteAsset": "USDT",
+        "marginAsset": "USDT",
+        "pricePrecision": 2,
+        "quantityPrecision": 3,
+        "underlyingType": "COIN",
+        "filters": [],
+        "orderTypes": [],
+    }
+
+
+CLIENTS: Final[dict[str, Callable[..., Any]]] = {
+    "ours": ours,
+    "ccxt.pro": ccxt_pro,
+    "websockets": websockets,
+}
+
+
+async def measured(client: str, port: int, messages: int, symbols: Sequence[str]) -> dict[str, Any]:
+    """Read until all messages have come."""
+    sink = Sink(messages)
+    reading = asyncio.create_task(CLIENTS[client](port, symbols, sink))
+    full = asyncio.create_task(sink.is_full.wait())
+    await asyncio.wait([reading, full], return_when=asyncio.FIRST_COMPLETED)
+    if reading.done():
+        reading.result()
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    return sink.result
+
+
+if __name__ == "__main__":
+    asked = sys.argv[1:]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        result = runner.run(measured(asked[0], int(asked[1]), int(asked[2]), asked[3:]))
+    sys.stdout.write(json.dumps(result))
