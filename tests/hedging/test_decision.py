@@ -121,6 +121,17 @@ def test_the_numbers_of_a_decision_are_texts_without_exponent() -> None:
     assert numbers["worstLowBase"] == "-0.99999999"
 
 
+def test_e08_a_price_that_swings_around_the_threshold_trades_once() -> None:
+    size, trades = Decimal(1), []
+    for tick in range(200):
+        prices = {"BTC": PRICES["BTC"], "ETH": Decimal(2490 if tick % 2 else 2510)}
+        result = decided(exposure(str(size), symbol="ETH", prices=prices), threshold="0.05")
+        if result.is_trading:
+            trades.append(result.trade_base)
+            size += round(result.trade_base, 1)
+    assert (trades, size) == ([Decimal(-1)], Decimal(0))
+
+
 sizes = st.decimals("-10", "10", places=4)
 orders = st.lists(
     st.builds(
