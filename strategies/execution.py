@@ -165,6 +165,23 @@ def preview(
     ]
 
 
+def _leg_problem(intent: OrderIntent, *, now: datetime) -> Denied | None:
+    """Return why the intent's other leg, not sent yet, would be denied after it; or None.
+
+    The first of a pair is sent only when the second could be, beside it.
+    """
+    if intent.reduce_only or intent.hedge_pair_intent_id is None:
+        return None
+    other = selectors.intent_to_send(intent.hedge_pair_intent_id)
+    if services.place_of(other) != PENDING:
+        return None
+    denied = refusal(other, now=now, beside=(intent,), lock=False)
+    if denied is None:
+        return None
+    text = f"OTHER_LEG_NOT_SENDABLE: {denied.message}"
+    return Denied("OTHER_LEG_NOT_SENDABLE", text, leg=other.pk)
+
+
 @transaction.atomic
 def _deny(intent: OrderIntent, error: ControlPlaneError, *, actor: Actor) -> OrderIntent:
     locked = services.intent_locked(intent.pk)
@@ -185,7 +202,7 @@ def _claim(intent: OrderIntent, *, now: datetime, actor: Actor) -> bool:
     if services.place_of(locked) != PENDING:
         return False
     locked.account = intent.account = account
-    problem = refusal(locked, now=now)
+    problem = refusal(locked, now=now) or _leg_problem(locked, now=now)
     if problem is not None:
         services.intent_move(locked, IntentEvent.DENY, actor=actor, reason=problem.message)
         return False

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 D = Decimal
 
 
-def legs(stage: Stage, amount: str) -> tuple[OrderIntent, OrderIntent]:
+def legs(stage: Stage, amount: str, other: str | None = None) -> tuple[OrderIntent, OrderIntent]:
     """Alpha buys and beta sells as much, linked; each at the best price or not at all."""
     btc = Instrument.objects.get(symbol="BTC")
     quote = stage.paper.server.core.engine.markets["BTCUSDT"].quote
@@ -36,12 +36,15 @@ def legs(stage: Stage, amount: str) -> tuple[OrderIntent, OrderIntent]:
             instrument=btc,
             side=side,
             type=OrderType.IOC,
-            amount=D(amount),
+            amount=D(size),
             price=quote.ask if side is Side.BUY else quote.bid,
             sandbox=False,
             actor=ACTOR,
         )
-        for account, side in ((stage.alpha, Side.BUY), (stage.beta, Side.SELL))
+        for account, side, size in (
+            (stage.alpha, Side.BUY, amount),
+            (stage.beta, Side.SELL, other or amount),
+        )
     ]
     strategies.intents_pair(*made)
     return made[0], made[1]
@@ -123,6 +126,15 @@ def test_e02_a_leg_filled_in_part_is_hedged_by_what_it_really_filled(
     assert trades(executions) == {(account, side): abs(D(delta))}
     assert (executions[-1].result, executions[-1].delta_after) == ("success", D(0))
     assert stage.size("alpha") == -stage.size("beta")
+
+
+@pytest.mark.parametrize("size", ["0.0001", "0.0205", "20"])
+def test_e03_a_leg_whose_other_one_the_gate_would_deny_is_not_sent(stage: Stage, size: str) -> None:
+    long, short = legs(stage, "0.02", size)
+    assert send(long).state == "failed"
+    assert long.reason.startswith("OTHER_LEG_NOT_SENDABLE: ")
+    assert send(short).state == "failed"
+    assert stage.orders() == []
 
 
 def test_e09_a_price_that_runs_away_fills_nothing_outside_the_collar(stage: Stage) -> None:
