@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -79,6 +79,57 @@ def intent_submit(*, intent_id: UUID | str, actor: Actor) -> OrderIntent:
     if sent.sandbox:
         sandbox.book(sent)
     return sent
+
+
+def intents_submit(*, intents: Sequence[OrderIntent], actor: Actor) -> list[OrderIntent]:
+    """Send several live intents side by side, each at most once ever, and settle each by evidence.
+
+    All are claimed in one transaction, which is committed before the first byte, and settled in
+    one. Whatever dies in between leaves them sending, which becomes unknown and is resolved.
+    """
+    ready = selectors.intents_to_send([intent.pk for intent in intents])
+    with transaction.atomic():
+        claimed = [it for it in ready if _claim(it, now=timezone.now(), actor=actor)]
+    answers = egress.run(_side_by_side([_sending(intent) for intent in claimed]))
+    with transaction.atomic():
+        ended = {
+            intent.pk: _settled(intent, answer, actor=actor)
+            for intent, answer in zip(claimed, answers, strict=True)
+        }
+    for intent in ready:
+        if intent.pk not in ended:
+            intent.refresh_from_db()
+    return [ended.get(intent.pk, intent) for intent in ready]
+
+
+async def _side_by_side(
+    sends: Sequence[Awaitable[OrderReport]],
+) -> Sequence[OrderReport | BaseException]:
+    return await asyncio.gather(*sends, return_exceptions=True)
+
+
+def _sending(intent: OrderIntent) -> Awaitable[OrderReport]:
+    """Return the send of a claimed intent, to be awaited; one that is refused raises then."""
+    try:
+        client = client_for(intent)
+        return _watched(client, _command(intent, client), intent)
+    except ControlPlaneError as error:
+        return _refused(error)
+
+
+async def _refused(error: ControlPlaneError) -> OrderReport:
+    raise error
+
+
+def _settled(
+    intent: OrderIntent, answer: OrderReport | BaseException, *, actor: Actor
+) -> OrderIntent:
+    try:
+        if isinstance(answer, BaseException):
+            raise answer
+        return services.order_report_apply(intent=intent, report=answer, actor=actor)
+    except BaseException as error:
+        return _conclude(intent, error, actor=actor)
 
 
 @transaction.atomic
@@ -228,25 +279,31 @@ def _send(intent: OrderIntent, *, actor: Actor) -> OrderIntent:
     try:
         report = _answer(intent, client_for(intent))
         return services.order_report_apply(intent=intent, report=report, actor=actor)
-    except (RateLimited, NotSent, MissingCredential, Denied) as error:
-        unsent = settle(intent, IntentEvent.PROVE_UNSENT, _reason(error), actor=actor)
-        if isinstance(error, NotSent) and not isinstance(error, Withheld):
-            session_doubt(unsent.proxy_session_id)
-        return unsent
-    except AuthenticationFailed as error:
-        return _key_refused(intent, _reason(error), actor=actor)
-    except VenueRejected as error:
-        return settle(intent, IntentEvent.REJECT, _reason(error), actor=actor)
     except BaseException as error:
-        lost = settle(intent, IntentEvent.LOSE, _reason(error), actor=actor)
-        if body := _said(error):
-            services.answer_quarantine(intent=lost, reason=_reason(error), body=body, actor=actor)
-        if not isinstance(error, Exception):
-            raise
-        session_doubt(lost.proxy_session_id)
-        if not isinstance(error, OutcomeUnknown):
-            logger.exception("Sending intent %s broke; its outcome is unknown.", intent.pk)
-        return lost
+        return _conclude(intent, error, actor=actor)
+
+
+def _conclude(intent: OrderIntent, error: BaseException, *, actor: Actor) -> OrderIntent:
+    """Record what the error that ended a send proves; one that is none of ours goes on."""
+    match error:
+        case RateLimited() | NotSent() | MissingCredential() | Denied():
+            unsent = settle(intent, IntentEvent.PROVE_UNSENT, _reason(error), actor=actor)
+            if isinstance(error, NotSent) and not isinstance(error, Withheld):
+                session_doubt(unsent.proxy_session_id)
+            return unsent
+        case AuthenticationFailed():
+            return _key_refused(intent, _reason(error), actor=actor)
+        case VenueRejected():
+            return settle(intent, IntentEvent.REJECT, _reason(error), actor=actor)
+    lost = settle(intent, IntentEvent.LOSE, _reason(error), actor=actor)
+    if body := _said(error):
+        services.answer_quarantine(intent=lost, reason=_reason(error), body=body, actor=actor)
+    if not isinstance(error, Exception):
+        raise error
+    session_doubt(lost.proxy_session_id)
+    if not isinstance(error, OutcomeUnknown):
+        logger.error("Sending intent %s broke; its outcome is unknown.", intent.pk, exc_info=error)
+    return lost
 
 
 @transaction.atomic
@@ -260,6 +317,11 @@ def _key_refused(intent: OrderIntent, reason: str, *, actor: Actor) -> OrderInte
 
 
 def _answer(intent: OrderIntent, client: ExecutionClient) -> OrderReport:
+    return egress.run(_watched(client, _command(intent, client), intent))
+
+
+def _command(intent: OrderIntent, client: ExecutionClient) -> SubmitOrder:
+    """Return the order as the venue is to have it; raises Denied when it may not leave now."""
     if isinstance(client, sandbox.SandboxClient) is not intent.sandbox:
         raise Denied(
             "ENVIRONMENT_MISMATCH",
@@ -269,7 +331,7 @@ def _answer(intent: OrderIntent, client: ExecutionClient) -> OrderReport:
         raise Denied("CLAIM_TOO_OLD", f"CLAIM_TOO_OLD: claimed={intent.signed_at}")
     if (stopped := selectors.stop_problem(intent)) is not None:
         raise stopped
-    command = SubmitOrder(
+    return SubmitOrder(
         venue_symbol=intent.instrument.venue_symbol,
         side=Side(intent.side),
         type=OrderType(intent.type),
@@ -278,7 +340,6 @@ def _answer(intent: OrderIntent, client: ExecutionClient) -> OrderReport:
         price=None if intent.price is None else Price(intent.price),
         reduce_only=intent.reduce_only,
     )
-    return egress.run(_watched(client, command, intent))
 
 
 async def _watched(

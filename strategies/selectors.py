@@ -14,6 +14,7 @@ from accounts.domain.risk import Circumstances, Holding
 from accounts.models import AccountState, ExchangeAccount, Position
 from accounts.selectors import reconciled_of
 from controlplane.kernel.errors import Denied
+from controlplane.kernel.units import ZERO
 from markets import selectors as markets
 from markets.domain.quotes import is_fresh
 from markets.models import FeedTraffic, FundingRate, Instrument, Quote
@@ -21,6 +22,7 @@ from strategies.choices import ModuleStatus
 from strategies.domain.capacity import capacity
 from strategies.models import AccountAllocation, OrderIntent, StrategyModule
 from strategies.plugins import port
+from strategies.querysets import IntentQuerySet
 from strategies.tallies import account_standing, tallies, twin
 
 POSITIONS_VALID: Final = timedelta(seconds=60)
@@ -32,13 +34,22 @@ FUNDING_VALID: Final = timedelta(hours=2)
 
 def intent_to_send(intent_id: UUID | str) -> OrderIntent:
     """Return the intent with everything its sending needs; raises DoesNotExist."""
+    return _to_send().get(pk=intent_id)
+
+
+def intents_to_send(intent_ids: Collection[UUID]) -> list[OrderIntent]:
+    """Return intents likewise, in the order in which everybody locks their accounts."""
+    return list(_to_send().filter(pk__in=intent_ids).order_by("account_id", "pk"))
+
+
+def _to_send() -> IntentQuerySet:
     return OrderIntent.objects.select_related(
         "instrument",
         "module",
         "account__exchange",
         "account__risk_envelope",
         "account__proxy_session__proxy_profile",
-    ).get(pk=intent_id)
+    )
 
 
 def account_for_claim(account_id: str) -> ExchangeAccount:
@@ -95,8 +106,11 @@ def holding(intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent]
     """Return the account's holding of the intent's instrument, other sent orders counted whole.
 
     What an order filled since the position was last read is counted too: the position may not
-    show it yet. Orders `beside` it count as if they were sent.
+    show it yet. Orders `beside` it count as if they were sent. Nothing is read for a reduce-only
+    order, which is held to none of it.
     """
+    if intent.reduce_only:
+        return Holding(position=None, buying=ZERO, selling=ZERO, has_unknown_order=False)
     position, seen_at = _position(intent, now=now)
     others = (
         OrderIntent.objects.filter(
@@ -179,11 +193,13 @@ def circumstances(
     account, adds = intent.account, not intent.reduce_only
     return Circumstances(
         account_is_active=account.status == AccountStatus.ACTIVE,
-        account_is_reconciled=intent.sandbox or is_armed(reconciled_of(account), now=now),
+        account_is_reconciled=not adds
+        or intent.sandbox
+        or is_armed(reconciled_of(account), now=now),
         venue_is_enabled=account.exchange.is_enabled,
         module_is_enabled=intent.module.status == ModuleStatus.ENABLE,
         instrument_is_active=intent.instrument.is_active,
-        reference=markets.reference_price(intent.symbol, now=now),
+        reference=markets.reference_price(intent.symbol, now=now) if adds else None,
         limits=account.risk_envelope.limits(),
         standing=account_standing(intent, now=now, beside=beside) if adds else None,
         tallies=tallies(intent, now=now, beside=beside, lock=lock) if adds else (),

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -132,9 +133,10 @@ class _Round:
     # Cancel
 
     def _cancel(self, rows: Sequence[StoppedAccount]) -> None:
-        for row in rows:
-            if row.state == StopState.ENGAGED:
-                row_move(row, StopEvent.BEGIN)
+        with transaction.atomic():
+            for row in rows:
+                if row.state == StopState.ENGAGED:
+                    row_move(row, StopEvent.BEGIN)
         # Counted before the venue is asked: what is sent by then may reach it after it answers.
         waiting = under_way(self._stop, [row.account_id for row in rows])
         cancels: Mapping[str, Cancels] = cancels_of(self._stop, rows)
@@ -143,6 +145,15 @@ class _Round:
             return await cancels[name].carry_out(client)
 
         answers = ask_all(_accounts(rows), cancel)
+        with transaction.atomic():
+            self._cancelled(rows, answers, waiting)
+
+    def _cancelled(
+        self,
+        rows: Sequence[StoppedAccount],
+        answers: Mapping[str, Sequence[OrderReport] | BaseException],
+        waiting: Mapping[str, int],
+    ) -> None:
         for row in rows:
             listed = answers[row.account_id]
             if isinstance(listed, BaseException):
@@ -180,9 +191,12 @@ class _Round:
             accounts = _accounts(rows)
             holdings = self._held(rows, Holder(self._stop, accounts), accounts)
             rows = [row for row in rows if row.account_id in holdings]
-            for row in rows:
-                if not (held := holdings[row.account_id]).open and not held.problem:
-                    self._go(row, StopEvent.FLAT, flat_at=timezone.now(), residual=held.residual)
+            with transaction.atomic():
+                for row in rows:
+                    held = holdings[row.account_id]
+                    if not held.open and not held.problem:
+                        flat = {"flat_at": timezone.now(), "residual": held.residual}
+                        self._go(row, StopEvent.FLAT, **flat)
             rows = [row for row in rows if row.state == StopState.FLATTENING]
             written = wave_write(self._stop, rows, holdings, self._actor)
             sent = wave_send(written, self._actor)
@@ -242,6 +256,17 @@ class _Round:
         holder, cancels = Holder(self._stop, accounts), cancels_of(self._stop, rows)
 
         answers = ask_all(accounts, partial(_both, cancels))
+        with transaction.atomic():
+            self._verified(rows, answers, holder)
+
+    def _verified(
+        self,
+        rows: Sequence[StoppedAccount],
+        answers: Mapping[
+            str, tuple[Sequence[OrderReport], Sequence[PositionReport]] | BaseException
+        ],
+        holder: Holder,
+    ) -> None:
         for row in rows:
             seen = answers[row.account_id]
             if isinstance(seen, BaseException):

@@ -2,12 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Case, F, Sum, When
 from django.utils import timezone
 
@@ -25,9 +23,6 @@ from markets.venues.types import OrderType, PositionReport
 from strategies import execution, services
 from strategies.domain.intent import Submission
 from strategies.models import SYSTEM_HEDGE, OrderIntent, StrategyModule
-
-SENDERS: Final = 16
-"""Orders of a wave that are sent at a time."""
 
 
 @dataclass(slots=True)
@@ -122,7 +117,7 @@ def wave_write(
     by_book: dict[str, list[StoppedAccount]] = defaultdict(list)
     for row in rows:
         by_book[row.book].append(row)
-    busy = _busy(stop, [row.account_id for row in rows])
+    busy = _busy(stop, [row.account_id for row in rows], actor)
     planned: list[PlannedOrder] = []
     for members in by_book.values():
         names = [row.account_id for row in members]
@@ -133,9 +128,11 @@ def wave_write(
     return orders_write(planned, module=module, reason=_mark(stop), actor=actor)
 
 
-def _busy(stop: EmergencyStop, names: Sequence[str]) -> set[str]:
+def _busy(stop: EmergencyStop, names: Sequence[str], actor: Actor) -> set[str]:
     going = OrderIntent.objects.live().filter(account__in=names, reduce_only=True)
     going = going.filter(reason=_mark(stop)).exclude(submission=Submission.UNKNOWN).in_flight()
+    for left in going.filter(state="pending"):  # by a driver that died: these accounts are ours
+        services.intent_withdraw(intent=left, reason=_mark(stop), actor=actor)
     return set(going.order_by().values_list("account_id", flat=True))
 
 
@@ -169,15 +166,4 @@ def _mark(stop: EmergencyStop) -> str:
 
 def wave_send(intents: Sequence[OrderIntent], actor: Actor) -> Sequence[OrderIntent]:
     """Send the orders of a wave side by side, each at most once; return them as they ended."""
-    if not intents:
-        return []
-    rests = [list(intents[start::SENDERS]) for start in range(min(SENDERS, len(intents)))]
-
-    def send(share: Sequence[OrderIntent]) -> list[OrderIntent]:
-        try:
-            return [execution.intent_submit(intent_id=it.pk, actor=actor) for it in share]
-        finally:
-            connection.close()  # the thread's own
-
-    with ThreadPoolExecutor(len(rests), "emergency") as pool:
-        return [intent for share in pool.map(send, rests) for intent in share]
+    return execution.intents_submit(intents=intents, actor=actor) if intents else []

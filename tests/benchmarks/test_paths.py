@@ -2,7 +2,7 @@
 
 import pytest
 
-from controlplane.benchmarks import account_sync, order_path
+from controlplane.benchmarks import account_sync, emergency_stop, order_path
 
 pytestmark = pytest.mark.slow
 
@@ -18,6 +18,14 @@ def test_order_path_reports_every_venue_against_ccxt() -> None:
     )
     assert [peer["name"] for peer in report.peers] == [f"ccxt {name}" for name in order_path.LIMITS]
     assert len(said) == 3
+
+
+def test_emergency_stop_reports_its_ratio_to_a_bare_client() -> None:
+    report = emergency_stop.run(count=3, say=lambda _text: None)
+    assert {goal.figure for goal in report.goals} <= set(report.figures)
+    assert report.figures["accounts"].value == 3
+    assert report.figures["not_confirmed"].value == 0
+    assert [peer["name"] for peer in report.peers] == ["bare aiohttp"]
 
 
 def test_account_sync_reports_ratios_to_both_peers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,9 @@ from hedging.emergency.verbs import stop_engage
 from hedging.models import EmergencyStop, StoppedAccount
 from markets.venues.paper.faults import Fault, FaultKind, Topic
 from markets.venues.paper.rules import Reason
+from markets.venues.types import OrderType, Side
 from monitoring.models import MonitoringEvent
+from strategies import services
 from strategies.models import OrderIntent, StrategyModule
 from tests import factories
 from tests.faults.conftest import ACTOR
@@ -146,6 +148,28 @@ def test_a_drill_is_of_paper_venues_only_and_files_its_timed_report(two: Floor) 
     (line,) = event.payload["accounts"]
     assert line["accountId"] == "long"
     assert 0 <= line["cancelledSeconds"] <= line["flatSeconds"] <= line["confirmedSeconds"]
+
+
+def test_an_order_that_a_dead_driver_left_is_withdrawn_and_not_sent(two: Floor) -> None:
+    stop = pull()
+    account = two.accounts["long"]
+    left = services.intent_create(
+        module=StrategyModule.objects.get(pk="system-hedge"),
+        account=account,
+        instrument=account.positions.get().instrument,
+        side=Side.SELL,
+        type=OrderType.IOC,
+        amount=D(6),
+        price=D(60000),
+        reduce_only=True,
+        sandbox=False,
+        reason=f"emergency stop {stop.pk}",
+        actor=ACTOR,
+    )
+    assert drive(stop, 20)
+    left.refresh_from_db()
+    assert (left.state, left.claim_fence) == ("cancelled", 0)
+    assert (two.size("long"), two.size("short")) == (0, 0)
 
 
 def test_two_drivers_at_once_send_nothing_twice(two: Floor) -> None:
