@@ -359,8 +359,14 @@ async def _watched(
 
 
 def _stopped_meanwhile(intent: OrderIntent) -> Denied | None:
+    """Ask for stops on a thread of its own; raises Withheld when nobody answers.
+
+    Nothing has left yet, so what cannot be asked keeps the order here, and that is proven.
+    """
     try:
         return selectors.stop_problem(intent)
+    except Exception as error:
+        raise Withheld(f"Stops cannot be asked for: {type(error).__name__}") from error
     finally:
         connection.close()  # the thread's own
 

@@ -19,3 +19,13 @@ def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = limiter.Limiter()
     fresh.share(before._board, processes=before._processes)
     monkeypatch.setattr(limiter, "_LIMITER", fresh)
+
+
+@pytest.fixture(autouse=True)
+def unseen_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare tests in one transaction the last look at stops, which another thread makes.
+
+    On a slow machine every order is held up long enough for it, and sees none of their rows.
+    """
+    if "transactional_db" not in request.fixturenames:
+        monkeypatch.setattr("strategies.execution.LOOK_AGAIN", 3600.0)

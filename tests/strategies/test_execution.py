@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django_q.models import OrmQ
 
 from accounts import egress
@@ -38,7 +38,7 @@ from strategies.domain.intent import IntentEvent
 from strategies.jobs import ResolveIntent
 from strategies.models import OrderIntent
 from strategies.sandbox import SandboxClient
-from tests.strategies.conftest import Stage, VenueThread
+from tests.strategies.conftest import Stage, VenueThread, stage
 
 D = Decimal
 
@@ -565,3 +565,21 @@ def test_worker_names_tell_the_dead_from_the_living() -> None:
     assert not workers.is_dead(f"elsewhere:{child.pid}:1")
     assert workers.is_dead(f"{host}:{os.getpid()}:another-start")
     assert json.dumps(workers.worker_name())
+
+
+def test_an_order_that_waited_is_kept_here_when_nobody_can_say_whether_it_was_stopped(
+    transactional_db: None, paper: VenueThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = stage(paper.venue.rest_url)
+    answers = iter([None])
+
+    def ask(intent: OrderIntent) -> None:
+        if next(answers, "gone") == "gone":
+            raise OperationalError("The database is away.")
+
+    monkeypatch.setattr(execution, "LOOK_AGAIN", 0.0)
+    monkeypatch.setattr(execution.selectors, "stop_problem", ask)
+    intent = submit(made, made.wish())
+    assert (intent.state, intent.submission) == ("failed", "none")
+    assert intent.reason.endswith("Stops cannot be asked for: OperationalError")
+    assert paper.orders() == []

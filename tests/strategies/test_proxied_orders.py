@@ -68,7 +68,7 @@ def queued() -> list[tuple[str, dict[str, str]]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_proxy_that_dies_mid_order_leaves_one_question_that_another_route_answers(
-    kind: str, db: None, paper: VenueThread, door: Door
+    kind: str, transactional_db: None, paper: VenueThread, door: Door
 ) -> None:
     profile = pool(kind)
     with KINDS[kind]("127.0.0.2") as first, KINDS[kind]("127.0.0.3") as second:
@@ -109,7 +109,7 @@ def test_proxy_that_dies_mid_order_leaves_one_question_that_another_route_answer
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_order_refused_by_the_proxy_was_not_sent_and_blames_no_key(
-    kind: str, db: None, paper: VenueThread, door: Door
+    kind: str, transactional_db: None, paper: VenueThread, door: Door
 ) -> None:
     profile = pool(kind)
     with KINDS[kind]("127.0.0.2") as proxy:
@@ -124,7 +124,7 @@ def test_order_refused_by_the_proxy_was_not_sent_and_blames_no_key(
 
 
 def test_order_claimed_after_a_move_goes_the_new_way(
-    db: None, paper: VenueThread, door: Door, monkeypatch: pytest.MonkeyPatch
+    transactional_db: None, paper: VenueThread, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     profile = pool("http")
     with http_proxy("127.0.0.2") as first, http_proxy("127.0.0.3") as second:
