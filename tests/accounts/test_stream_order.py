@@ -10,7 +10,13 @@ from accounts import observations
 from accounts import streams as account_streams
 from accounts.models import Position
 from accounts.observations import AccountMoved, FillsSeen, Observation
-from markets.venues.types import AccountUpdate, FillReport, PositionReport, Side
+from markets.venues.types import (
+    AccountUpdate,
+    FillReport,
+    PositionReport,
+    PrivateEvent,
+    Side,
+)
 from tests.accounts.paper import Paper
 from tests.accounts.test_streams import settle, size, streams, wait_for
 
@@ -39,7 +45,7 @@ def test_a_trade_is_written_before_the_position_it_made(
     monkeypatch.setattr(
         observations, "_handlers", [lambda item: told.append((item, Position.objects.count()))]
     )
-    batch = [(update, at), (trade, at)]
+    batch: list[tuple[PrivateEvent, datetime]] = [(update, at), (trade, at)]
     account_streams.write_events(account, batch)
     assert told == [(FillsSeen("alpha", [trade]), 0)]
     assert size() == Decimal("0.7")

@@ -115,7 +115,7 @@ def test_a_side_the_venue_refuses_leaves_a_delta_that_is_hedged(stage: Stage) ->
 def work_but(refused: OrderIntent, stage: Stage) -> None:
     """Do what is queued; the venue refuses this order, its account's margin being short."""
 
-    async def refuse(request: web.Request) -> web.Response:
+    async def refuse(request: web.Request) -> web.StreamResponse:
         if refused.client_order_id in request.query_string + (await request.text()):
             return web.json_response({"code": -2019, "msg": "Margin is insufficient."}, status=400)
         del stage.paper.gateway.faults[ORDER]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -23,8 +24,8 @@ SPEC = InstrumentSpec(
 )
 
 
-def leg(name: str, size: str, lot: str = "0.001", **rules: Decimal) -> ReducibleLeg:
-    spec = replace(SPEC, lot=Decimal(lot), **rules)
+def leg(name: str, size: str, lot: str = "0.001", **rules: Any) -> ReducibleLeg:
+    spec = replace(SPEC, **{"lot": Decimal(lot), **rules})
     return ReducibleLeg(name, UUID(int=ord(name)), spec, BaseAmount(Decimal(size)))
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane.kernel.units import QuoteAmount
 from hedging.domain.planning import Candidate, PlannedOrder
 from hedging.domain.utilization import (
     AccountUse,
@@ -130,8 +131,12 @@ def test_a_reduction_keeps_the_net_delta_and_enlarges_nothing(
 def test_a_transfer_is_proposed_from_who_has_most_to_spare() -> None:
     hot = use("a", "1000")  # 1000 / 0.7 - 1000 = 428.57
     poor, rich = use("b", "300", "600"), use("c", "300", "2000")
-    assert propose_transfer(hot, [hot, poor, rich]) == Transfer("c", "a", Decimal(428), "USDT")
-    assert propose_transfer(hot, [hot, poor]) == Transfer("b", "a", Decimal(100), "USDT")
+    assert propose_transfer(hot, [hot, poor, rich]) == Transfer(
+        "c", "a", QuoteAmount(Decimal(428)), "USDT"
+    )
+    assert propose_transfer(hot, [hot, poor]) == Transfer(
+        "b", "a", QuoteAmount(Decimal(100)), "USDT"
+    )
     other = use("d", "0", "9000", asset="USDC")
     assert propose_transfer(hot, [hot, other, use("e", "900"), use("f", None)]) is None
     assert propose_transfer(use("a", "500"), [rich]) is None
