@@ -108,14 +108,14 @@ def _hedge(
     by_hand = trigger_reason is TriggerReason.MANUAL
     if not any(decision.is_trading for decision in facts.decisions(now=now, by_hand=by_hand)):
         return []
-    if not by_hand and not pace_check(book, now=now):
-        return []
     busy, waits = _recent_hedges(book.key, now=now)
     decisions = [
         decision
         for decision in facts.decisions(now=now, retry_at=waits, by_hand=by_hand)
         if decision.is_trading and decision.exposure.symbol not in busy
     ]
+    if not decisions or not (by_hand or pace_check(book, now=now)):
+        return []
     decisions.sort(key=lambda decision: abs(decision.exposure.delta_btc or ZERO), reverse=True)
     started = (
         _start(facts, decision, trigger_reason, actor, reason, now=now) for decision in decisions
