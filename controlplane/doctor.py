@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -236,7 +236,18 @@ def account_keys(venues: QuerySet[Venue]) -> Iterator[Finding]:
             yield Finding(f"account {account.pk}", Verdict.FAIL, redact(error.message), advice)
 
 
-def venue_limits(venues: QuerySet[Venue]) -> Iterator[Finding]:
+def newcomer(name: str) -> Iterator[Finding]:
+    """Tell what could be done at a venue that is not set up, by its name in ccxt."""
+    yield Finding(
+        f"venue {name}",
+        Verdict.WARN,
+        _("is not set up; through ccxt it would do this:"),
+        _("Add it in Venues with the dialect generic and the ccxt name %(name)s.") % {"name": name},
+    )
+    yield from venue_limits([Venue(pk=name, dialect=registry.GENERIC, ccxt_id=name)])
+
+
+def venue_limits(venues: Iterable[Venue]) -> Iterator[Finding]:
     """Tell what each venue's adapter can and cannot do there."""
     for venue in venues:
         try:

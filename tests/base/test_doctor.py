@@ -110,10 +110,31 @@ def test_clock_offset_is_judged_from_the_middle_of_the_round_trip(
     assert f"{milliseconds:+d} ms" in found.message
 
 
-def test_unknown_venue_is_a_usage_error() -> None:
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("nowhere", "There is no venue nowhere. ccxt knows no venue 'nowhere'."),
+        (
+            "bybt",
+            "ccxt knows no venue 'bybt'; close to it: bybit, bybiteu, bybitid.",
+        ),
+        ("binanceusdm", "binanceusdm has an adapter of its own: choose the dialect binance."),
+    ],
+)
+def test_unknown_venue_is_a_usage_error_that_says_why(name: str, told: str) -> None:
     with pytest.raises(CommandError) as refused:
-        call_command("doctor", venue="nowhere", offline=True)
+        call_command("doctor", venue=name, offline=True)
     assert refused.value.returncode == 2
+    assert str(refused.value).endswith(told)
+
+
+def test_a_venue_not_set_up_is_told_by_its_name_in_ccxt() -> None:
+    output = io.StringIO()
+    call_command("doctor", venue="bybit", json=True, stdout=output)
+    found = {one["name"]: one for one in json.loads(output.getvalue())["findings"]}
+    assert set(found) == {"venue bybit", "venue bybit can", "venue bybit cannot"}
+    assert found["venue bybit"]["verdict"] == "warn"
+    assert "dead_man_timer" in found["venue bybit cannot"]["message"]
 
 
 def test_a_banned_way_and_the_use_of_limits_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
