@@ -75,7 +75,7 @@ class ExchangeAccountAdmin(AuditedModelAdmin):
         "account_name",
         related("exchange", _("exchange")),
         badge("status", _("status"), ACCOUNT_COLOURS),
-        number("state__equity", _("equity"), unit="USD", empty=_("unknown")),
+        number("state__equity", _("equity"), unit="USD", empty=_("unknown"), places=2),
         number("utilization_target_min", _("utilization from")),
         number("utilization_target_max", _("to")),
         number("delta_threshold", _("delta threshold"), unit="BTC"),
@@ -283,10 +283,12 @@ class AccountSyncJobAdmin(ReadOnlyModelAdmin):
 class AccountStateAdmin(ReadOnlyModelAdmin):
     list_display = (
         "account_id",
-        number("equity", _("equity"), unit="USD", empty=_("unknown")),
-        number("available", _("available"), unit="USD", empty=_("unknown")),
-        number("initial_margin", _("initial margin"), unit="USD", empty=_("unknown")),
-        number("maintenance_margin", _("maintenance margin"), unit="USD", empty=_("unknown")),
+        number("equity", _("equity"), unit="USD", empty=_("unknown"), places=2),
+        number("available", _("available"), unit="USD", empty=_("unknown"), places=2),
+        number("initial_margin", _("initial margin"), unit="USD", empty=_("unknown"), places=2),
+        number(
+            "maintenance_margin", _("maintenance margin"), unit="USD", empty=_("unknown"), places=2
+        ),
         "balance_at",
         "positions_at",
         "reconciled_at",
@@ -308,7 +310,7 @@ class PositionAdmin(ReadOnlyModelAdmin):
         field("instrument__symbol", _("symbol")),
         number("entry_price", _("entry price"), unit="USD"),
         number("mark_price", _("mark price"), unit="USD"),
-        number("unrealized_pnl", _("unrealised result"), unit="USD"),
+        number("unrealized_pnl", _("unrealised result"), unit="USD", places=2),
         number("unexplained", _("unexplained")),
         "disputed_at",
         "sandbox",
@@ -328,8 +330,8 @@ class EquitySampleAdmin(ReadOnlyModelAdmin):
     list_display = (
         "at",
         related("account", _("account")),
-        number("equity", _("equity"), unit="USD"),
-        number("utilization", _("utilization"), empty=_("unknown")),
+        number("equity", _("equity"), unit="USD", places=2),
+        number("utilization", _("utilization"), empty=_("unknown"), places=4),
     )
     list_filter = (("account", AutocompleteSelectFilter),)
     list_select_related = ("account",)
@@ -342,7 +344,7 @@ class FundingPaymentAdmin(ReadOnlyModelAdmin):
         "venue_at",
         related("account", _("account")),
         "venue_symbol",
-        number("amount", _("amount")),
+        number("amount", _("amount"), places=6),
         "asset",
         "payment_id",
     )

@@ -47,7 +47,7 @@ class HedgeDustAdmin(ReadOnlyModelAdmin):
         "book",
         "symbol",
         number("delta_base", _("delta")),
-        number("delta_btc", _("delta"), unit="BTC"),
+        number("delta_btc", _("delta"), unit="BTC", places=6),
         "seen_at",
         "closed_at",
     )

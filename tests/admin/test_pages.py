@@ -1,15 +1,19 @@
 """Every page of the admin opens for those who may, and for nobody else."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
+from accounts.models import EquitySample
 from controlplane.base.admin import ReadOnlyModelAdmin
 from controlplane.base.trail import AuditEvent
 from tests import factories
@@ -117,3 +121,22 @@ def test_only_what_people_change_offers_a_history(page: Client) -> None:
     assert "/history/" not in page.get(record).content.decode()
     edited = reverse("admin:accounts_exchangeaccount_change", args=[intent.account_id])
     assert f"{intent.account_id}/history/" in page.get(edited).content.decode()
+
+
+def test_a_list_rounds_and_tells_the_whole_number_beside(page: Client) -> None:
+    sample = EquitySample.objects.create(
+        account=factories.account(), equity=Decimal("16986.011165631998017"), at=timezone.now()
+    )
+    listed = page.get(address(type(sample), "changelist")).content.decode()
+    assert '<span title="16986.011165631998017 USD">16,986.01 USD</span>' in listed
+
+
+def test_signing_in_without_a_page_in_mind_leads_to_the_dashboard(
+    client: Client, superuser: User
+) -> None:
+    superuser.set_password("a-long-password-1")
+    superuser.save()
+    answer = client.post(
+        reverse("admin:login"), {"username": superuser.username, "password": "a-long-password-1"}
+    )
+    assert (answer.status_code, answer["Location"]) == (302, reverse("admin:index"))

@@ -25,13 +25,24 @@ def plain(value: Any) -> str:
     return units.plain(number)
 
 
-def number(field: str, label: Any, *, unit: str = "", empty: Any = "–") -> Column:
-    """Return a column of exact numbers, right after each its unit."""
+def number(
+    field: str, label: Any, *, unit: str = "", empty: Any = "–", places: int | None = None
+) -> Column:
+    """Return a column of numbers, right after each its unit.
+
+    They are exact; with `places` they are rounded to so many, and pointing at one tells it whole.
+    """
 
     @display(description=label, ordering=field, empty_value=empty)
     def column(row: models.Model) -> str | None:
         value = _value(row, field)
-        return None if value is None else f"{plain(value)} {unit}".rstrip()
+        if value is None:
+            return None
+        exact = f"{plain(value)} {unit}".rstrip()
+        if places is None:
+            return exact
+        short = f"{value:,.{places}f} {unit}".rstrip()
+        return format_html('<span title="{}">{}</span>', exact, short)
 
     return _named(column, f"{field}_column")
 
