@@ -1,8 +1,8 @@
 """One account's private stream: held, prolonged, written down, and its gaps repaired."""
 
 import asyncio
+import contextlib
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,9 +16,16 @@ from django.db import Error, close_old_connections
 from accounts import egress, observations
 from accounts.choices import SyncStatus
 from accounts.models import ExchangeAccount
-from accounts.services import account_sync, stream_heard, stream_observe, stream_tell
+from accounts.services import (
+    account_sync,
+    stream_disbelieve,
+    stream_heard,
+    stream_observe,
+    stream_tell,
+)
 from controlplane.base.audit import Actor, Surface
 from controlplane.kernel.clock import SYSTEM_CLOCK, Clock
+from markets.feeds.disbelief import Disbelief
 from markets.feeds.runner import Opening, run_session
 from markets.venues.errors import VenueError, VenueRejected
 from markets.venues.ports import ExecutionClient
@@ -109,7 +116,8 @@ class PrivateStream:
         self._news = asyncio.Event()
         self._written = asyncio.Event()
         self._gap = asyncio.Event()
-        self._disbelieved: Counter[str] = Counter()
+        self._alarm = asyncio.Event()
+        self._disbelief = Disbelief()
 
     async def run(self) -> None:
         """Run until cancelled. Raises what a person must mend, such as a refused key."""
@@ -201,8 +209,8 @@ class PrivateStream:
 
     def _disbelieve(self, event: Quarantined) -> None:
         """Something happened that we could not read: look for ourselves."""
-        self._disbelieved[event.reason] += 1
-        if self._disbelieved[event.reason] == 1:
+        if self._disbelief.note(event, self._clock.monotonic()):
+            self._alarm.set()
             logger.warning(
                 "A frame of %s was not believed: %s %s",
                 self._account.pk,
@@ -215,7 +223,6 @@ class PrivateStream:
         self._connected = connected
         if connected:
             self._lost_at = None
-            self._disbelieved.clear()
             self._gap.set()
         else:
             self._reason = reason
@@ -269,16 +276,29 @@ class PrivateStream:
             await asyncio.sleep(pause)
 
     async def _note(self) -> None:
-        """Note that the stream stands, though its account may be quiet; tell when it does not."""
+        """Note that the stream stands, though its account may be quiet; tell when it does not.
+
+        What was not believed is told at once.
+        """
         while True:
+            self._alarm.clear()
             try:
                 if self._connected:
                     at = datetime.now(UTC)
                     await _on(_writers, partial(stream_heard, account_id=self._account.pk, at=at))
                 await self._tell_trouble()
+                await self._tell_disbelieved()
             except Error as error:
                 logger.warning("The database is away: %s", type(error).__name__)
-            await asyncio.sleep(HEARD_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEARD_SECONDS):
+                    await self._alarm.wait()
+
+    async def _tell_disbelieved(self) -> None:
+        news = self._disbelief.news()
+        if news:
+            await _on(_writers, partial(stream_disbelieve, account=self._account, disbelieved=news))
+            self._disbelief.told(news)
 
     async def _tell_trouble(self) -> None:
         """Publish once when the stream has been away for long, with the reason, and its return."""

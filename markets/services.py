@@ -29,7 +29,7 @@ from markets.models import (
     Quote,
     Venue,
 )
-from markets.venues.types import InstrumentReport
+from markets.venues.types import InstrumentReport, Quarantined
 
 INSTRUMENTS_SYNCED = audit.register("instruments.synced", label="Instruments synced")
 
@@ -68,7 +68,8 @@ _SEVERITY: Final = {
 class FeedObservation:
     """How a feed was just seen to be. Latency in milliseconds, None when unknown.
 
-    `link` is what the stream's connection last said of itself.
+    `link` is what the stream's connection last said of itself, `disbelieved` what it said that was
+    not believed and that nobody has been told of.
     """
 
     feed_id: str
@@ -79,6 +80,7 @@ class FeedObservation:
     link: str = ""
     traffic: FeedTraffic | None = None
     http_latency_p95: int | None = None
+    disbelieved: Sequence[Quarantined] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,8 @@ def feeds_observe(*, observations: Sequence[FeedObservation]) -> int:
         feed.http_latency_p95 = observation.http_latency_p95
         feed.link = observation.link
         edges += _moved(feed, observation.status, observation.source)
+        for event in observation.disbelieved:
+            _tell_disbelieved(feed, event)
     MarketDataFeed.objects.bulk_update(
         feeds,
         [
@@ -184,6 +188,25 @@ def _tell_marks(traffics: Sequence[FeedTraffic]) -> None:
                 payload={"feedId": traffic.feed_id, "marksAreSilent": traffic.marks_are_silent},
             )
         )
+
+
+def _tell_disbelieved(feed: MarketDataFeed, event: Quarantined) -> None:
+    events.publish(
+        Occurrence(
+            type=EventType.FAILOVER_ALERT,
+            message=_("Feed %(feed)s: a frame was not believed and dropped (%(reason)s).")
+            % {"feed": feed.pk, "reason": event.reason},
+            severity=Severity.WARN,
+            payload={
+                "feedId": feed.pk,
+                "exchange": feed.exchange_id,
+                "symbol": feed.symbol,
+                "code": "frame_quarantined",
+                "reason": event.reason,
+                "detail": event.detail,
+            },
+        )
+    )
 
 
 def feeds_watch(*, now: datetime) -> int:

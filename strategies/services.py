@@ -14,7 +14,6 @@ from controlplane.base.audit import Actor
 from controlplane.kernel.errors import Conflict, Denied, IllegalMove
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from controlplane.kernel.ids import client_order_id, uuid7
-from controlplane.kernel.secrets import MASK, redact
 from controlplane.kernel.units import plain
 from markets.models import Instrument
 from markets.venues.errors import MOST_KEPT
@@ -222,11 +221,8 @@ def answer_quarantine(*, intent: OrderIntent, reason: str, body: bytes, actor: A
 
     Masked: what looks like a credential, and every key of the account itself.
     """
-    text = redact(body[:MOST_KEPT].decode("utf-8", "replace").replace("\x00", "\ufffd"))
-    account = intent.account
-    for name in account.secret_fields:
-        if secret := getattr(account, name).reveal():
-            text = text.replace(secret, MASK)
+    said = body[:MOST_KEPT].decode("utf-8", "replace").replace("\x00", "\ufffd")
+    text = intent.account.masked(said)
     QuarantinedAnswer.objects.create(intent=intent, reason=reason[:REASON_LIMIT], body=text)
     _announce(
         intent,

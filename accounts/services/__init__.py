@@ -5,6 +5,7 @@ from accounts.services.funding import funding_record
 from accounts.services.observing import (
     balance_observe,
     positions_observe,
+    stream_disbelieve,
     stream_heard,
     stream_observe,
     stream_tell,
@@ -18,6 +19,7 @@ __all__ = [
     "positions_observe",
     "reconciled",
     "recovery_begin",
+    "stream_disbelieve",
     "stream_heard",
     "stream_observe",
     "stream_tell",

@@ -26,7 +26,7 @@ from controlplane.base import events
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from controlplane.kernel.units import plain
 from markets.models import Instrument
-from markets.venues.types import AccountUpdate, BalanceReport, PositionReport
+from markets.venues.types import AccountUpdate, BalanceReport, PositionReport, Quarantined
 
 EQUITY_EVERY: Final = timedelta(seconds=10)
 """Equity samples of one account are at least this far apart."""
@@ -100,6 +100,26 @@ def stream_tell(*, account: ExchangeAccount, trouble: str) -> None:
             payload={"code": "private_stream", "trouble": trouble},
         )
     )
+
+
+@transaction.atomic
+def stream_disbelieve(*, account: ExchangeAccount, disbelieved: Sequence[Quarantined]) -> None:
+    """Publish what the private stream said that was not believed, keys of the account masked."""
+    for event in disbelieved:
+        events.publish(
+            Occurrence(
+                type=EventType.ACCOUNT,
+                severity=Severity.WARN,
+                account_id=account.pk,
+                message=_("A frame of %(account)s's private stream was not believed (%(reason)s).")
+                % {"account": account.pk, "reason": event.reason},
+                payload={
+                    "code": "frame_quarantined",
+                    "reason": event.reason,
+                    "detail": account.masked(event.detail),
+                },
+            )
+        )
 
 
 # Rows, written with the account's state locked

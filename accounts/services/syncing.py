@@ -25,7 +25,6 @@ from controlplane import bus
 from controlplane.base import events
 from controlplane.base.audit import Actor
 from controlplane.kernel.events import EventType, Occurrence, Severity
-from controlplane.kernel.secrets import MASK, redact
 from markets.venues.errors import AuthenticationFailed, VenueError
 
 MAX_ERROR: Final = 500
@@ -159,11 +158,7 @@ def _publish(account: ExchangeAccount, reading: AccountReading) -> None:
 
 def _scrubbed(account: ExchangeAccount, text: str) -> str:
     """Return an error text with nothing in it that could be this account's credential."""
-    text = redact(text)
-    for name in account.secret_fields:
-        if secret := getattr(account, name).reveal():
-            text = text.replace(secret, MASK)
-    return text[:MAX_ERROR]
+    return account.masked(text)[:MAX_ERROR]
 
 
 @dataclass(frozen=True, slots=True)

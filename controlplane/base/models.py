@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from controlplane.base.fields import fingerprint
 from controlplane.base.trail import AuditEvent
-from controlplane.kernel.secrets import Secret
+from controlplane.kernel.secrets import MASK, Secret, redact
 
 __all__ = ["AuditEvent", "Entity", "Timestamped"]
 
@@ -56,6 +56,14 @@ class SecretHolder(models.Model):
         """Return field name -> what people may see of the credential; blank ones left out."""
         shown = {name: fingerprint(getattr(self, name)) for name in self.secret_fields}
         return {name: text for name, text in shown.items() if text}
+
+    def masked(self, text: str) -> str:
+        """Return a text without what looks like a credential, and without any key of this row."""
+        text = redact(text)
+        for name in self.secret_fields:
+            if secret := getattr(self, name).reveal():
+                text = text.replace(secret, MASK)
+        return text
 
     def save(self, *args: object, **kwargs: object) -> None:
         for name in self.secret_fields:

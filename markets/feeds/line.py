@@ -17,6 +17,7 @@ from markets.domain.health import Health
 from markets.domain.jumps import NO_BAND, JumpGuard
 from markets.domain.quotes import mid
 from markets.feeds.clocks import ClockReading, VenueClock
+from markets.feeds.disbelief import Disbelief
 from markets.feeds.latency import LatencyWindow
 from markets.venues.types import BookTop, MarketEvent, MarkPrice, Quarantined
 
@@ -68,7 +69,7 @@ class FeedLine:
         "basis",
         "confirmed",
         "connections",
-        "drops",
+        "disbelief",
         "failover_ms",
         "feed_id",
         "forced",
@@ -128,7 +129,7 @@ class FeedLine:
         self.basis: Decimal | None = None
         self.quotes = 0
         self.gaps = 0
-        self.drops: Counter[str] = Counter()
+        self.disbelief = Disbelief()
         self.connections = 0
         self.since = since
         self.latency_p95: int | None = None
@@ -207,7 +208,7 @@ class FeedLine:
         return None
 
     def _drop(self, event: Quarantined, received: float) -> None:
-        self.drops[event.reason] += 1
+        self.disbelief.note(event, received)
         if received - self._dropped_at > BURST_QUIET_SECONDS:
             logger.warning(
                 "Feed %s: a frame was not believed and dropped (%s: %s); %d so far.",
@@ -217,6 +218,11 @@ class FeedLine:
                 self.drops.total(),
             )
         self._dropped_at = received
+
+    @property
+    def drops(self) -> Counter[str]:
+        """What was not believed and dropped, by reason."""
+        return self.disbelief.counts
 
     # How old and how good it is
 

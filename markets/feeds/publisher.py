@@ -146,7 +146,13 @@ class Publisher:
         self._settle(written, now)
         if health_due:
             self._states = states
+            self._were_told(batch.health)
         return True
+
+    def _were_told(self, health: Sequence[FeedObservation]) -> None:
+        told = {seen.feed_id: seen.disbelieved for seen in health}
+        for line in self._board:
+            line.disbelief.told(told.get(line.feed_id, ()))
 
     def _gaps(self, now: float) -> list[PriceGap]:
         """Return the feeds to make a price for: at once when the gap opens, then each second."""
@@ -208,6 +214,7 @@ class Publisher:
             link="; marks: ".join(filter(None, (line.link, line.marks_trouble)))[:200],
             traffic=self._traffic(line),
             http_latency_p95=line.http_p95,
+            disbelieved=line.disbelief.news(),
         )
 
     def _traffic(self, line: FeedLine) -> FeedTraffic:

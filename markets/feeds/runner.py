@@ -12,7 +12,7 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketExcepti
 from controlplane.kernel.clock import Clock
 from controlplane.kernel.secrets import redact
 from markets.feeds.connects import connect_place
+from markets.feeds.disbelief import StreamSocket
 from markets.feeds.vigil import StreamCut, Vigil
 from markets.venues.errors import (
     AuthenticationFailed,
@@ -109,7 +110,8 @@ async def run_session(
     `on_events` gets what each frame says and its receipt on the monotonic clock; it must not
     block. A `StreamEnded` event makes the runner open the stream anew, and so do channels that
     stay silent after a connection, the end of a socket's life, and, with `silence_seconds`, a
-    connection without a single event for so long, though it may answer pings. A socket is closed
+    connection without a single event for so long, though it may answer pings. A frame that is too
+    large, or none, is an event `Quarantined` that ends its connection. A socket is closed
     before the next is opened: what a private stream misses meanwhile, `on_link` has read again.
     Raises what is FATAL; all else is tried again, with jittered delays from a second to a minute
     and within the venue's connect budget.
@@ -166,7 +168,12 @@ async def _connection(
         async with asyncio.timeout(OPEN_SECONDS):
             socket = await _connect(opening.url, proxy_url)
         async with socket:
-            await _Reader(opening, on_events, clock, on_link, silence_seconds).read(socket)
+            try:
+                await _Reader(opening, on_events, clock, on_link, silence_seconds).read(socket)
+            except ConnectionClosed:
+                if socket.unread is not None:
+                    on_events((cast(Event, socket.unread),), clock.monotonic())
+                raise
 
 
 def _said(error: Exception) -> str:
@@ -174,9 +181,10 @@ def _said(error: Exception) -> str:
     return redact(text[:200])
 
 
-async def _connect(url: str, proxy_url: str | None) -> ClientConnection:
-    return await connect(
+async def _connect(url: str, proxy_url: str | None) -> StreamSocket:
+    made = await connect(
         url,
+        create_connection=StreamSocket,
         ssl=tls_context() if url.startswith("wss:") else None,
         proxy=proxy_url,
         **_proxy_tls(proxy_url),
@@ -188,6 +196,8 @@ async def _connect(url: str, proxy_url: str | None) -> ClientConnection:
         max_size=MAX_FRAME,
         max_queue=(1024, 256),
     )
+    assert isinstance(made, StreamSocket)
+    return made
 
 
 def _proxy_tls(proxy_url: str | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from django.db import connection
 from accounts.models import ExchangeAccount
 from accounts.streams import StreamTerms
 from hedging.models import Fill
+from markets.venues.paper.faults import Channel, Fault, FaultKind
 from markets.venues.paper.server import PaperVenue
 from monitoring.models import MonitoringEvent
 from tests.accounts.paper import Paper, kit_venue
@@ -84,6 +85,31 @@ def test_twenty_fills_in_a_gap_are_each_recorded_once(each_paper: Paper) -> None
         each_paper.move("alpha", btc, "0.1")
         wait_for(lambda: recorded() == trades(each_paper))
     assert Fill.objects.count() == 22
+
+
+def test_huge_frame_is_told_of_once_and_what_it_said_is_read(each_paper: Paper) -> None:
+    """A17 on a private socket: quarantined, an alert, and the gap filled after reconnecting."""
+    account, core = each_paper.account("alpha"), each_paper.server.core
+    btc = symbols(each_paper)[0]
+    secret = account.agent_key.reveal() or account.api_secret.reveal()
+    body = b'{"e":"x","apiKey":"abc","k":"' + secret.encode() + b'"}'
+    fault = Fault(
+        FaultKind.WS_POISON, channel=Channel.PRIVATE, body=body, repeat=20_000_000 // len(body)
+    )
+    with streams():
+        wait_standing(each_paper, account)
+        for told in (1, 2):
+            each_paper.do(lambda: core.faults.add(fault))
+            each_paper.move("alpha", btc, "0.1")
+            wait_for(lambda told=told: len(recorded()) == told)
+            wait_for(lambda: stands(each_paper))
+        assert recorded() == trades(each_paper)
+        [event] = MonitoringEvent.objects.filter(payload__code="frame_quarantined")
+    assert (event.account_id, event.severity) == ("alpha", "WARN")
+    assert event.payload["reason"] == "oversized"
+    assert "[secret]" in event.payload["detail"]
+    assert secret not in event.payload["detail"]
+    assert len(event.payload["detail"]) <= 200
 
 
 def test_fill_that_the_stream_withheld_is_found_by_the_periodic_sync(each_paper: Paper) -> None:

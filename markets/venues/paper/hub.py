@@ -1,7 +1,8 @@
 """Fan-out to websocket clients: a frame is built once and written to every subscriber's socket.
 
 Frames go straight to the transport, gathered per turn of the event loop, so a burst costs one
-write per client. A client that lets more than `MAX_BUFFER` bytes pile up is cut off.
+write per client. A client that has let more than `MAX_BUFFER` bytes pile up is cut off before the
+next, however large what it does read may be.
 """
 
 import asyncio
@@ -65,9 +66,10 @@ class Client:
         self._pending.clear()
         if self._transport.is_closing():
             return
-        self._transport.write(data)
         if self._transport.get_write_buffer_size() > MAX_BUFFER:
             self.cut_off()
+        else:
+            self._transport.write(data)
 
     def cut_off(self) -> None:
         """End the connection without a word."""

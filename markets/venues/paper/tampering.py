@@ -40,6 +40,8 @@ class Tampering:
         fault = taken.fault
         if fault.kind is FaultKind.WS_DUP:
             return [payload, payload, *waiting]
+        if fault.kind is FaultKind.WS_POISON:
+            return [fault.body * fault.repeat, *waiting]
         if fault.kind is FaultKind.WS_REORDER:
             self._held[stream] = payload
         elif fault.kind is FaultKind.WS_DELAY:

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import resource
 import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -16,9 +18,11 @@ from controlplane.kernel.clock import SYSTEM_CLOCK
 from markets.feeds import connects, runner
 from markets.feeds.runner import Opening, run_session
 from markets.venues.fapi.streams import FapiMarketSession
+from markets.venues.paper.faults import Channel, Fault, FaultKind
 from markets.venues.paper.server import PaperVenue
 from markets.venues.registry import dialect_facts
 from markets.venues.sockets import Channels, SocketLimits
+from markets.venues.types import BookTop, Quarantined
 from tests.contracts.conftest import REGISTRY
 from tests.contracts.kits import KITS, Kit
 from tests.markets.feeds.running import until
@@ -232,6 +236,52 @@ async def test_half_open_private_stream_is_noticed_by_its_pings(
         client._transport.pause_reading()
         await until(lambda: held.ups == 2)
         assert "ConnectionClosedError" in held.reasons[0]
+
+
+UNREADABLE = {
+    "20 MB": (b'{"e":"depthUpdate"}', 1_100_000, "oversized"),
+    "5,000 deep": (b"[", 5_000, "malformed"),
+    "garbage": (b"\xff\xfe\x00{", 10, "malformed"),
+}
+
+
+@pytest.mark.parametrize("body", UNREADABLE)
+@pytest.mark.parametrize("what", ["quotes", "private"])
+async def test_unreadable_frame_is_quarantined_with_its_beginning(
+    kit: Kit, venue: PaperVenue, what: str, body: str
+) -> None:
+    """A17 on sockets: never read whole, counted by reason, and the stream stands again."""
+    content, repeat, reason = UNREADABLE[body]
+    async with stream(kit, venue, what) as held:
+        await until(lambda: held.ups == 1)
+        channel = Channel.PUBLIC if what == "quotes" else Channel.PRIVATE
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        venue.faults.add(Fault(FaultKind.WS_POISON, channel=channel, body=content, repeat=repeat))
+        if what == "private":
+            venue.core.move_position("alpha", kit.symbol, Decimal("0.1"), source="web")
+        await until(lambda: any(isinstance(event, Quarantined) for event in held.events))
+        [kept] = [event for event in held.events if isinstance(event, Quarantined)]
+        assert kept.reason == reason
+        if reason == "oversized":
+            await until(lambda: held.ups == 2)
+            assert "depthUpdate" in kept.detail
+            assert len(kept.detail) < 200
+        else:
+            assert len(held.openings) == 1
+        grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        assert grown_kb < 100_000  # the venue's own 20 MB and its copies on their way included
+        await until(lambda: what == "private" or isinstance(held.events[-1], BookTop))
+
+
+async def test_frames_that_are_none_are_quarantined(kit: Kit, venue: PaperVenue) -> None:
+    async with stream(kit, venue, "quotes") as held:
+        await until(lambda: held.ups == 1)
+        for client in sockets(venue):
+            client._transport.write(b"\xf3\x05junk!")
+        await until(lambda: held.ups == 2)
+        [kept] = [event for event in held.events if isinstance(event, Quarantined)]
+        assert kept.reason == "garbage"
+        assert "junk!" in kept.detail
 
 
 async def test_channel_that_was_refused_without_a_word_is_named_and_asked_for_again(

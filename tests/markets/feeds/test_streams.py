@@ -1,6 +1,7 @@
 """Venue sockets to board to database, on real sockets and a real database."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -12,6 +13,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import channel_layers
 from django.db import connection
+from websockets.exceptions import ConnectionClosed
 
 from markets.feeds import supervisor, ticks
 from markets.models import Instrument, MarketDataFeed, Quote
@@ -148,6 +150,27 @@ async def test_bad_frames_are_counted_logged_once_a_burst_and_dropped(
             assert line.quotes == 2
             assert len(venue.opened) == 2
     assert len([record for record in caplog.records if "not believed" in record.message]) == 1
+
+
+async def test_huge_frame_is_counted_told_of_once_and_the_feed_goes_on() -> None:
+    """A17 on a public socket."""
+    async with scripted_venue() as venue:
+        feed = await sync_to_async(venue.feed)()
+        async with running_feeds() as feeds:
+            for told in (1, 2):
+                await until(venue.books)
+                with contextlib.suppress(ConnectionClosed):
+                    await venue.say("7" * 20_000_000)
+                await until(lambda told=told: feeds.line(feed).drops["oversized"] == told)
+                await until(lambda: not venue.books())
+            await until(venue.books, seconds=10)
+            await venue.say(book_ticker(1))
+            await row_until(lambda: stored(feed)[:2], ("100.1", "100.2"))
+            line = feeds.line(feed)
+            await until(lambda: not line.disbelief.untold)
+    event = await MonitoringEvent.objects.aget(payload__code="frame_quarantined")
+    assert (event.severity, event.payload["feedId"]) == ("WARN", feed.pk)
+    assert event.payload["detail"].startswith("20000000 bytes: b'7777")
 
 
 async def test_quote_the_database_refuses_is_dropped_and_the_next_one_kept() -> None:

@@ -30,6 +30,7 @@ class FaultKind(StrEnum):
     WS_REORDER = "ws_reorder"
     WS_GAP = "ws_gap"
     WS_DELAY = "ws_delay"
+    WS_POISON = "ws_poison"
     WS_DROP = "ws_drop"
     WS_REFUSE = "ws_refuse"
     FUNDING_LATE = "funding_late"
@@ -228,6 +229,12 @@ HOOKS: Final[Mapping[FaultKind, Hook]] = {
     FaultKind.WS_REORDER: _hook(Stage.FRAME, "A frame is sent after the next one of its stream."),
     FaultKind.WS_GAP: _hook(Stage.FRAME, "A frame is lost: `times` of them, or by `probability`."),
     FaultKind.WS_DELAY: _hook(Stage.FRAME, "A frame is sent `delay_ms` late.", needs="delay_ms"),
+    FaultKind.WS_POISON: _hook(
+        Stage.FRAME,
+        "In a frame's place `body` is sent, written `repeat` times.",
+        takes="repeat",
+        needs="body",
+    ),
     FaultKind.WS_DROP: _hook(
         Stage.SOCKET,
         "Sockets are cut at once, or closed with `code`; while it stands, new ones too.",
