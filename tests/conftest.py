@@ -1,15 +1,27 @@
-"""Settings of the property tests, and what no test may inherit from the one before."""
+"""Settings of the property tests, the schema, and what no test may inherit from the one before."""
 
 import pytest
+from django.db import connection
 from hypothesis import HealthCheck, settings
+from pytest_django import DjangoDbBlocker
 
 from markets.venues.ratelimit import limiter
+from tests.schema import schema_template
 
 # A busy machine is no failure.
 settings.register_profile(
     "shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("shared-machine")
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, django_db_blocker: DjangoDbBlocker
+) -> None:
+    """Copy the schema into the test database instead of building it there."""
+    with django_db_blocker.unblock():
+        connection.settings_dict["TEST"]["TEMPLATE"] = schema_template()
 
 
 @pytest.fixture(autouse=True)
