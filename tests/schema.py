@@ -19,7 +19,7 @@ ONE_BUILDS = 7_304_118
 def schema_template() -> str:
     """Return the name of a database with today's schema, built when there is none yet."""
     name = f"{PREFIX}{_fingerprint()}"
-    with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]
+    with connection._nodb_cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [ONE_BUILDS])
         cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{PREFIX}%"])
         there = [row[0] for row in cursor.fetchall()]
