@@ -1,12 +1,12 @@
 """Prove that the demo does the whole job, against the paper venues' own ledgers."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psutil
 
@@ -15,19 +15,15 @@ from controlplane.demo import crossings, replay, routes
 from controlplane.demo.captures import Recording
 from controlplane.demo.control import ask, ledger
 from controlplane.demo.layout import DemoLayout, DemoVenue
-from controlplane.kernel.ids import intent_id_of
-from hedging.models import Fill, HedgeExecution
+from controlplane.faults import oracle
+from controlplane.faults.findings import VenueLedger, our_id
+from hedging.models import HedgeExecution
 from markets.choices import FeedStatus
 from markets.models import MarketDataFeed
-from markets.venues.pacifica.ids import from_venue
-from strategies.models import OrderIntent
 
 STEP_SECONDS: Final = 0.25
 SETTLE: Final = timedelta(seconds=30)
 LEAST_HEDGES: Final = 3
-
-Record = Mapping[Any, tuple[Any, ...]]
-"""What identifies a fill or an order, and what is said of it."""
 
 
 class NotShown(Exception):
@@ -97,8 +93,9 @@ def check(
     durations = sorted(each.duration_ms or 0 for each in finished.only("duration_ms"))
     summary.hedges = len(durations)
     summary.hedge_p95_ms = durations[min(len(durations) - 1, int(len(durations) * 0.95))]
-    summary.orders = sum(len(ledger_orders(venue)) for venue in venues)
-    summary.fills = sum(len(ledger_trades(venue)) for venue in venues)
+    told = [venue_ledger(venue) for venue in venues]
+    summary.orders = sum(len({our_id(it) for it in one.of("order")} - {""}) for one in told)
+    summary.fills = sum(len(one.of("fill")) for one in told)
     return summary
 
 
@@ -139,67 +136,14 @@ def disagreement(venues: Sequence[DemoVenue]) -> str:
 
 
 def differences(venues: Sequence[DemoVenue]) -> list[str]:
-    """Return a text for each order and each fill that ledgers and database tell otherwise."""
-    return [
-        text
-        for venue in venues
-        for what, ours, theirs in (
-            ("fill", our_trades(venue), ledger_trades(venue)),
-            ("order", our_orders(venue), ledger_orders(venue)),
-        )
-        for text in _differing(f"{what} at {venue.venue_id}", ours, theirs)
-    ]
+    """Return a text for each thing that the oracle finds wrong once all has come to rest."""
+    return [str(item) for item in oracle.violations(venue_ledger(venue) for venue in venues)]
 
 
-def _differing(what: str, ours: Record, theirs: Record) -> list[str]:
-    return [
-        f"{what} {key}: ours {_told(ours.get(key))}, theirs {_told(theirs.get(key))}"
-        for key in sorted(ours.keys() | theirs.keys())
-        if ours.get(key) != theirs.get(key)
-    ]
-
-
-def _told(facts: tuple[Any, ...] | None) -> str:
-    return "none" if facts is None else " ".join(map(str, facts))
-
-
-def our_trades(venue: DemoVenue) -> Record:
-    fills = Fill.objects.filter(account__exchange_id=venue.venue_id, sandbox=False)
-    return {
-        (fill.account_id, fill.trade_id): (str(fill.side), fill.amount, fill.price)
-        for fill in fills.only("account_id", "trade_id", "side", "amount", "price")
-    }
-
-
-def ledger_trades(venue: DemoVenue) -> Record:
-    return {
-        (entry["account"], entry["tradeId"]): (
-            entry["side"],
-            Decimal(entry["amount"]),
-            Decimal(entry["price"]),
-        )
-        for entry in ledger(venue, "fill")
-    }
-
-
-def our_orders(venue: DemoVenue) -> Record:
-    sent = OrderIntent.objects.filter(
-        account__exchange_id=venue.venue_id, sandbox=False, claim_fence=1
-    ).exclude(state="failed")
-    return {intent.client_order_id: (str(intent.state), intent.filled_amount) for intent in sent}
-
-
-def ledger_orders(venue: DemoVenue) -> Record:
-    """Return our orders' last state at the venue; others' orders are not ours to know."""
-    states = {"filled": "filled", "open": "submitted", "partially-filled": "submitted"}
-    return {
-        from_venue(entry["clientOrderId"]): (
-            states.get(entry["status"], "cancelled"),
-            Decimal(entry["filled"]),
-        )
-        for entry in ledger(venue, "order")
-        if intent_id_of(from_venue(entry["clientOrderId"])) is not None
-    }
+def venue_ledger(venue: DemoVenue) -> VenueLedger:
+    """Return what a venue has written down of orders and trades."""
+    entries = [entry for kind in ("order", "fill") for entry in ledger(venue, kind)]
+    return VenueLedger(venue.venue_id, sorted(entries, key=itemgetter("seq")))
 
 
 def pss_megabytes(family: Sequence[psutil.Process]) -> int:

@@ -168,12 +168,14 @@ def test_differences_are_counted_by_order_and_fill(monkeypatch: pytest.MonkeyPat
         price=Decimal(100),
         venue_at=datetime(2026, 1, 2, tzinfo=UTC),
     )
+    common = {"kind": "fill", "atNs": 1, "account": account.pk, "symbol": "BTCUSDT"}
+    common |= {"clientOrderId": "somebody"}
     entries = [
-        {"account": account.pk, "tradeId": "7", "side": "buy", "amount": "1", "price": "101"},
-        {"account": account.pk, "tradeId": "8", "side": "sell", "amount": "2", "price": "100"},
+        {**common, "seq": 1, "tradeId": "7", "side": "buy", "amount": "1", "price": "101"},
+        {**common, "seq": 2, "tradeId": "8", "side": "sell", "amount": "2", "price": "100"},
     ]
     monkeypatch.setattr(check, "ledger", lambda _, kind: entries if kind == "fill" else [])
     changed, missing = check.differences([venue])
-    assert "7" in changed
-    assert missing.endswith("ours none, theirs sell 2 100")
+    assert changed.startswith("I4 at paper-binance #1: trade ")
+    assert missing.startswith("I2 at paper-binance #2: trade ")
     assert check.disagreement([venue]).startswith("2 differ: ")

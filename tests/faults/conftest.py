@@ -13,6 +13,8 @@ from accounts.choices import SyncStatus
 from accounts.models import ExchangeAccount
 from accounts.services import account_sync
 from controlplane.base.audit import Actor, Surface
+from controlplane.faults import oracle
+from controlplane.faults.oracle import VenueLedger
 from hedging.models import ResolutionStep
 from hedging.services import resolving, unknown_look
 from markets.models import Instrument, MarketDataFeed, Quote
@@ -21,7 +23,6 @@ from strategies import execution, services
 from strategies.models import OrderIntent, StrategyModule
 from tests import factories
 from tests.accounts.paper import Paper, paper_venue
-from tests.faults import oracle
 
 ACTOR = Actor(name="test", surface=Surface.SENTINEL)
 D = Decimal
@@ -114,7 +115,8 @@ class Stage:
 
     def verify(self) -> None:
         """Let the oracle compare the venue's ledger with the database."""
-        oracle.check(self.paper.do(lambda: self.paper.server.ledger.since()))
+        entries = self.paper.do(lambda: self.paper.server.ledger.since())
+        oracle.check([VenueLedger(self.paper.row.pk, entries)])
 
 
 def place(intent: OrderIntent) -> tuple[str, str]:
