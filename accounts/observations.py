@@ -2,7 +2,8 @@
 
 Fills, orders and hedges are kept by apps to the right of this one, so syncs and private streams
 publish here and the composition root subscribes. Handlers run in the publisher's thread, one
-after the other, outside any transaction of the publisher.
+after the other, outside any transaction of the publisher. What need not be done before the next
+observation a handler returns, and the publisher does it when there is time.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,7 +49,8 @@ class AccountMoved:
 
 
 Observation = FillsSeen | OrdersSeen | AccountRead | AccountMoved
-Handler = Callable[[Observation], None]
+Followup = Callable[[], None]
+Handler = Callable[[Observation], Followup | None]
 _handlers: list[Handler] = []
 
 
@@ -59,6 +61,12 @@ def subscribe(handler: Handler) -> None:
 
 
 def publish(observation: Observation) -> None:
-    """Hand the observation to every handler."""
-    for handler in _handlers:
-        handler(observation)
+    """Hand the observation to every handler, then do what they put off."""
+    for followup in record(observation):
+        followup()
+
+
+def record(observation: Observation) -> list[Followup]:
+    """Hand the observation to every handler; return what they put off, for the caller to do."""
+    done = [handler(observation) for handler in _handlers]
+    return [followup for followup in done if followup is not None]

@@ -23,6 +23,7 @@ from accounts.services import (
     stream_observe,
     stream_tell,
 )
+from controlplane import bus
 from controlplane.base.audit import Actor, Surface
 from controlplane.kernel.clock import SYSTEM_CLOCK, Clock
 from markets.feeds.disbelief import Disbelief
@@ -113,6 +114,7 @@ class PrivateStream:
         self._is_told = False
         self._waiting: list[Received] = []
         self._untold: list[Received] = []
+        self._followups: list[observations.Followup] = []
         self._news = asyncio.Event()
         self._written = asyncio.Event()
         self._gap = asyncio.Event()
@@ -239,12 +241,13 @@ class PrivateStream:
             self._news.clear()
             batch, self._waiting = self._waiting, []
             try:
-                await _on(_writers, partial(write_events, self._account, batch))
+                followups = await _on(_writers, partial(write_events, self._account, batch))
             except Exception:
                 logger.exception("What %s said could not be written.", self._account.pk)
                 self._gap.set()
                 continue
             self._untold += batch
+            self._followups += followups
             self._written.set()
 
     async def _tell(self) -> None:
@@ -253,8 +256,9 @@ class PrivateStream:
             await self._written.wait()
             self._written.clear()
             batch, self._untold = self._untold, []
+            followups, self._followups = self._followups, []
             try:
-                await _on(_tellers, partial(tell_events, self._account, batch))
+                await _on(_tellers, partial(tell_events, self._account, batch, followups))
             except Exception:
                 logger.exception("What %s said could not be told.", self._account.pk)
                 self._gap.set()
@@ -310,28 +314,41 @@ class PrivateStream:
             self._is_told = is_trouble
 
 
-def write_events(account: ExchangeAccount, batch: Sequence[Received]) -> None:
+def write_events(
+    account: ExchangeAccount, batch: Sequence[Received]
+) -> list[observations.Followup]:
     """Write the trades and positions a private stream told of, each with its time of receipt.
 
     Trades go first: nothing may hold them back. Until the positions follow, whatever reads both
-    finds a trade that the position does not contain yet, and counts it as on its way.
+    finds a trade that the position does not contain yet, and counts it as on its way. Returns
+    what the trades lead to and the positions need not wait for.
     """
     fills = [event.fill for event, _ in batch if isinstance(event, OrderUpdate) and event.fill]
     fills += [event for event, _ in batch if isinstance(event, FillReport)]
+    followups = []
     if fills:
-        observations.publish(observations.FillsSeen(account.pk, fills))
+        followups = observations.record(observations.FillsSeen(account.pk, fills))
     for event, at in batch:
         if isinstance(event, AccountUpdate):
             stream_observe(account=account, update=event, at=at)
+    return followups
 
 
-def tell_events(account: ExchangeAccount, batch: Sequence[Received]) -> None:
+def tell_events(
+    account: ExchangeAccount,
+    batch: Sequence[Received],
+    followups: Sequence[observations.Followup] = (),
+) -> None:
     """Tell of a move and of orders, once trades and positions are written.
 
-    Whoever reacts to a move looks at a whole book: that waits for both, and neither for it.
+    Whoever reacts to a move looks at a whole book: that waits for both, and neither for it. News
+    of trades comes after the look.
     """
     if any(isinstance(event, AccountUpdate) for event, _ in batch):
         observations.publish(observations.AccountMoved(account.pk))
+        bus.send("console", "console.changed", topic="accounts")
+    for followup in followups:
+        followup()
     orders = [(event.order, at) for event, at in batch if isinstance(event, OrderUpdate)]
     if orders:
         reports = [report for report, _ in orders]

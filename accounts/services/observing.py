@@ -65,9 +65,10 @@ def balance_observe(*, account: ExchangeAccount, report: BalanceReport) -> None:
 
 @transaction.atomic
 def stream_observe(*, account: ExchangeAccount, update: AccountUpdate, at: datetime) -> None:
-    """Write what the private stream said in a frame received at `at`; AccountMoved is the caller's.
+    """Write what the private stream said in a frame received at `at`; telling is the caller's.
 
-    Belongs at the top: the transaction commits without waiting for the disk.
+    Belongs at the top: the transaction commits without waiting for the disk, nor, as it notifies
+    nobody, for another that does.
     """
     commit_without_waiting()
     state = state_locked(account)
@@ -76,7 +77,6 @@ def stream_observe(*, account: ExchangeAccount, update: AccountUpdate, at: datet
         state.wallet_balance = update.wallet_balance
     state.stream_at = at
     state.save()
-    bus.send("console", "console.changed", topic="accounts")
 
 
 def stream_heard(*, account_id: str, at: datetime) -> None:

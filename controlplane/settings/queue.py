@@ -21,8 +21,10 @@ Each has an equal part of what a venue's answers have not told of yet (decision 
 Q_CLUSTER: dict[str, Any] = {
     "name": "sync",
     "orm": "default",
+    "broker_class": "controlplane.base.queue.WakingBroker",
     "workers": env.int("SYNC_WORKERS", default=1),
-    "poll": 0.2,
+    # A wake-up comes with each task (NOTIFY); this is for one that was lost.
+    "poll": 0.5,
     "timeout": 120,
     "retry": 600,
     "max_attempts": 3,
@@ -37,7 +39,6 @@ Q_CLUSTER: dict[str, Any] = {
     "ALT_CLUSTERS": {
         "hedge": {
             "workers": env.int("HEDGE_WORKERS", default=2),
-            "poll": 0.05,
             "timeout": 60,
             "retry": 240,
             "max_attempts": 1,

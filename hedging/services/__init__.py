@@ -2,7 +2,7 @@
 
 from hedging.services.breaks import break_accept, break_take
 from hedging.services.evaluating import book_evaluate, books_evaluate, facts_evaluate
-from hedging.services.fills import fills_attach, fills_record
+from hedging.services.fills import fills_attach, fills_record, fills_tell, fills_write
 from hedging.services.finishing import execution_finish, executions_finish
 from hedging.services.reconciling import account_reconcile, positions_compare
 from hedging.services.reducing import UtilizationWatch, book_reduce
@@ -22,6 +22,8 @@ __all__ = [
     "facts_evaluate",
     "fills_attach",
     "fills_record",
+    "fills_tell",
+    "fills_write",
     "next_look_at",
     "positions_compare",
     "throttle_release",

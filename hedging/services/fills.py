@@ -35,6 +35,15 @@ ATTACHED_WITHIN: Final = timedelta(hours=1)
 def fills_record(
     *, account_id: str, reports: Sequence[FillReport], actor: Actor, sandbox: bool = False
 ) -> list[Fill]:
+    """Write trades as `fills_write` does, and tell of those that are not ours."""
+    added = fills_write(account_id=account_id, reports=reports, actor=actor, sandbox=sandbox)
+    fills_tell(account_id=account_id, fills=added)
+    return added
+
+
+def fills_write(
+    *, account_id: str, reports: Sequence[FillReport], actor: Actor, sandbox: bool = False
+) -> list[Fill]:
     """Write the trades not seen before and bring their intents in line; return the new ones.
 
     A trade is known by (account, instrument, trade id), however often and from wherever it is
@@ -58,21 +67,21 @@ def fills_record(
     with transaction.atomic():
         commit_without_waiting()
         Fill.objects.bulk_create(rows, ignore_conflicts=True)
-    return _follow(account_id, rows, actor)
-
-
-@transaction.atomic
-def _follow(account_id: str, rows: Sequence[Fill], actor: Actor) -> list[Fill]:
-    """Do what trades lead to, new ones and those whose intents still lack them."""
     added = list(Fill.objects.filter(pk__in=[row.pk for row in rows]).select_related("instrument"))
     new = {fill.pk for fill in added}
     retold = {row.intent_id for row in rows if row.pk not in new and row.intent_id is not None}
     due = {fill.intent_id for fill in added if fill.intent_id is not None}
+    # Those too whose intents lack what was written before.
     _apply(due | (_behind(retold) if retold else set()), actor)
-    _tell_external(account_id, [fill for fill in added if fill.intent_id is None])
-    if added:
-        bus.send("console", "console.changed", topic="events")
     return added
+
+
+@transaction.atomic
+def fills_tell(*, account_id: str, fills: Sequence[Fill]) -> None:
+    """Tell of new trades: of one of nobody here as an event."""
+    _tell_external(account_id, [fill for fill in fills if fill.intent_id is None])
+    if fills:
+        bus.send("console", "console.changed", topic="events")
 
 
 def _behind(intent_ids: Collection[UUID]) -> set[UUID]:
@@ -119,8 +128,12 @@ def fills_attach(*, actor: Actor, account_id: str | None = None) -> list[Fill]:
 
 def _apply(intent_ids: Collection[UUID], actor: Actor) -> None:
     # Key order: whoever else locks several intents does it in the same one.
-    if not intent_ids:
-        return
+    if intent_ids:
+        _apply_all(intent_ids, actor)
+
+
+@transaction.atomic
+def _apply_all(intent_ids: Collection[UUID], actor: Actor) -> None:
     for intent in OrderIntent.objects.filter(pk__in=intent_ids).order_by("pk"):
         fills = list(Fill.objects.filter(intent=intent))
         strategies.intent_fill_apply(

@@ -21,14 +21,8 @@ from tests.accounts.paper import Paper
 from tests.accounts.test_streams import settle, size, streams, wait_for
 
 
-def test_a_trade_is_written_before_the_position_it_made(
-    live_paper: Paper, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    account = live_paper.account("alpha")
-    at = datetime.now(UTC)
-    made = PositionReport("BTCUSDT", Decimal("0.7"), None, None, None, None, None, at)  # type: ignore[arg-type]
-    update = AccountUpdate((made,), None, "ORDER", int(at.timestamp() * 1000))
-    trade = FillReport(
+def _trade(at: datetime) -> FillReport:
+    return FillReport(
         "BTCUSDT",
         "1",
         "2",
@@ -41,6 +35,16 @@ def test_a_trade_is_written_before_the_position_it_made(
         False,
         at,
     )
+
+
+def test_a_trade_is_written_before_the_position_it_made(
+    live_paper: Paper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = live_paper.account("alpha")
+    at = datetime.now(UTC)
+    made = PositionReport("BTCUSDT", Decimal("0.7"), None, None, None, None, None, at)  # type: ignore[arg-type]
+    update = AccountUpdate((made,), None, "ORDER", int(at.timestamp() * 1000))
+    trade = _trade(at)
     told: list[tuple[Observation, int]] = []
     monkeypatch.setattr(
         observations, "_handlers", [lambda item: told.append((item, Position.objects.count()))]
@@ -52,6 +56,27 @@ def test_a_trade_is_written_before_the_position_it_made(
     told.clear()
     account_streams.tell_events(account, batch)
     assert told == [(AccountMoved("alpha"), 1)]
+
+
+def test_what_a_trade_leads_to_waits_for_the_look_at_its_book(
+    live_paper: Paper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = live_paper.account("alpha")
+    at = datetime.now(UTC)
+    told: list[str] = []
+
+    def react(item: Observation) -> observations.Followup | None:
+        told.append(type(item).__name__)
+        return (lambda: told.append("news")) if isinstance(item, FillsSeen) else None
+
+    monkeypatch.setattr(observations, "_handlers", [react])
+    batch: list[tuple[PrivateEvent, datetime]] = [
+        (AccountUpdate((), None, "ORDER", int(at.timestamp() * 1000)), at),
+        (_trade(at), at),
+    ]
+    followups = account_streams.write_events(account, batch)
+    account_streams.tell_events(account, batch, followups)
+    assert told == ["FillsSeen", "AccountMoved", "news"]
 
 
 def test_no_look_at_a_book_holds_a_trade_back(
