@@ -1,10 +1,11 @@
 """Verbs that change whether an account may trade, and word of every change to it."""
 
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.choices import AccountStatus
-from accounts.models import ExchangeAccount, ProxyProfile, ProxySession
+from accounts.models import AccountState, ExchangeAccount, ProxyProfile, ProxySession
 from controlplane import bus
 from controlplane.base import audit, events
 from controlplane.kernel.errors import Conflict
@@ -35,7 +36,7 @@ def account_resume(*, account: ExchangeAccount, actor: audit.Actor, reason: str)
 
     Raises Conflict for any other status: an account in emergency is rearmed, not resumed.
     """
-    return _move(
+    resumed = _move(
         account,
         RESUMED,
         expected=AccountStatus.PAUSED,
@@ -43,6 +44,13 @@ def account_resume(*, account: ExchangeAccount, actor: audit.Actor, reason: str)
         actor=actor,
         reason=reason,
     )
+    account_rearmed(account.pk)
+    return resumed
+
+
+def account_rearmed(account_id: str) -> None:
+    """Note that a person has let the account trade again: stop rules count from now on."""
+    AccountState.objects.filter(pk=account_id).update(rearmed_at=timezone.now())
 
 
 def account_changed(account: ExchangeAccount) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Final
@@ -13,6 +14,7 @@ from controlplane.base.audit import Actor
 from controlplane.kernel.errors import ControlPlaneError
 from hedging.emergency.driving import DRIVE_SECONDS, stop_drive, stops_unfinished
 from hedging.emergency.losses import LossWatch
+from hedging.emergency.rules import RuleWatch
 from hedging.emergency.spool import asked_done, asked_read, routes_write
 from hedging.emergency.timers import TimerWatch
 from hedging.emergency.verbs import stop_engage, stops_widen
@@ -34,20 +36,31 @@ class Emergencies:
     actor: Actor
     background: Background
     _losses: LossWatch = field(init=False)
+    _rules: RuleWatch = field(init=False)
     _timers: TimerWatch = field(default_factory=TimerWatch)
     _spooled_at: float = field(default=-SPOOL_SECONDS)
 
     def __post_init__(self) -> None:
         self._losses = LossWatch(self.actor)
+        self._rules = RuleWatch(self.actor)
 
     def losses(self) -> int:
         """Hold accounts to their loss limits; those in doubt are read anew at once."""
         acted = self._losses.look()
-        doubted = ExchangeAccount.objects.syncable().for_sync().filter(pk__in=self._losses.doubted)
-        for account in doubted if self._losses.doubted else ():
+        self._read_anew(self._losses.doubted)
+        return acted
+
+    def rules(self) -> int:
+        """Hold accounts to the stop rules; those in doubt are read anew at once."""
+        acted = self._rules.look()
+        self._read_anew(self._rules.doubted)
+        return acted
+
+    def _read_anew(self, names: Collection[str]) -> None:
+        doubted = ExchangeAccount.objects.syncable().for_sync().filter(pk__in=names)
+        for account in doubted if names else ():
             look = partial(account_sync, account=account, actor=self.actor)
             self.background.start(("doubted", account.pk), look)
-        return acted
 
     def timers(self) -> int:
         """Keep the venues' dead-man timers running where orders rest."""

@@ -105,6 +105,7 @@ class Sentinel:
     def _steps(self) -> tuple[Callable[[], int], ...]:
         return (
             self.losses,
+            self.rules,
             self.emergencies,
             self.timers,
             self.recovery,
@@ -146,6 +147,10 @@ class Sentinel:
     def losses(self) -> int:
         """Pause, reduce or close where an account has lost more than it may."""
         return self._emergencies.losses()
+
+    def rules(self) -> int:
+        """Hold accounts that are beyond a stop rule's threshold."""
+        return self._emergencies.rules()
 
     def timers(self) -> int:
         """Have venues cancel what rests there should this process fall silent."""

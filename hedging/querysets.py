@@ -46,6 +46,14 @@ class DustQuerySet(models.QuerySet):
         return self.filter(closed_at__isnull=True)
 
 
+class RuleQuerySet(models.QuerySet):
+    """Stop rules."""
+
+    def enabled(self) -> "RuleQuerySet":
+        """Those that are watched."""
+        return self.filter(is_enabled=True)
+
+
 class StopQuerySet(models.QuerySet):
     """Emergency stops."""
 

@@ -164,6 +164,9 @@ class AccountStateSerializer(EntitySerializer):
             "reconciled_at",
             "recovery_at",
             "funding_at",
+            "stop_loss_at",
+            "stop_loss_action",
+            "rearmed_at",
             "last_error",
         )
         read_only_fields = fields

@@ -66,9 +66,8 @@ class Doubt:
 def breaches(limits: Sequence[LossLimit], reading: LossReading) -> Sequence[Breach]:
     """Return the limits that the reading is beyond, the gravest action first."""
     found = [Breach(limit, measured(limit.rule, reading)) for limit in limits]
-    gravity = list(StopLossAction)
     beyond = [breach for breach in found if breach.value > breach.limit.most]
-    return sorted(beyond, key=lambda breach: -gravity.index(breach.limit.action))
+    return sorted(beyond, key=lambda breach: -gravity(breach.limit.action))
 
 
 def measured(rule: LossRule, reading: LossReading) -> Decimal:
@@ -91,8 +90,27 @@ def seen_again(doubt: Doubt | None, *, at: datetime) -> Doubt:
     return doubt if at <= doubt.at else Doubt(doubt.count + 1, at)
 
 
-def trips(breach: Breach, doubt: Doubt, *, tripped_at: datetime | None, now: datetime) -> bool:
-    """Tell whether a breach is to be acted on: confirmed, and not within the cool-down."""
+@dataclass(frozen=True, slots=True)
+class Tripped:
+    """What was done last, and when."""
+
+    at: datetime
+    action: StopLossAction | None
+
+
+def trips(breach: Breach, doubt: Doubt, *, last: Tripped | None, now: datetime) -> bool:
+    """Tell whether a breach is to be acted on: confirmed, and not within the cool-down.
+
+    A lesser action before keeps a graver one from nothing: a pause at 5 % is no reason not to
+    close at 10 %.
+    """
     if doubt.count < breach.limit.confirmations:
         return False
-    return tripped_at is None or now - tripped_at >= breach.limit.cool_down
+    if last is None or now - last.at >= breach.limit.cool_down:
+        return True
+    return last.action is not None and gravity(breach.limit.action) > gravity(last.action)
+
+
+def gravity(action: StopLossAction) -> int:
+    """Return an action's rank; a graver one is higher."""
+    return list(StopLossAction).index(action)

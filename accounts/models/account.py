@@ -382,6 +382,15 @@ class AccountState(Entity):
     funding_at = models.DateTimeField(_("funding read until"), null=True, blank=True)
     sync_started_at = models.DateTimeField(_("sync started at"), null=True, blank=True)
     stop_loss_at = models.DateTimeField(_("stop-loss fired at"), null=True, blank=True)
+    stop_loss_action = EnumField(
+        StopLossAction, verbose_name=_("what the stop-loss did"), null=True, blank=True
+    )
+    rearmed_at = models.DateTimeField(
+        _("rearmed at"),
+        null=True,
+        blank=True,
+        help_text=_("When a person last let it trade again; stop rules count from then on."),
+    )
     last_error = models.TextField(_("last error"), blank=True)
 
     objects = StateQuerySet.as_manager()
@@ -392,6 +401,7 @@ class AccountState(Entity):
         constraints = (
             *finite("accountstate", "equity", "wallet_balance", "available"),
             *non_negative("accountstate", "initial_margin", "maintenance_margin"),
+            one_of("accountstate", "stop_loss_action", StopLossAction),
         )
 
     def __str__(self) -> str:

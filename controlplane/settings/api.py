@@ -19,6 +19,7 @@ from hedging.domain.emergency import StopScope, StopState, StopTrigger
 from hedging.domain.origin import Origin
 from hedging.domain.reconciliation import BreakKind
 from hedging.domain.resolution import Answer, Verdict
+from hedging.domain.rules import RuleAction, RuleScope, RuleTrigger
 from hedging.domain.throttle import ThrottleCause, ThrottleScope
 from markets.choices import Dialect, FeedSource, FeedStatus, SynthReason, VenueEnvironment
 from markets.venues.types import OrderType, Side
@@ -47,6 +48,9 @@ ENUMERATIONS: Final[tuple[type[StrEnum], ...]] = (
     ProxyScheme,
     ProxyStatus,
     RotationPolicy,
+    RuleAction,
+    RuleScope,
+    RuleTrigger,
     Severity,
     Side,
     StopLossAction,

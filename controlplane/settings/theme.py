@@ -40,6 +40,7 @@ NAVIGATION = [
             _item(_("Risk envelopes"), "shield", "accounts_riskenvelope"),
             _item(_("Risk limits"), "fence", "strategies_risklimit"),
             _item(_("Stop-loss configs"), "front_hand", "accounts_stoplossconfig"),
+            _item(_("Stop rules"), "rule", "hedging_stoprule"),
             _item(_("Equity samples"), "show_chart", "accounts_equitysample"),
             _item(_("Account syncs"), "sync", "accounts_accountsyncjob"),
             _item(_("Proxy profiles"), "vpn_lock", "accounts_proxyprofile"),

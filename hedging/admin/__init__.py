@@ -8,6 +8,7 @@ from hedging.admin.hedges import (
     ResolutionStepAdmin,
 )
 from hedging.admin.holding import HedgeDustAdmin, HedgeThrottleAdmin
+from hedging.admin.rules import StopRuleAdmin
 
 __all__ = [
     "EmergencyStopAdmin",
@@ -17,5 +18,6 @@ __all__ = [
     "HedgeThrottleAdmin",
     "ReconciliationBreakAdmin",
     "ResolutionStepAdmin",
+    "StopRuleAdmin",
     "StoppedAccountAdmin",
 ]

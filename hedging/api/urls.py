@@ -6,6 +6,7 @@ from hedging.api import viewsets
 from hedging.api.books import BookViewSet
 from hedging.api.emergency import EmergencyStopViewSet, StoppedAccountViewSet
 from hedging.api.holding import DustViewSet, ThrottleViewSet
+from hedging.api.rules import StopRuleViewSet
 
 
 def register(router: BaseRouter) -> None:
@@ -17,5 +18,6 @@ def register(router: BaseRouter) -> None:
     router.register("resolution-steps", viewsets.ResolutionStepViewSet)
     router.register("hedge-throttles", ThrottleViewSet)
     router.register("hedge-dust", DustViewSet)
+    router.register("stop-rules", StopRuleViewSet)
     router.register("emergency-stops", EmergencyStopViewSet)
     router.register("stopped-accounts", StoppedAccountViewSet)

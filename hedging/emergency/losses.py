@@ -17,6 +17,7 @@ from accounts.domain.stoploss import (
     LossLimit,
     LossReading,
     LossRule,
+    Tripped,
     breaches,
     seen_again,
     trips,
@@ -88,7 +89,7 @@ class LossWatch:
                 key = (account.pk, breach.limit.rule)
                 seen.add(key)
                 self._doubts[key] = doubt = seen_again(self._doubts.get(key), at=reading.at)
-                if trips(breach, doubt, tripped_at=account.state.stop_loss_at, now=now):
+                if trips(breach, doubt, last=_last(account), now=now):
                     self._act(account, breach, now)
                     acted += 1
                     break
@@ -101,7 +102,7 @@ class LossWatch:
         """Mark the account first: what is begun here is begun once, whoever else looks."""
         before = account.state.stop_loss_at
         won = AccountState.objects.filter(pk=account.pk, stop_loss_at=before).update(
-            stop_loss_at=now
+            stop_loss_at=now, stop_loss_action=str(breach.limit.action)
         )
         if not won:
             return
@@ -124,6 +125,12 @@ class LossWatch:
                     reason=f"{account.pk} {reason}",
                     actor=self.actor,
                 )
+
+
+def _last(account: ExchangeAccount) -> Tripped | None:
+    """Return what was done with the account last."""
+    at, action = account.state.stop_loss_at, account.state.stop_loss_action
+    return None if at is None else Tripped(at, StopLossAction(action) if action else None)
 
 
 def _readings(peaks: Peaks, now: datetime) -> Iterable[tuple[ExchangeAccount, LossReading]]:

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.choices import AccountStatus
+from accounts.lifecycle import account_rearmed
 from accounts.models import AccountState, ExchangeAccount
 from controlplane import bus
 from controlplane.base import audit, jobs
@@ -241,6 +242,7 @@ def _give_back(row: StoppedAccount) -> None:
     ExchangeAccount.objects.filter(pk=row.account_id, status=AccountStatus.EMERGENCY).update(
         status=row.prior_status
     )
+    account_rearmed(row.account_id)
 
 
 def _said(reason: str) -> str:

@@ -3,6 +3,7 @@
 from hedging.models.emergency import EmergencyStop, StoppedAccount
 from hedging.models.hedges import Fill, HedgeExecution, ReconciliationBreak, ResolutionStep
 from hedging.models.holding import HedgeDust, HedgeThrottle
+from hedging.models.rules import StopRule
 
 __all__ = [
     "EmergencyStop",
@@ -12,5 +13,6 @@ __all__ = [
     "HedgeThrottle",
     "ReconciliationBreak",
     "ResolutionStep",
+    "StopRule",
     "StoppedAccount",
 ]

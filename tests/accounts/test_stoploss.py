@@ -14,6 +14,7 @@ from accounts.domain.stoploss import (
     LossLimit,
     LossReading,
     LossRule,
+    Tripped,
     breaches,
     seen_again,
     trips,
@@ -70,13 +71,32 @@ def test_one_reading_however_often_seen_never_trips(confirmations: int, looks: i
     for _ in range(looks):
         doubt = seen_again(doubt, at=AT)
     assert doubt == Doubt(1, AT)
-    assert not trips(breach, doubt, tripped_at=None, now=AT)
+    assert not trips(breach, doubt, last=None, now=AT)
 
 
 def test_it_trips_at_the_last_confirmation_and_not_within_the_cool_down() -> None:
     breach = Breach(limit(LossRule.DAILY_DRAWDOWN, "1"), D(9))
     doubts = [Doubt(count, AT) for count in (1, 2, 3, 4)]
-    assert [trips(breach, it, tripped_at=None, now=AT) for it in doubts] == [False] * 2 + [True] * 2
+    assert [trips(breach, it, last=None, now=AT) for it in doubts] == [False] * 2 + [True] * 2
     soon, later = AT + timedelta(minutes=59), AT + timedelta(hours=1)
-    assert not trips(breach, doubts[3], tripped_at=AT, now=soon)
-    assert trips(breach, doubts[3], tripped_at=AT, now=later)
+    last = Tripped(AT, StopLossAction.PAUSE)
+    assert not trips(breach, doubts[3], last=last, now=soon)
+    assert trips(breach, doubts[3], last=last, now=later)
+
+
+@pytest.mark.parametrize(
+    ("before", "action", "acts"),
+    [
+        ("pause", "flatten", True),
+        ("pause", "reduce", True),
+        ("pause", "pause", False),
+        ("flatten", "reduce", False),
+        (None, "flatten", False),
+    ],
+)
+def test_a_lesser_action_before_keeps_no_graver_one_back(
+    before: str | None, action: str, acts: bool
+) -> None:
+    last = Tripped(AT, None if before is None else StopLossAction(before))
+    breach = Breach(limit(LossRule.DAILY_DRAWDOWN, "1", action), D(9))
+    assert trips(breach, Doubt(3, AT), last=last, now=AT + timedelta(minutes=1)) is acts

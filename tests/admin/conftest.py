@@ -29,6 +29,7 @@ from hedging.models import (
     ReconciliationBreak,
     ResolutionStep,
     StoppedAccount,
+    StopRule,
 )
 from markets.models import (
     FeedTraffic,
@@ -169,6 +170,9 @@ def make_rows(number: int) -> dict[str, Any]:
         ),
         HedgeDust.objects.create(
             book=f"live:{account.pk}", symbol="BTC", delta_base=1, delta_btc=1, seen_at=NOW
+        ),
+        StopRule.objects.create(
+            stop_rule_id=f"rule-{number}", trigger="rejects", account=account, threshold=5
         ),
         stop := EmergencyStop.objects.create(
             scope="account", target=account.pk, reason="fire", engaged_by="ann"

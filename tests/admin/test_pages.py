@@ -44,7 +44,7 @@ def test_every_entity_has_an_admin() -> None:
         "ProxyProfile", "ProxySession", "StopLossConfig", "ExchangeAccount", "RiskEnvelope",
         "AccountSyncJob", "AccountState", "Position", "EquitySample", "StrategyModule",
         "AccountAllocation", "RiskLimit", "OrderIntent", "HedgeExecution", "Fill",
-        "ReconciliationBreak",
+        "ReconciliationBreak", "StopRule",
         "MonitoringEvent", "AlertRoute", "Alert", "JobRun", "User", "Group", "AuditEvent",
     }  # fmt: skip
     assert not names & {"Schedule", "OrmQ", "Success", "Failure", "AccessAttempt"}

@@ -107,6 +107,17 @@ VALID: Mapping[str, Callable[[], Body]] = {
         "maxNetValue": "2000",
         "maxOrdersPerMinute": 60,
     },
+    "stop-rules": lambda: {
+        "stopRuleId": "rule-new",
+        "trigger": "margin",
+        "accountId": factories.account().pk,
+        "threshold": "0.7",
+        "windowSeconds": 300,
+        "confirmations": 3,
+        "scope": "book",
+        "action": "flatten",
+        "isEnabled": False,
+    },
     "alert-routes": lambda: {
         "routeId": "route-new",
         "name": "On call",

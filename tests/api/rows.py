@@ -27,6 +27,7 @@ from hedging.models import (
     ReconciliationBreak,
     ResolutionStep,
     StoppedAccount,
+    StopRule,
 )
 from markets.models import FeedTraffic, FundingRate, Quote, SynthPriceSnapshot
 from monitoring.models import Alert, AlertRoute, JobRun, MonitoringEvent
@@ -171,6 +172,9 @@ def _of_trading(account: Any, instrument: Any) -> dict[str, Any]:
             delta_base=Decimal("0.0009"),
             delta_btc=Decimal("0.0009"),
             seen_at=now,
+        ),
+        "stop-rules": StopRule.objects.create(
+            stop_rule_id=f"rule-{account.pk}", trigger="rejects", account=account, threshold=5
         ),
         "emergency-stops": stop,
         "stopped-accounts": StoppedAccount.objects.create(

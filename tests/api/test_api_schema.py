@@ -17,7 +17,7 @@ positions market-feeds instruments funding-rates synth-prices strategy-modules a
 risk-limits order-intents hedge-executions fills reconciliation-breaks books monitoring-events
 alerts venues quotes feed-traffic account-states equity-samples alert-routes job-runs audit
 funding-payments quarantined-answers unknown-closures resolution-steps emergency-stops
-stopped-accounts hedge-throttles hedge-dust"""
+stopped-accounts hedge-throttles hedge-dust stop-rules"""
 
 
 def test_schema_is_valid_and_without_warnings() -> None:

@@ -31,6 +31,7 @@ CONFIGURATION = frozenset(
         "strategies.UnknownClosure",
         "hedging.EmergencyStop",
         "hedging.HedgeThrottle",
+        "hedging.StopRule",
         "monitoring.AlertRoute",
     }
 )
