@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Final
 
+from django.utils import timezone
+
 from accounts.models import ExchangeAccount
 from accounts.services import account_sync
 from controlplane.background import Background
 from controlplane.base.audit import Actor
 from controlplane.kernel.errors import ControlPlaneError
 from hedging.emergency.driving import DRIVE_SECONDS, stop_drive, stops_unfinished
+from hedging.emergency.latched import latched_due, latched_reopen
 from hedging.emergency.losses import LossWatch
 from hedging.emergency.rules import RuleWatch
 from hedging.emergency.spool import asked_done, asked_read, routes_write
@@ -80,9 +83,15 @@ class Emergencies:
             routes_write()
 
     def watch(self) -> int:
-        """Take in accounts that have come into a stop's scope, and drive what is unfinished."""
+        """Take in accounts that have come into a stop's scope, and drive what is unfinished.
+
+        Those that are confirmed are read on: what comes back there is closed again.
+        """
         self._spool()
-        begun = stops_widen(actor=self.actor)
+        begun = stops_widen(actor=self.actor) + latched_reopen()
+        for account in latched_due(timezone.now()):
+            look = partial(account_sync, account=account, actor=self.actor)
+            self.background.start(("latched", account.pk), look)
         seconds = DRIVE_SECONDS if self.background.has_threads else ONCE_SECONDS
         for stop in stops_unfinished():
             drive = partial(stop_drive, stop_id=stop.pk, actor=self.actor, seconds=seconds)

@@ -194,7 +194,7 @@ class _Round:
             with transaction.atomic():
                 for row in rows:
                     held = holdings[row.account_id]
-                    if not held.open and not held.problem:
+                    if not held.is_to_close:
                         flat = {"flat_at": timezone.now(), "residual": held.residual}
                         self._go(row, StopEvent.FLAT, **flat)
             rows = [row for row in rows if row.state == StopState.FLATTENING]
@@ -274,7 +274,7 @@ class _Round:
                 continue
             orders, positions = seen
             held = holder.holdings(row.account_id, positions)
-            if orders or (self._stop.flatten and (held.open or held.problem)):
+            if orders or (self._stop.flatten and held.is_to_close):
                 self._go(row, StopEvent.REOPEN)
                 continue
             now = timezone.now()

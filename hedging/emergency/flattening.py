@@ -44,6 +44,11 @@ class Holdings:
         return [leg for leg in self.legs if not leg.is_dust]
 
     @property
+    def is_to_close(self) -> bool:
+        """Whether there is something to close, or to be closed by a person."""
+        return bool(self.open or self.problem)
+
+    @property
     def residual(self) -> str:
         """What is left and too small to trade, for people."""
         return ", ".join(f"{plain(leg.size)} {leg.symbol}" for leg in self.legs if leg.is_dust)

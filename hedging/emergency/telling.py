@@ -86,6 +86,13 @@ def overdue(stop: EmergencyStop, row: StoppedAccount) -> None:
         )
 
 
+def came_back(stop: EmergencyStop, row: StoppedAccount, what: str) -> None:
+    """Tell that a confirmed account holds something again; it is closed once more."""
+    text = f"STOP {stop}: {row.account_id} was confirmed and has {what} again; it is closed anew."
+    more = {"what": what}
+    _tell(stop, text, Severity.CRITICAL, "came-back", more, account_id=row.account_id)
+
+
 def released(
     stop: EmergencyStop, rows: Sequence[StoppedAccount], *, actor: Actor, reason: str
 ) -> None:
