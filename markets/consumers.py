@@ -7,6 +7,7 @@ and messages of the bus reach them through their group like any other Channels m
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from channels.consumer import AsyncConsumer
@@ -21,18 +22,19 @@ from markets.feeds.board import QuoteBoard
 from markets.feeds.line import FeedLine
 from markets.feeds.plans import FeedPlan, feed_plan
 from markets.feeds.polling import run_polling
-from markets.feeds.runner import Opening, run_session
 from markets.feeds.standby import Standby, poll_seconds
+from markets.feeds.trunks import TrunkKind, Trunks
 from markets.venues.errors import VenueError
-from markets.venues.ports import MarketSession
 from markets.venues.registry import VenueRegistry, dialect_facts
-from markets.venues.types import MarketEvent
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 1.0
 BROKEN_SECONDS: Final = 30.0
 """How long a stream rests after trouble that trying again at once does not mend."""
+
+MARKS_SILENCE: Final = 10.0
+"""How long a stream of marks, which come each second or so, may at least be silent."""
 
 Plan = TypeVar("Plan")
 Stream = Callable[[], Coroutine[Any, Any, None]]
@@ -131,9 +133,11 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
         board: QuoteBoard,
         registry: VenueRegistry,
         standby: Standby,
+        trunks: Trunks,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__()
+        self._trunks = trunks
         self._board = board
         self._registry = registry
         self._standby = standby
@@ -171,7 +175,9 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
         if symbol is None:
             line.link = "no instrument"
             return ()
-        registry, silence = self._registry, plan.failover_ms / 1000
+        silence = plan.failover_ms / 1000
+        quotes = TrunkKind(plan.dialect, plan.endpoint, silence)
+        marks = replace(quotes, silence=max(silence, MARKS_SILENCE), is_marks=True)
 
         def stand_by() -> Coroutine[Any, Any, None]:
             return self._standby.serve(line, symbol, plan.dialect, plan.endpoint)
@@ -185,28 +191,9 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
         if line.is_polled:
             return (lambda: self._poll(plan, line, symbol), tell_time)
 
-        def quotes() -> MarketSession:
-            return registry.market_session(plan.dialect, plan.endpoint, (symbol,))
-
-        def marks() -> MarketSession:
-            return registry.mark_session(plan.dialect, plan.endpoint, (symbol,))
-
         return (
-            lambda: run_session(
-                _opener(quotes, plan.dialect),
-                line.take,
-                clock=self._clock,
-                name=plan.feed_id,
-                on_link=line.connected,
-                silence_seconds=silence,
-            ),
-            lambda: run_session(
-                _opener(marks, plan.dialect),
-                line.take,
-                clock=self._clock,
-                name=f"{plan.feed_id} marks",
-                on_link=line.marks_connected,
-            ),
+            lambda: self._trunks.serve(quotes, symbol, line.take, line.connected),
+            lambda: self._trunks.serve(marks, symbol, line.take, line.marks_connected),
             stand_by,
             tell_time,
         )
@@ -235,17 +222,3 @@ class FeedConsumer(StreamConsumer[FeedPlan]):
         if self._line is not None:
             self._board.close(self._line)
             self._line = None
-
-
-def _opener(
-    session: Callable[[], MarketSession], dialect: str
-) -> Callable[[], Awaitable[Opening[MarketEvent]]]:
-    limits = dialect_facts(dialect).sockets
-
-    async def open_stream() -> Opening[MarketEvent]:
-        made = session()
-        return Opening(
-            made.url(), made, made.opening_frames(), made.heartbeat(), made.channels, limits
-        )
-
-    return open_stream

@@ -44,6 +44,8 @@ STEADY_SECONDS: Final = 10.0
 PING_SECONDS: Final = 20.0
 HEARTBEAT_SECONDS: Final = 20.0
 """Between two heartbeats of a venue that wants its own; Pacifica cuts a socket after 60 s."""
+SAY_SECONDS: Final = 0.3
+"""Between two times that something is said on a connection; Binance takes ten messages a second."""
 OPEN_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 1.0
 LIFE_SHARE: Final = 0.90, 0.98
@@ -73,7 +75,8 @@ class Session(Protocol[EventOut]):
 class Opening(Generic[Event]):
     """One connection to be: where, whose frames, what to say first and what to keep it.
 
-    `channels` must all have spoken before it counts as standing; `limits` are its venue's.
+    `channels` must all have spoken before it counts as standing; `limits` are its venue's. `more`
+    returns what to say next while it stands, as soon as there is something.
     """
 
     url: str
@@ -83,6 +86,7 @@ class Opening(Generic[Event]):
     channels: Channels = field(default_factory=Channels)
     limits: SocketLimits = USUAL
     is_private: bool = False
+    more: Callable[[], Awaitable[Sequence[str]]] | None = None
 
 
 class LinkWatcher(Protocol):
@@ -231,15 +235,19 @@ class _Reader(Generic[Event]):
 
     async def read(self, socket: ClientConnection) -> None:
         """Return when the venue says the stream is over; raises when it breaks or is cut."""
-        for frame in self._opening.frames:
+        opening = self._opening
+        for frame in opening.frames:
             await socket.send(frame)
-        if self._opening.heartbeat is None:
-            return await self._watch_and_read(socket)
-        beating = asyncio.create_task(_beat(socket, self._opening.heartbeat))
+        speaking = []
+        if opening.heartbeat is not None:
+            speaking.append(asyncio.create_task(_beat(socket, opening.heartbeat)))
+        if opening.more is not None:
+            speaking.append(asyncio.create_task(_say(socket, opening.more)))
         try:
             await self._watch_and_read(socket)
         finally:
-            beating.cancel()
+            for task in speaking:
+                task.cancel()
 
     async def _watch_and_read(self, socket: ClientConnection) -> None:
         try:
@@ -288,3 +296,12 @@ async def _beat(socket: ClientConnection, frame: str) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             await socket.send(frame)
+
+
+async def _say(socket: ClientConnection, more: Callable[[], Awaitable[Sequence[str]]]) -> None:
+    """Say what there is to say until cancelled, gathered so that it is never too much at once."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            for frame in await more():
+                await socket.send(frame)
+            await asyncio.sleep(SAY_SECONDS)

@@ -60,7 +60,8 @@ def _judged(event: Event, now_ms: int) -> Event:
     try:
         return check_time(event, now_ms=now_ms)
     except BadAnswer as error:
-        return cast(Event, Quarantined(error.reason, error.detail))
+        symbol = getattr(event, "venue_symbol", "")
+        return cast(Event, Quarantined(error.reason, error.detail, symbol))
 
 
 def _newest_ms(said: Any) -> int:

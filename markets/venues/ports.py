@@ -1,6 +1,6 @@
 """What every venue adapter offers. Simulation is a venue too: it implements the same port."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
@@ -123,7 +123,9 @@ class ExecutionClient(Protocol):
 class MarketSession(Protocol):
     """A public stream without sockets: frames in, events out. Never raises on a bad frame.
 
-    `channels` are those it asks for; `receive` notes in it which have spoken.
+    `channels` are those it asks for; `receive` notes in it which have spoken. Symbols may be
+    added and taken away while the connection stands; what still comes of one that was taken away
+    is passed over.
     """
 
     @property
@@ -132,6 +134,18 @@ class MarketSession(Protocol):
     def url(self) -> str: ...
 
     def opening_frames(self) -> Sequence[str]: ...
+
+    def channel(self, venue_symbol: str) -> str:
+        """Return the name, among `channels`, of what tells of a symbol."""
+        ...
+
+    def subscribe(self, venue_symbols: Collection[str]) -> Sequence[str]:
+        """Return what to say to get these symbols too."""
+        ...
+
+    def unsubscribe(self, venue_symbols: Collection[str]) -> Sequence[str]:
+        """Return what to say to get these symbols no more."""
+        ...
 
     def heartbeat(self) -> str | None:
         """Return what must be said now and then to keep the connection, if anything."""

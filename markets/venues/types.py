@@ -279,10 +279,14 @@ class AccountUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A frame we did not believe, and why. `reason` is a short stable code for counters."""
+    """A frame we did not believe, and why. `reason` is a short stable code for counters.
+
+    `venue_symbol` is what it spoke of, blank where that cannot be told.
+    """
 
     reason: str
     detail: str
+    venue_symbol: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from markets.feeds.plans import FeedPlan, feed_plans
 from markets.feeds.publisher import Publisher
 from markets.feeds.standby import Standby
 from markets.feeds.supervisor import StreamKind, Supervisor
+from markets.feeds.trunks import Trunks
 from markets.models import MarketDataFeed
 from markets.venues.registry import VenueRegistry
 
@@ -110,7 +111,8 @@ def _feeds(board: QuoteBoard, only: frozenset[str] | None) -> StreamKind:
         return {key: plan for key, plan in plans.items() if only is None or key in only}
 
     standby = Standby(registry, SYSTEM_CLOCK)
-    app = FeedConsumer.as_asgi(board=board, registry=registry, standby=standby)
+    trunks = Trunks(registry, SYSTEM_CLOCK)
+    app = FeedConsumer.as_asgi(board=board, registry=registry, standby=standby, trunks=trunks)
     return StreamKind("feed", wanted, app)
 
 

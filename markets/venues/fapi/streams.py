@@ -3,6 +3,7 @@
 Shapes: the vendors' "Websocket Market Streams" and "User Data Streams" pages.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from markets.venues import checks
 from markets.venues.checks import UNREADABLE, BadAnswer
 from markets.venues.fapi import wire
 from markets.venues.reports import GrowingSequence, order_report, top_of_book
-from markets.venues.sockets import Channels
+from markets.venues.sockets import SPEAK_SECONDS, Channels
 from markets.venues.types import (
     AccountUpdate,
     BookTop,
@@ -31,6 +32,7 @@ from markets.venues.types import (
 
 MAX_STREAMS: Final = 200
 """Streams on one socket: Aster's limit ("WebSocket Market Streams"), and safe at Binance too."""
+_NAMED: Final = re.compile(r'\s*\{\s*"stream"\s*:\s*"([0-9a-z_]+)@')
 MARK_SECONDS: Final = 5.0
 """Marks come each second: some missed ones are no proof yet."""
 
@@ -134,31 +136,69 @@ _RAW_PRIVATE: Final = msgspec.json.Decoder(_Private)
 _TRADED: Final = frozenset({"TRADE", "CALCULATED"})
 
 
+class _Answer(msgspec.Struct):
+    id: int
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_ANSWERS: Final = msgspec.json.Decoder(_Answer)
+
+
 class FapiMarketSession:
     """Quotes (or, with `marks`, mark prices) of some symbols over one socket.
 
     `base` is the address up to `/stream`. Make a new session for each connection: the order of
-    update ids is judged within one. Marks prove their streams by data: one asked for on the wrong
-    path is acknowledged like a good one, and then stays silent. Quotes have nothing to prove,
-    since a calm market says nothing; whoever needs them judges their silence.
+    update ids is judged within one. Streams are asked for on the open socket. Quotes prove theirs
+    by the venue's answer, since a calm market says nothing; marks by data alone: a stream asked
+    for on the wrong path is acknowledged like a good one, and then stays silent.
     """
 
     def __init__(self, base: str, venue_symbols: Collection[str], *, marks: bool = False) -> None:
-        if not 0 < len(venue_symbols) <= MAX_STREAMS:
-            raise ValueError(f"1 to {MAX_STREAMS} symbols fit on a socket.")
-        self._symbols = frozenset(venue_symbols)
+        if not venue_symbols:
+            raise ValueError("There is no socket without a symbol.")
+        self._names: dict[str, str] = {}
+        self._left: set[str] = set()
+        self._asked: dict[int, Sequence[str]] = {}
+        self._requests = 0
         self._order = GrowingSequence()
-        self._suffix = "markPrice@1s" if marks else "bookTicker"
-        names = [self._channel(symbol) for symbol in sorted(self._symbols)]
-        self._url = f"{base}/stream?streams={'/'.join(names)}"
-        self.channels = Channels(names if marks else (), seconds=MARK_SECONDS)
+        self._marks = marks
+        self._url = f"{base}/stream"
+        self.channels = Channels(seconds=MARK_SECONDS if marks else SPEAK_SECONDS)
+        self._opening = self.subscribe(venue_symbols)
 
     def url(self) -> str:
         return self._url
 
     def opening_frames(self) -> Sequence[str]:
-        """Return nothing: the streams are named in the address."""
-        return ()
+        return self._opening
+
+    def channel(self, venue_symbol: str) -> str:
+        return f"{venue_symbol.lower()}@{'markPrice@1s' if self._marks else 'bookTicker'}"
+
+    def subscribe(self, venue_symbols: Collection[str]) -> Sequence[str]:
+        """Return the request; raises ValueError for more than fits on a socket."""
+        names = {symbol: self.channel(symbol) for symbol in sorted(venue_symbols)}
+        if len(self._names | names) > MAX_STREAMS:
+            raise ValueError(f"1 to {MAX_STREAMS} symbols fit on a socket.")
+        self._names |= names
+        self._left -= names.keys()
+        self.channels.missing |= set(names.values())
+        frame = self._request("SUBSCRIBE", list(names.values()))
+        if not self._marks:
+            self._asked[self._requests] = tuple(names.values())
+        return (frame,)
+
+    def unsubscribe(self, venue_symbols: Collection[str]) -> Sequence[str]:
+        names = [self._names.pop(symbol) for symbol in sorted(venue_symbols)]
+        self._left |= set(venue_symbols)
+        self.channels.missing -= set(names)
+        return (self._request("UNSUBSCRIBE", names),)
+
+    def _request(self, method: str, names: Sequence[str]) -> str:
+        self._requests += 1
+        request = {"method": method, "params": names, "id": self._requests}
+        return msgspec.json.encode(request).decode()
 
     def heartbeat(self) -> str | None:
         """Return nothing: the venue sends protocol pings, which the runner answers."""
@@ -170,30 +210,53 @@ class FapiMarketSession:
             event = _COMBINED.decode(frame).data
         except UNREADABLE:
             return self._receive_rare(frame)
-        return (self._believed(event),)
+        return self._believed(event)
 
     def _receive_rare(self, frame: str | bytes) -> Sequence[MarketEvent]:
         """Read frames without the wrapper, and sort out what is no data at all."""
         try:
-            return (self._believed(_RAW.decode(frame)),)
+            return self._believed(_RAW.decode(frame))
         except UNREADABLE:
-            return _unread(frame, known=_KNOWN_MARKET)
+            return self._answered(frame) or _unread(
+                frame, known=_KNOWN_MARKET, venue_symbol=self._spoken_of(frame)
+            )
 
-    def _believed(self, event: _Market) -> MarketEvent:
+    def _answered(self, frame: str | bytes) -> Sequence[MarketEvent]:
+        """Note an answer to a request of ours; return why it was refused, if it was."""
         try:
-            if event.s not in self._symbols:
-                raise BadAnswer("foreign-symbol", event.s)
+            answer = _ANSWERS.decode(frame)
+        except UNREADABLE:
+            return ()
+        names = self._asked.pop(answer.id, ())
+        if answer.error is not msgspec.UNSET:
+            said = redact(bytes(answer.error).decode(errors="replace")[:160])
+            return (Quarantined("refused-subscription", said),) if names else ()
+        if answer.result is not msgspec.UNSET:
+            for name in names:
+                self.channels.spoke(name)
+        return ()
+
+    def _spoken_of(self, frame: str | bytes) -> str:
+        """Return the symbol that an unreadable frame is about, blank where it names none."""
+        text = frame if isinstance(frame, str) else frame[:100].decode(errors="replace")
+        found = _NAMED.match(text)
+        symbol = found[1].upper() if found else ""
+        return symbol if symbol in self._names else ""
+
+    def _believed(self, event: _Market) -> Sequence[MarketEvent]:
+        symbol = event.s
+        if symbol not in self._names:
+            is_late = symbol in self._left
+            return () if is_late else (Quarantined("foreign-symbol", symbol[:40]),)
+        try:
             believed = (
                 self._book_top(event) if isinstance(event, _BookTicker) else _mark_price(event)
             )
         except BadAnswer as error:
-            return Quarantined(error.reason, error.detail)
+            return (Quarantined(error.reason, error.detail, symbol),)
         if self.channels.missing:
-            self.channels.spoke(self._channel(event.s))
-        return believed
-
-    def _channel(self, symbol: str) -> str:
-        return f"{symbol.lower()}@{self._suffix}"
+            self.channels.spoke(self._names[symbol])
+        return (believed,)
 
     def _book_top(self, event: _BookTicker) -> BookTop:
         top = top_of_book(
@@ -314,16 +377,18 @@ def _fill(body: _OrderBody, order: OrderReport) -> FillReport:
     )
 
 
-def _unread(frame: str | bytes, *, known: Collection[str]) -> tuple[()] | tuple[Quarantined]:
+def _unread(
+    frame: str | bytes, *, known: Collection[str], venue_symbol: str = ""
+) -> tuple[()] | tuple[Quarantined]:
     """Pass over answers to our commands and events we do not know; quarantine the rest."""
     try:
         parsed: Any = msgspec.json.decode(frame)
     except UNREADABLE as error:
-        return (Quarantined("malformed", str(error)[:200]),)
+        return (Quarantined("malformed", str(error)[:200], venue_symbol),)
     data = parsed.get("data", parsed) if isinstance(parsed, dict) else parsed
     if isinstance(data, dict):
         event = data.get("e")
         is_answer = event is None and "id" in data and ("result" in data or "error" in data)
         if is_answer or (isinstance(event, str) and event not in known):
             return ()
-    return (Quarantined("malformed", redact(repr(frame[:160]))),)
+    return (Quarantined("malformed", redact(repr(frame[:160])), venue_symbol),)

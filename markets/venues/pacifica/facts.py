@@ -23,7 +23,14 @@ CONTRACT_SIZE: Final = Decimal(1)
 """Amounts are in the base asset ("Tick and lot size")."""
 MAX_SUBSCRIPTIONS: Final = 20
 """Of one channel on one socket ("Rate limits", WebSocket)."""
-SOCKETS: Final = SocketLimits(connects=300, window_seconds=300, at_once=300, life_seconds=86_400)
+SOCKETS: Final = SocketLimits(
+    connects=300,
+    window_seconds=300,
+    at_once=300,
+    life_seconds=86_400,
+    quotes=MAX_SUBSCRIPTIONS,
+    marks=10_000,  # one channel tells those of every symbol
+)
 """300 sockets at once from one IP, 24 h each ("Rate limits", WebSocket); new ones are not limited
 there, so by us, to no more than others allow."""
 HEARTBEAT: Final = '{"method":"ping"}'

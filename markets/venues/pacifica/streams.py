@@ -19,7 +19,6 @@ from markets.venues.reports import GrowingSequence, top_of_book
 from markets.venues.sockets import Channels
 from markets.venues.types import (
     AccountUpdate,
-    BookTop,
     Endpoint,
     MarketEvent,
     MarkPrice,
@@ -59,8 +58,15 @@ _INFO: Final = msgspec.json.Decoder(wire.InfoUpdate)
 
 
 def _subscribe(source: str, **params: str) -> str:
-    frame = {"method": "subscribe", "params": {"source": source, **params}}
-    return msgspec.json.encode(frame).decode()
+    return _request("subscribe", source=source, **params)
+
+
+def _unsubscribe(source: str, **params: str) -> str:
+    return _request("unsubscribe", source=source, **params)
+
+
+def _request(method: str, **params: str) -> str:
+    return msgspec.json.encode({"method": method, "params": params}).decode()
 
 
 def _channel(source: str, symbol: str = "") -> str:
@@ -89,22 +95,49 @@ class PacificaMarketSession:
     def __init__(
         self, endpoint: Endpoint, venue_symbols: Collection[str], *, marks: bool = False
     ) -> None:
-        if not venue_symbols or (not marks and len(venue_symbols) > facts.MAX_SUBSCRIPTIONS):
-            raise ValueError(f"1 to {facts.MAX_SUBSCRIPTIONS} symbols fit on a socket.")
-        self._symbols = frozenset(venue_symbols)
+        if not venue_symbols:
+            raise ValueError("There is no socket without a symbol.")
+        self._symbols: set[str] = set()
+        self._left: set[str] = set()
         self._marks = marks
         self._order = GrowingSequence()
         self._url = f"{endpoint.websocket}/ws"
-        names = ["prices"] if marks else [_channel("bbo", symbol) for symbol in self._symbols]
-        self.channels = Channels(names)
+        self.channels = Channels()
+        self._opening = self.subscribe(venue_symbols)
 
     def url(self) -> str:
         return self._url
 
     def opening_frames(self) -> Sequence[str]:
+        return self._opening
+
+    def channel(self, venue_symbol: str) -> str:
+        return "prices" if self._marks else _channel("bbo", venue_symbol)
+
+    def subscribe(self, venue_symbols: Collection[str]) -> Sequence[str]:
+        """Return the requests; raises ValueError for more quotes than fit on a socket.
+
+        One channel tells the marks of every symbol: it is asked for once.
+        """
+        wanted = self._symbols | set(venue_symbols)
+        if not self._marks and len(wanted) > facts.MAX_SUBSCRIPTIONS:
+            raise ValueError(f"1 to {facts.MAX_SUBSCRIPTIONS} symbols fit on a socket.")
+        is_asked, self._symbols = bool(self._symbols), wanted
+        self._left -= wanted
+        if self._marks and is_asked:
+            return ()
+        self.channels.missing |= {self.channel(symbol) for symbol in venue_symbols}
         if self._marks:
             return (_subscribe("prices"),)
-        return tuple(_subscribe("bbo", symbol=symbol) for symbol in sorted(self._symbols))
+        return tuple(_subscribe("bbo", symbol=symbol) for symbol in sorted(venue_symbols))
+
+    def unsubscribe(self, venue_symbols: Collection[str]) -> Sequence[str]:
+        self._symbols -= set(venue_symbols)
+        self._left |= set(venue_symbols)
+        if self._marks:
+            return () if self._symbols else (_unsubscribe("prices"),)
+        self.channels.missing -= {self.channel(symbol) for symbol in venue_symbols}
+        return tuple(_unsubscribe("bbo", symbol=symbol) for symbol in sorted(venue_symbols))
 
     def heartbeat(self) -> str | None:
         return facts.HEARTBEAT
@@ -114,7 +147,7 @@ class PacificaMarketSession:
         try:
             parsed = _FRAMES.decode(frame)
             if parsed.channel == "bbo" and not self._marks:
-                return (self._book_top(_BBO.decode(parsed.data)),)
+                return self._believed(_BBO.decode(parsed.data))
             if parsed.channel == "prices" and self._marks:
                 rows = _PRICES.decode(parsed.data)
                 self.channels.spoke("prices")
@@ -123,16 +156,17 @@ class PacificaMarketSession:
                 self.channels.spoke(channel)
         except UNREADABLE as error:
             return (_unreadable(frame, error),)
-        except BadAnswer as error:
-            return (Quarantined(error.reason, error.detail),)
         return ()
 
-    def _book_top(self, row: wire.Bbo) -> BookTop:
+    def _believed(self, row: wire.Bbo) -> Sequence[MarketEvent]:
         if row.s not in self._symbols:
-            raise BadAnswer("foreign-symbol", row.s)
-        top = top_of_book(row.s, row.b, row.B, row.a, row.A, at_ms=row.t, sequence=row.li)
-        self._order.take(row.s, row.li, row.t)
-        return top
+            return () if row.s in self._left else (Quarantined("foreign-symbol", row.s[:40]),)
+        try:
+            top = top_of_book(row.s, row.b, row.B, row.a, row.A, at_ms=row.t, sequence=row.li)
+            self._order.take(row.s, row.li, row.t)
+        except BadAnswer as error:
+            return (Quarantined(error.reason, error.detail, row.s),)
+        return (top,)
 
 
 def _mark(row: wire.PriceRow) -> MarkPrice | Quarantined:
@@ -147,7 +181,7 @@ def _mark(row: wire.PriceRow) -> MarkPrice | Quarantined:
             venue_ms=row.timestamp,
         )
     except BadAnswer as error:
-        return Quarantined(error.reason, error.detail)
+        return Quarantined(error.reason, error.detail, row.symbol)
 
 
 class PacificaPrivateSession:

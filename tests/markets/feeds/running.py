@@ -11,6 +11,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import connection
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from controlplane import bus
 from controlplane.kernel.clock import SYSTEM_CLOCK
@@ -22,6 +23,7 @@ from markets.feeds.plans import feed_plans
 from markets.feeds.publisher import Publisher
 from markets.feeds.standby import Standby
 from markets.feeds.supervisor import StreamKind, Supervisor
+from markets.feeds.trunks import Trunks
 from markets.models import MarketDataFeed
 from markets.venues.registry import VenueRegistry
 from tests import factories
@@ -50,7 +52,8 @@ async def running_feeds(*, listen: bool = True) -> AsyncIterator[Feeds]:
     holding = Holding(SYSTEM_CLOCK)
     registry = VenueRegistry(allow_loopback=True)
     standby = Standby(registry, SYSTEM_CLOCK)
-    app = FeedConsumer.as_asgi(board=board, registry=registry, standby=standby)
+    trunks = Trunks(registry, SYSTEM_CLOCK)
+    app = FeedConsumer.as_asgi(board=board, registry=registry, standby=standby, trunks=trunks)
     feeds = Feeds(
         board,
         Publisher(board, holding, clock=SYSTEM_CLOCK),
@@ -114,6 +117,8 @@ class Scripted:
     port: int = 0
     sockets: list[ServerConnection] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+    refuses: str = ""
 
     @property
     def addresses(self) -> Mapping[str, str]:
@@ -141,7 +146,14 @@ class Scripted:
         self.sockets.append(socket)
         self.opened.append(_path(socket))
         try:
-            await socket.wait_closed()
+            async for message in socket:
+                request = json.loads(message)
+                self.asked.append((request["method"], *request["params"]))
+                is_refused = self.refuses and self.refuses in str(request["params"])
+                answer = {"error": {"code": 2}} if is_refused else {"result": None}
+                await socket.send(json.dumps({**answer, "id": request["id"]}))
+        except ConnectionClosed:
+            return
         finally:
             self.sockets.remove(socket)
 
@@ -151,8 +163,9 @@ def _path(socket: ServerConnection) -> str:
 
 
 @asynccontextmanager
-async def scripted_venue() -> AsyncIterator[Scripted]:
-    venue = Scripted()
+async def scripted_venue(*, refuses: str = "") -> AsyncIterator[Scripted]:
+    """Serve on loopback; a request with `refuses` in its parameters is refused."""
+    venue = Scripted(refuses=refuses)
     async with serve(venue._serve, "127.0.0.1", 0, compression=None) as server:
         venue.port = next(iter(server.sockets)).getsockname()[1]
         yield venue

@@ -28,10 +28,10 @@ from tests.contracts.kits import KITS, Kit
 from tests.markets.feeds.running import until
 
 CHANNELS = {
-    ("binance", "quotes"): set(),
+    ("binance", "quotes"): {"btcusdt@bookTicker"},
     ("binance", "marks"): {"btcusdt@markPrice@1s"},
     ("binance", "private"): set(),
-    ("aster", "quotes"): set(),
+    ("aster", "quotes"): {"btcusdt@bookTicker"},
     ("aster", "marks"): {"btcusdt@markPrice@1s"},
     ("aster", "private"): set(),
     ("pacifica", "quotes"): {"bbo BTC"},
@@ -311,7 +311,7 @@ async def test_marks_asked_for_on_the_wrong_path_are_acknowledged_and_not_believ
         async def wrong() -> Opening[Any]:
             made = FapiMarketSession(f"{venue.ws_url}/public", [kit.symbol], marks=True)
             made.channels.seconds = 1.5
-            return Opening(made.url(), made, channels=made.channels)
+            return Opening(made.url(), made, made.opening_frames(), channels=made.channels)
 
         async with holding(wrong) as held:
             await until(lambda: len(held.reasons) == 1)

@@ -49,14 +49,48 @@ def combined(body: object) -> str:
     return json.dumps({"stream": "btcusdt@bookTicker", "data": body})
 
 
-def test_address_names_every_stream() -> None:
+def test_streams_are_asked_for_on_the_path_that_serves_them() -> None:
     session = market("ETHUSDT", "BTCUSDT")
-    assert session.url() == (
-        "wss://fstream.binance.com/public/stream?streams=btcusdt@bookTicker/ethusdt@bookTicker"
-    )
-    assert session.opening_frames() == ()
+    assert session.url() == "wss://fstream.binance.com/public/stream"
+    assert [json.loads(frame) for frame in session.opening_frames()] == [
+        {"method": "SUBSCRIBE", "params": ["btcusdt@bookTicker", "ethusdt@bookTicker"], "id": 1}
+    ]
     marks = BinanceMarketSession(ENDPOINT, ["BTCUSDT"], marks=True)
-    assert marks.url().endswith("/market/stream?streams=btcusdt@markPrice@1s")
+    assert marks.url() == "wss://fstream.binance.com/market/stream"
+    assert json.loads(marks.opening_frames()[0])["params"] == ["btcusdt@markPrice@1s"]
+
+
+def test_symbols_come_and_go_while_the_socket_stands() -> None:
+    session = market("BTCUSDT")
+    assert session.receive('{"result":null,"id":1}') == ()
+    assert session.channels.missing == set()
+    [asked] = session.subscribe(["ETHUSDT"])
+    assert json.loads(asked) == {"method": "SUBSCRIBE", "params": ["ethusdt@bookTicker"], "id": 2}
+    assert session.channels.missing == {"ethusdt@bookTicker"}
+    [event] = session.receive(combined(ticker(s="ETHUSDT")))
+    assert (event.venue_symbol, session.channels.missing) == ("ETHUSDT", set())
+    [left] = session.unsubscribe(["ETHUSDT"])
+    assert json.loads(left) == {"method": "UNSUBSCRIBE", "params": ["ethusdt@bookTicker"], "id": 3}
+    assert session.receive(combined(ticker(s="ETHUSDT", u=5123107839021))) == ()
+    assert isinstance(session.receive(combined(ticker()))[0], BookTop)
+
+
+def test_refused_request_is_told_and_proves_nothing() -> None:
+    session = market("BTCUSDT")
+    [event] = session.receive('{"error":{"code":2,"msg":"Invalid request"},"id":1}')
+    assert isinstance(event, Quarantined)
+    assert event.reason == "refused-subscription"
+    assert session.channels.missing == {"btcusdt@bookTicker"}
+    assert session.receive('{"result":null,"id":1}') == ()
+    assert session.channels.missing == {"btcusdt@bookTicker"}
+
+
+def test_frame_that_cannot_be_read_is_laid_to_the_symbol_its_wrapper_names() -> None:
+    session = market("ETHUSDT", "BTCUSDT")
+    cut = combined(ticker())[:80]
+    [known] = session.receive(cut)
+    [unknown] = session.receive(cut.replace("btcusdt", "dogeusdt"))
+    assert (known.venue_symbol, unknown.venue_symbol) == ("BTCUSDT", "")
 
 
 @pytest.mark.parametrize(
