@@ -37,7 +37,9 @@ def funding_since(
         return None
     if state.funding_at is None:
         return now - FIRST_FUNDING
-    is_due = thorough or now - state.funding_at >= FUNDING_EVERY
+    doubted = state.cash_unexplained_at
+    is_doubted = doubted is not None and state.funding_at < doubted
+    is_due = thorough or is_doubted or now - state.funding_at >= FUNDING_EVERY
     return state.funding_at - FUNDING_OVERLAP if is_due else None
 
 

@@ -380,6 +380,19 @@ class AccountState(Entity):
         help_text=_("Nothing is opened until a reconciliation begun after this is complete."),
     )
     funding_at = models.DateTimeField(_("funding read until"), null=True, blank=True)
+    base_cash = MoneyField(
+        _("reconciled cash"),
+        null=True,
+        blank=True,
+        help_text=_("Wallet less the cost of positions that all before the reconciled time makes."),
+    )
+    base_cash_at = models.DateTimeField(_("cash reconciled until"), null=True, blank=True)
+    cash_unexplained = MoneyField(
+        _("unexplained cash"),
+        default=0,
+        help_text=_("What trades, fees and funding do not explain, as last compared."),
+    )
+    cash_unexplained_at = models.DateTimeField(_("cash unexplained since"), null=True, blank=True)
     sync_started_at = models.DateTimeField(_("sync started at"), null=True, blank=True)
     stop_loss_at = models.DateTimeField(_("stop-loss fired at"), null=True, blank=True)
     stop_loss_action = EnumField(
@@ -400,6 +413,7 @@ class AccountState(Entity):
         verbose_name_plural = _("account states")
         constraints = (
             *finite("accountstate", "equity", "wallet_balance", "available"),
+            *finite("accountstate", "base_cash", "cash_unexplained"),
             *non_negative("accountstate", "initial_margin", "maintenance_margin"),
             one_of("accountstate", "stop_loss_action", StopLossAction),
         )

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.models import ExchangeAccount, Position
+from accounts.models import AccountState, ExchangeAccount, Position
 from controlplane import bus
 from controlplane.base import events
 from controlplane.base.audit import Actor
@@ -27,11 +27,13 @@ def breaks_settle(
     differences: Iterable[Difference],
     at: datetime,
     actor: Actor,
+    subjects: Collection[str] | None = None,
 ) -> list[ReconciliationBreak]:
     """Bring an account's open breaks of `kinds` in line with what differs now; return them.
 
-    `kinds` are those that could be looked for: what could not stays as it is. A difference that
-    a person accepted as it is does not open again until it has changed.
+    `kinds` (and `subjects`, where given) are those that could be looked for: what could not stays
+    as it is. A difference that a person accepted as it is does not open again until it has
+    changed.
     """
     now_known = {(item.kind, item.subject): item for item in differences}
     open_ones = ReconciliationBreak.objects.open().select_for_update().order_by("pk")
@@ -40,7 +42,7 @@ def breaks_settle(
         for row in open_ones.filter(account=account, kind__in=[str(kind) for kind in kinds])
     }
     for key, row in rows.items():
-        if key not in now_known:
+        if key not in now_known and (subjects is None or row.subject in subjects):
             _close(row, BreakStatus.RESOLVED, _("The reason is gone."), actor=actor)
     kept = []
     for key, difference in now_known.items():
@@ -77,6 +79,10 @@ def break_accept(
     if row.kind == BreakKind.POSITION_MISMATCH:
         Position.objects.live().filter(account=row.account_id, instrument=row.instrument_id).update(
             base_size=None, base_at=None, unexplained=0, unexplained_at=None, disputed_at=None
+        )
+    if row.kind == BreakKind.BALANCE_MISMATCH:
+        AccountState.objects.filter(pk=row.account_id).update(
+            base_cash=None, base_cash_at=None, cash_unexplained=0, cash_unexplained_at=None
         )
     return _close(row, BreakStatus.ACCEPTED, reason, actor=actor)
 

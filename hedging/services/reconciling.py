@@ -39,6 +39,7 @@ from hedging.domain.reconciliation import (
     order_differences,
 )
 from hedging.models import Fill, ReconciliationBreak
+from hedging.services.balances import cash_compare, funding_compare
 from hedging.services.breaks import breaks_settle
 from hedging.services.fills import fills_attach, fills_record
 from markets.models import Instrument
@@ -75,6 +76,10 @@ def account_reconcile(
         found += _fills_compare(account, at=reading.at, actor=actor)
     if reading.fills_complete and reading.positions is not None:
         found += positions_compare(account=account, at=reading.at, actor=actor)
+    if reading.is_complete:
+        found += cash_compare(account=account, reading=reading, actor=actor)
+    if reading.funding is not None:
+        found += funding_compare(account=account, at=reading.at, actor=actor)
     if reading.is_complete and not _has_unlisted(account, reading):
         reconciled(account_id=account.pk, at=reading.at)
     return found

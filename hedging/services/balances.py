@@ -1,0 +1,278 @@
+"""Reconciliation of money: the wallet against trades, fees and funding; funding against its model.
+
+A wallet that moves by what nothing of ours explains has had money put in or taken out, and is
+shown as an external transfer. Nobody is stopped by it: a person looks, and accepts it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Case, F, Max, Q, Sum, When
+from django.db.models.functions import Coalesce
+
+from accounts.models import AccountState, ExchangeAccount, FundingPayment, Position
+from accounts.reading import AccountReading
+from controlplane.base.audit import Actor
+from controlplane.kernel.ids import uuid7_floor, uuid7_time
+from controlplane.kernel.units import DECIMAL_PLACES, ZERO, plain
+from hedging.domain.money import (
+    BASIS_POINT,
+    PAID_WITHIN,
+    UNCLEAR_AROUND,
+    CashCheck,
+    CostedPosition,
+    HeldCash,
+    Settled,
+    cash_of,
+    check_cash,
+    funding_gap,
+    tolerance_of,
+)
+from hedging.domain.reconciliation import BreakKind, Difference
+from hedging.models import Fill, ReconciliationBreak
+from hedging.services.breaks import breaks_settle
+from markets.models import FundingRate, Instrument
+from markets.venues.registry import capabilities
+from markets.venues.types import PositionReport, Side
+
+SETTLED: Final = timedelta(minutes=1)
+"""A trade is in the record, whoever wrote it, this long after its id was made."""
+LOOKED_BACK: Final = timedelta(days=2)
+"""Settlements older than this are not compared any more; what was found then stays."""
+BOOKED: Final = timedelta(minutes=2)
+"""A settlement's payment is looked for when the venue has had so long to book it."""
+
+
+@transaction.atomic
+def cash_compare(
+    *, account: ExchangeAccount, reading: AccountReading, actor: Actor
+) -> list[ReconciliationBreak]:
+    """Compare an account's money with the record at a complete look at its venue.
+
+    Left alone: a venue that tells no funding, an account that holds something unlisted or of
+    unknown cost. Where to begin from is taken from a look that has read funding too: what was
+    settled and not read would be missed later on. Belongs behind the comparison of positions.
+    """
+    held = _costed(account, reading.positions or ())
+    venue = account.exchange
+    can_tell = capabilities(venue.dialect, venue.endpoint()).funding_history
+    if not can_tell or held is None or reading.balance is None:
+        return []
+    state = AccountState.objects.select_for_update().get(account=account.pk)
+    if state.base_cash is None and reading.funding is None:
+        return []
+    flows = _Flows(account.pk, state, reading.at - SETTLED)
+    cash = cash_of(reading.balance.wallet_balance, held)
+    check = check_cash(
+        HeldCash(
+            cash=cash,
+            tolerance=tolerance_of(held),
+            base=state.base_cash,
+            flows=flows.total,
+            unexplained=state.cash_unexplained,
+            since=state.cash_unexplained_at,
+            last_flow_at=flows.last_at,
+        ),
+        at=reading.at,
+        funding_read_at=state.funding_at,
+    )
+    _write(state, check, flows, cash)
+    if check.unexplained and not check.is_certain:
+        return []
+    return breaks_settle(
+        account=account,
+        kinds=[BreakKind.BALANCE_MISMATCH],
+        differences=[_moved(account, state, check)] if check.is_certain else [],
+        at=reading.at,
+        actor=actor,
+    )
+
+
+def _costed(
+    account: ExchangeAccount, reports: Iterable[PositionReport]
+) -> Sequence[CostedPosition] | None:
+    """Return what is held at which cost; None where that is not known of all of it."""
+    held = [report for report in reports if report.size]
+    symbols = [report.venue_symbol for report in held]
+    listed = Instrument.objects.filter(venue=account.exchange_id, venue_symbol__in=symbols)
+    ticks = dict(listed.values_list("venue_symbol", "tick"))
+    costed = [
+        CostedPosition(report.size, report.entry_price, ticks[report.venue_symbol])
+        for report in held
+        if report.entry_price and report.venue_symbol in ticks
+    ]
+    return costed if len(costed) == len(held) else None
+
+
+class _Flows:
+    """What trades, fees and funding have added to an account's cash since it last agreed."""
+
+    def __init__(self, account_id: str, state: AccountState, settled: datetime) -> None:
+        self._account_id, self._asset = account_id, state.settlement_asset
+        self._since = settled if state.base_cash_at is None else state.base_cash_at
+        self.settled = settled
+        self.total, self.last_at = self._after(self._since)
+        self.unsettled, _last = self._after(settled)
+
+    @property
+    def settled_total(self) -> Decimal:
+        """The part that is certainly whole by now."""
+        return self.total - self.unsettled
+
+    def _after(self, moment: datetime) -> tuple[Decimal, datetime | None]:
+        floor = uuid7_floor(moment)
+        fills = Fill.objects.filter(account=self._account_id, sandbox=False, pk__gte=floor)
+        spent = F("amount") * F("price")
+        paid_here = Q(fee_asset__in=["", self._asset])
+        traded = fills.order_by().aggregate(
+            cost=Coalesce(Sum(Case(When(side=str(Side.BUY), then=-spent), default=spent)), ZERO),
+            fees=Coalesce(Sum("fee", filter=paid_here), ZERO),
+        )
+        funding = FundingPayment.objects.filter(
+            account=self._account_id, asset=self._asset, pk__gte=floor
+        ).aggregate(sum=Coalesce(Sum("amount"), ZERO))
+        newest = fills.order_by("-pk").values_list("pk", flat=True).first()
+        last_at = None if newest is None else uuid7_time(newest)
+        return traded["cost"] - traded["fees"] + funding["sum"], last_at
+
+
+def _write(state: AccountState, check: CashCheck, flows: _Flows, cash: Decimal) -> None:
+    """Keep what was found; where all is explained, carry the base on by what explains it.
+
+    The base is never set to what was read: differences too small to tell would add up unseen.
+    """
+    state.cash_unexplained = round(check.unexplained, DECIMAL_PLACES)
+    state.cash_unexplained_at = check.since
+    if not check.unexplained:
+        base = cash - flows.total if state.base_cash is None else state.base_cash
+        state.base_cash = round(base + flows.settled_total, DECIMAL_PLACES)
+        state.base_cash_at = flows.settled
+    state.save(
+        update_fields=["base_cash", "base_cash_at", "cash_unexplained", "cash_unexplained_at"]
+    )
+
+
+def _moved(account: ExchangeAccount, state: AccountState, check: CashCheck) -> Difference:
+    """Return the difference; with every position explained it can only be a transfer."""
+    disputed = Position.objects.live().filter(account=account.pk, disputed_at__isnull=False)
+    return Difference(
+        BreakKind.BALANCE_MISMATCH,
+        state.settlement_asset,
+        "",
+        {
+            "unexplained": plain(round(check.unexplained, 2)),
+            "asset": state.settlement_asset,
+            "origin": "unexplained-position" if disputed.exists() else "external-transfer",
+        },
+    )
+
+
+# Funding
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A settlement to compare: the contract, the rate paid and the mark it was paid on."""
+
+    instrument_id: UUID
+    venue_symbol: str
+    at: datetime
+    rate: Decimal
+    mark: Decimal
+
+    @property
+    def subject(self) -> str:
+        return f"{self.venue_symbol} {self.at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def funding_compare(
+    *, account: ExchangeAccount, at: datetime, actor: Actor
+) -> list[ReconciliationBreak]:
+    """Compare what an account was paid with rate x position x mark, by settlement.
+
+    Needs the rate paid and the mark from the venue's own history, and an explained position; what
+    is off by more than a basis point of the position's value is a break.
+    """
+    compared: list[str] = []
+    differences = []
+    rows = Position.objects.live().filter(account=account.pk, disputed_at=None)
+    sizes = dict(rows.order_by().values_list("instrument_id", "size"))
+    for due in _settlements(account, sizes, at):
+        settled = _settled(account, due, sizes[due.instrument_id])
+        if settled is None:
+            continue
+        compared.append(due.subject)
+        gap = funding_gap(settled)
+        if abs(gap) > BASIS_POINT:
+            differences.append(_off(due, settled, gap))
+    return breaks_settle(
+        account=account,
+        kinds=[BreakKind.FUNDING_MISMATCH],
+        differences=differences,
+        subjects=compared,
+        at=at,
+        actor=actor,
+    )
+
+
+def _settlements(
+    account: ExchangeAccount, sizes: Mapping[UUID, Decimal], at: datetime
+) -> Iterable[_Due]:
+    """Yield the settlements that the venue has told whole, since the account was first read."""
+    since = max(at - LOOKED_BACK, account.created_at)
+    rates = FundingRate.objects.filter(
+        instrument__in=sizes, is_settled=True,
+        funding_time__gte=since, funding_time__lte=at - BOOKED,
+    ).order_by("funding_time", "pk")  # fmt: skip
+    for row in rates.select_related("instrument"):
+        if row.mark_price is not None:
+            yield _Due(
+                row.instrument_id,
+                row.instrument.venue_symbol,
+                row.funding_time,
+                row.rate,
+                row.mark_price,
+            )
+
+
+def _settled(account: ExchangeAccount, due: _Due, size_now: Decimal) -> Settled | None:
+    """Return what was held and paid then; None where a trade was too near to tell.
+
+    Trades and settlements are ordered by the venue's clock, which tells both.
+    """
+    later = Fill.objects.filter(
+        account=account.pk, sandbox=False, instrument=due.instrument_id,
+        venue_at__gte=due.at - UNCLEAR_AROUND,
+    ).order_by()  # fmt: skip
+    signed = Case(When(side=str(Side.BUY), then=F("amount")), default=-F("amount"))
+    found = later.aggregate(
+        net=Coalesce(Sum(signed), ZERO),
+        near=Max("venue_at", filter=Q(venue_at__lte=due.at + UNCLEAR_AROUND)),
+    )
+    if found["near"] is not None:
+        return None
+    paid = FundingPayment.objects.filter(
+        account=account.pk, venue_symbol=due.venue_symbol,
+        venue_at__gte=due.at, venue_at__lt=due.at + PAID_WITHIN,
+    ).aggregate(sum=Coalesce(Sum("amount"), ZERO))  # fmt: skip
+    return Settled(due.rate, due.mark, size_now - found["net"], paid["sum"])
+
+
+def _off(due: _Due, settled: Settled, gap: Decimal) -> Difference:
+    return Difference(
+        BreakKind.FUNDING_MISMATCH,
+        due.subject,
+        due.venue_symbol,
+        {
+            "paid": plain(settled.paid),
+            "rate": plain(settled.rate),
+            "mark": plain(settled.mark),
+            "size": plain(settled.size),
+            "offBp": plain(round(gap / BASIS_POINT, 2)),
+        },
+    )
