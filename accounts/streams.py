@@ -174,6 +174,7 @@ class PrivateStream:
             session.channels,
             dialect_facts(self._route.dialect).sockets,
             is_private=True,
+            confirm=partial(client.confirm_private_stream, address),
         )
 
     async def _keep(self, client: ExecutionClient) -> None:

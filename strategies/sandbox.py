@@ -121,6 +121,9 @@ class SandboxClient:
     async def keep_private_stream(self) -> None:
         raise VenueRejected("sandbox", "The sandbox has no stream.")
 
+    async def confirm_private_stream(self, address: StreamAddress) -> None:
+        raise VenueRejected("sandbox", "The sandbox has no stream.")
+
     async def close(self) -> None:
         return None
 

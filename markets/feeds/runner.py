@@ -27,11 +27,12 @@ from markets.venues.errors import (
     MissingCredential,
     RateLimited,
     VenueError,
+    VenueRejected,
 )
 from markets.venues.moments import timed
 from markets.venues.registry import EndpointRefused, UnknownDialect
 from markets.venues.shared import tls_context
-from markets.venues.sockets import USUAL, Channels, SocketLimits
+from markets.venues.sockets import CONFIRMED, USUAL, Channels, SocketLimits
 from markets.venues.types import StreamEnded
 
 logger = logging.getLogger(__name__)
@@ -44,8 +45,9 @@ STEADY_SECONDS: Final = 10.0
 PING_SECONDS: Final = 20.0
 HEARTBEAT_SECONDS: Final = 20.0
 """Between two heartbeats of a venue that wants its own; Pacifica cuts a socket after 60 s."""
-SAY_SECONDS: Final = 0.3
+SAY_SECONDS: Final = 0.5
 """Between two times that something is said on a connection; Binance takes ten messages a second."""
+CONFIRM_SECONDS: Final = 1.0
 OPEN_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 1.0
 LIFE_SHARE: Final = 0.90, 0.98
@@ -77,6 +79,9 @@ class Opening(Generic[Event]):
 
     `channels` must all have spoken before it counts as standing; `limits` are its venue's. `more`
     returns what to say next while it stands, as soon as there is something.
+    `confirm` is asked once the socket is open and a ping was answered on it, and again each second
+    while it raises VenueError, except VenueRejected, which ends the connection; when it returns,
+    the channel CONFIRMED has spoken.
     """
 
     url: str
@@ -87,6 +92,7 @@ class Opening(Generic[Event]):
     limits: SocketLimits = USUAL
     is_private: bool = False
     more: Callable[[], Awaitable[Sequence[str]]] | None = None
+    confirm: Callable[[], Awaitable[None]] | None = None
 
 
 class LinkWatcher(Protocol):
@@ -225,6 +231,7 @@ class _Reader(Generic[Event]):
         self._on_events = on_events
         self._on_link = on_link
         self._clock = clock
+        self._stands = False
         self._cut: StreamCut | None = None
         self._vigil = Vigil(
             clock.monotonic(),
@@ -238,16 +245,45 @@ class _Reader(Generic[Event]):
         opening = self._opening
         for frame in opening.frames:
             await socket.send(frame)
-        speaking = []
-        if opening.heartbeat is not None:
-            speaking.append(asyncio.create_task(_beat(socket, opening.heartbeat)))
-        if opening.more is not None:
-            speaking.append(asyncio.create_task(_say(socket, opening.more)))
+        helpers = [
+            asyncio.create_task(work)
+            for work in (
+                opening.heartbeat and _beat(socket, opening.heartbeat),
+                opening.more and _say(socket, opening.more),
+                opening.confirm and self._confirm(socket, opening.confirm),
+            )
+            if work
+        ]
         try:
             await self._watch_and_read(socket)
         finally:
-            for task in speaking:
-                task.cancel()
+            for helper in helpers:
+                helper.cancel()
+
+    async def _confirm(
+        self, socket: ClientConnection, confirm: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Have the connection confirmed; cut it when it hangs on nothing any more."""
+        with contextlib.suppress(ConnectionClosed):
+            await (await socket.ping())
+            while True:
+                try:
+                    await confirm()
+                    break
+                except VenueRejected as error:
+                    self._cut = StreamCut(error.message)
+                    await socket.close()
+                    return
+                except VenueError as error:
+                    logger.info("A stream is not confirmed yet: %s", error.message)
+                    await asyncio.sleep(CONFIRM_SECONDS)
+            self._opening.channels.spoke(CONFIRMED)
+            self._note_standing()
+
+    def _note_standing(self) -> None:
+        if not (self._stands or self._opening.channels.missing):
+            self._stands = True
+            self._on_link(True, "")
 
     async def _watch_and_read(self, socket: ClientConnection) -> None:
         try:
@@ -257,7 +293,7 @@ class _Reader(Generic[Event]):
                     await self._read(socket)
                 finally:
                     watch.cancel()
-        except TimeoutError:
+        except (TimeoutError, ConnectionClosed):
             if self._cut is None:
                 raise
             raise self._cut from None
@@ -266,14 +302,11 @@ class _Reader(Generic[Event]):
         receive, recv = timed(self._opening.session.receive), socket.recv
         on_events, monotonic = self._on_events, self._clock.monotonic
         vigil, missing = self._vigil, self._opening.channels.missing
-        is_standing = not missing
-        if is_standing:
-            self._on_link(True, "")
+        self._note_standing()
         while True:
             events = receive(await recv(decode=False))
-            if not (is_standing or missing):
-                is_standing = True
-                self._on_link(True, "")
+            if not (missing or self._stands):
+                self._note_standing()
             if events:
                 vigil.heard = received = monotonic()
                 on_events(events, received)
@@ -283,8 +316,8 @@ class _Reader(Generic[Event]):
     async def _watch(self, patience: asyncio.Timeout) -> None:
         vigil, monotonic = self._vigil, self._clock.monotonic
         while True:
-            self._cut = vigil.verdict(monotonic())
-            if self._cut is not None:
+            if (cut := vigil.verdict(monotonic())) is not None:
+                self._cut = cut
                 break
             await asyncio.sleep(vigil.next_look(monotonic()))
         patience.reschedule(asyncio.get_running_loop().time())

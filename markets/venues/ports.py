@@ -117,6 +117,14 @@ class ExecutionClient(Protocol):
         """Prolong the private stream; raises VenueRejected when the venue has dropped it."""
         ...
 
+    async def confirm_private_stream(self, address: StreamAddress) -> None:
+        """Find out, once its socket is open, whether the stream hangs on what lives at the venue.
+
+        Does nothing where its channels prove that themselves. Raises VenueRejected when it does
+        not, any other VenueError when that could not be found out.
+        """
+        ...
+
     async def close(self) -> None: ...
 
 

@@ -6,6 +6,8 @@ from typing import Final
 
 SPEAK_SECONDS: Final = 3.0
 """How long a channel that answers at once, or speaks each second, may take to do so."""
+CONFIRMED: Final = "the user stream's key"
+"""The channel of a stream that says nothing of itself and is confirmed by asking its venue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Channels:
     """The channels that one connection was opened for; each has `seconds` to prove itself.
 
     A session notes which have spoken: by an acknowledgement only where the venue gives one to
-    good subscriptions alone, else by data. Pongs prove nothing. `on_spoke` is told of each once.
+    good subscriptions alone, by the venue's own list of them, else by data. Pongs prove nothing.
+    `on_spoke` is told of each once.
     """
 
     __slots__ = ("missing", "on_spoke", "seconds")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -47,6 +48,10 @@ def trades(paper: Paper) -> dict[str, Decimal]:
 
 def recorded() -> dict[str, Decimal]:
     return dict(Fill.objects.values_list("trade_id", "amount"))
+
+
+def are_recorded(number: int) -> bool:
+    return len(recorded()) == number
 
 
 def stands(paper: Paper) -> bool:
@@ -101,7 +106,7 @@ def test_huge_frame_is_told_of_once_and_what_it_said_is_read(each_paper: Paper) 
         for told in (1, 2):
             each_paper.do(lambda: core.faults.add(fault))
             each_paper.move("alpha", btc, "0.1")
-            wait_for(lambda told=told: len(recorded()) == told)
+            wait_for(partial(are_recorded, told))
             wait_for(lambda: stands(each_paper))
         assert recorded() == trades(each_paper)
         [event] = MonitoringEvent.objects.filter(payload__code="frame_quarantined")

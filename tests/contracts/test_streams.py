@@ -85,6 +85,7 @@ async def test_c32_the_private_stream_tells_orders_fills_and_positions(
     async with aiohttp.ClientSession() as http, http.ws_connect(address.url) as socket:
         for frame in address.frames:
             await socket.send_str(frame)
+        await client.confirm_private_stream(address)
         await asyncio.sleep(0.1)
         await client.submit(command)
         events = await heard(socket, session.receive, enough)

@@ -11,7 +11,7 @@ from controlplane.kernel.units import plain
 from markets.venues.caller import Api, Caller, Result
 from markets.venues.checks import decode, ms_text
 from markets.venues.commands import timer_ms, whole_leverage
-from markets.venues.errors import AlreadySo, NotSent, VenueUnavailable
+from markets.venues.errors import AlreadySo, NotSent, VenueRejected, VenueUnavailable
 from markets.venues.fapi import limits, parsing
 from markets.venues.fapi.operations import Operation
 from markets.venues.fapi.parsing import Fees
@@ -273,6 +273,14 @@ class FapiExecutionClient:
     async def keep_private_stream(self) -> None:
         """Prolong the listen key by 60 minutes; VenueRejected (-1125) when it is gone."""
         await self._caller.act(Operation.KEEP_STREAM, {}, bytes)
+
+    async def confirm_private_stream(self, address: StreamAddress) -> None:
+        """Have the venue name the account's listen key, which prolongs it too.
+
+        VenueRejected when that is another than the address's: ours was deleted meanwhile.
+        """
+        if (await self.open_private_stream()).url != address.url:
+            raise VenueRejected("listen-key", "The listen key was replaced by another one.")
 
     async def close(self) -> None:
         await self._caller.close()

@@ -3,6 +3,7 @@
 Shapes: the vendors' "Websocket Market Streams" and "User Data Streams" pages.
 """
 
+import contextlib
 import re
 from collections.abc import Collection, Sequence
 from typing import Any, Final
@@ -15,7 +16,7 @@ from markets.venues import checks
 from markets.venues.checks import UNREADABLE, BadAnswer
 from markets.venues.fapi import wire
 from markets.venues.reports import GrowingSequence, order_report, top_of_book
-from markets.venues.sockets import SPEAK_SECONDS, Channels
+from markets.venues.sockets import CONFIRMED, SPEAK_SECONDS, Channels
 from markets.venues.types import (
     AccountUpdate,
     BookTop,
@@ -32,9 +33,9 @@ from markets.venues.types import (
 
 MAX_STREAMS: Final = 200
 """Streams on one socket: Aster's limit ("WebSocket Market Streams"), and safe at Binance too."""
+PROVE_SECONDS: Final = 5.0
+"""Marks come each second: some missed ones are no proof yet; nor is a slow answer over REST."""
 _NAMED: Final = re.compile(r'\s*\{\s*"stream"\s*:\s*"([0-9a-z_]+)@')
-MARK_SECONDS: Final = 5.0
-"""Marks come each second: some missed ones are no proof yet."""
 
 
 class _BookTicker(msgspec.Struct, tag_field="e", tag="bookTicker"):
@@ -143,15 +144,19 @@ class _Answer(msgspec.Struct):
 
 
 _ANSWERS: Final = msgspec.json.Decoder(_Answer)
+_LISTED: Final = msgspec.json.Decoder(list[str])
 
 
 class FapiMarketSession:
     """Quotes (or, with `marks`, mark prices) of some symbols over one socket.
 
     `base` is the address up to `/stream`. Make a new session for each connection: the order of
-    update ids is judged within one. Streams are asked for on the open socket. Quotes prove theirs
-    by the venue's answer, since a calm market says nothing; marks by data alone: a stream asked
-    for on the wrong path is acknowledged like a good one, and then stays silent.
+    update ids is judged within one. Streams are asked for on the open socket. The acknowledgement
+    proves nothing: a stream on the wrong path gets one like a good one, and then stays silent. So
+    marks, which come each second, prove theirs by data. A calm market sends no quotes: those are
+    proven by data or by the venue's list of what the socket is subscribed to (vendor: "Live
+    Subscribing/Unsubscribing to streams"). That shows that the venue serves this socket and has
+    the stream on it, but not that a quote would come: their silence must be judged beside it.
     """
 
     def __init__(self, base: str, venue_symbols: Collection[str], *, marks: bool = False) -> None:
@@ -164,7 +169,7 @@ class FapiMarketSession:
         self._order = GrowingSequence()
         self._marks = marks
         self._url = f"{base}/stream"
-        self.channels = Channels(seconds=MARK_SECONDS if marks else SPEAK_SECONDS)
+        self.channels = Channels(seconds=PROVE_SECONDS if marks else SPEAK_SECONDS)
         self._opening = self.subscribe(venue_symbols)
 
     def url(self) -> str:
@@ -177,7 +182,10 @@ class FapiMarketSession:
         return f"{venue_symbol.lower()}@{'markPrice@1s' if self._marks else 'bookTicker'}"
 
     def subscribe(self, venue_symbols: Collection[str]) -> Sequence[str]:
-        """Return the request; raises ValueError for more than fits on a socket."""
+        """Return the request, and for quotes one for the list that proves them.
+
+        Raises ValueError for more than fits on a socket.
+        """
         names = {symbol: self.channel(symbol) for symbol in sorted(venue_symbols)}
         if len(self._names | names) > MAX_STREAMS:
             raise ValueError(f"1 to {MAX_STREAMS} symbols fit on a socket.")
@@ -185,9 +193,8 @@ class FapiMarketSession:
         self._left -= names.keys()
         self.channels.missing |= set(names.values())
         frame = self._request("SUBSCRIBE", list(names.values()))
-        if not self._marks:
-            self._asked[self._requests] = tuple(names.values())
-        return (frame,)
+        self._asked[self._requests] = tuple(names.values())
+        return (frame,) if self._marks else (frame, self._request("LIST_SUBSCRIPTIONS"))
 
     def unsubscribe(self, venue_symbols: Collection[str]) -> Sequence[str]:
         names = [self._names.pop(symbol) for symbol in sorted(venue_symbols)]
@@ -195,10 +202,10 @@ class FapiMarketSession:
         self.channels.missing -= set(names)
         return (self._request("UNSUBSCRIBE", names),)
 
-    def _request(self, method: str, names: Sequence[str]) -> str:
+    def _request(self, method: str, names: Sequence[str] | None = None) -> str:
         self._requests += 1
-        request = {"method": method, "params": names, "id": self._requests}
-        return msgspec.json.encode(request).decode()
+        params = {} if names is None else {"params": names}
+        return msgspec.json.encode({"method": method, **params, "id": self._requests}).decode()
 
     def heartbeat(self) -> str | None:
         """Return nothing: the venue sends protocol pings, which the runner answers."""
@@ -222,7 +229,7 @@ class FapiMarketSession:
             )
 
     def _answered(self, frame: str | bytes) -> Sequence[MarketEvent]:
-        """Note an answer to a request of ours; return why it was refused, if it was."""
+        """Note the streams that an answer lists; return why a request was refused, if it was."""
         try:
             answer = _ANSWERS.decode(frame)
         except UNREADABLE:
@@ -231,9 +238,10 @@ class FapiMarketSession:
         if answer.error is not msgspec.UNSET:
             said = redact(bytes(answer.error).decode(errors="replace")[:160])
             return (Quarantined("refused-subscription", said),) if names else ()
-        if answer.result is not msgspec.UNSET:
-            for name in names:
-                self.channels.spoke(name)
+        if answer.result is not msgspec.UNSET and not self._marks:
+            with contextlib.suppress(*UNREADABLE):  # null is an acknowledgement
+                for name in _LISTED.decode(answer.result):
+                    self.channels.spoke(name)
         return ()
 
     def _spoken_of(self, frame: str | bytes) -> str:
@@ -281,13 +289,15 @@ class FapiPrivateSession:
     """One account's user stream. The same trade may come twice: tell fills apart by trade id.
 
     TRADE_LITE repeats what ORDER_TRADE_UPDATE says and is passed over, like every unknown event.
-    No channel has to prove itself: a quiet account's stream says nothing, and its key, which the
-    venue has just given or confirmed, is what it hangs on. Whether that lives is asked over REST.
+    A quiet account's stream says nothing. So once its socket is open, whoever runs it has a ping
+    answered on it and the key it hangs on confirmed over REST (`confirm_private_stream`): that
+    proves that the venue's end is there and that the account's living key is this socket's, not
+    that it will tell everything; reading the account then, and now and again, covers that.
     """
 
     def __init__(self, *, asset: str) -> None:
         self._asset = asset
-        self.channels = Channels()
+        self.channels = Channels((CONFIRMED,), seconds=PROVE_SECONDS)
 
     def receive(self, frame: str | bytes) -> Sequence[PrivateEvent]:
         """Return what a frame says; what we do not believe comes back as Quarantined."""

@@ -318,6 +318,9 @@ class GenericExecutionClient:
     async def keep_private_stream(self) -> None:
         raise VenueUnavailable("The generic adapter has no private stream.")
 
+    async def confirm_private_stream(self, address: StreamAddress) -> None:
+        raise VenueUnavailable("The generic adapter has no private stream.")
+
     async def close(self) -> None:
         await self._calls.close()
 

@@ -250,6 +250,9 @@ class PacificaExecutionClient:
     async def keep_private_stream(self) -> None:
         """Do nothing: the heartbeat keeps it."""
 
+    async def confirm_private_stream(self, address: StreamAddress) -> None:
+        """Do nothing: the channels are acknowledged, and good ones alone are."""
+
     async def close(self) -> None:
         await self._caller.close()
 

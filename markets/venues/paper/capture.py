@@ -18,7 +18,7 @@ import msgspec
 
 from markets.venues.paper.model import Quote
 
-_MARK: Final = b"@bookTicker"
+_MARK: Final = b'@bookTicker","data":'
 _BBO: Final = b'"channel":"bbo"'
 _HEAD: Final = 80
 _CLOCKS: Final = re.compile(rb'"([uET])":(\d+)')

@@ -145,12 +145,18 @@ class Scripted:
     async def _serve(self, socket: ServerConnection) -> None:
         self.sockets.append(socket)
         self.opened.append(_path(socket))
+        names: list[str] = []
         try:
             async for message in socket:
                 request = json.loads(message)
-                self.asked.append((request["method"], *request["params"]))
-                is_refused = self.refuses and self.refuses in str(request["params"])
-                answer = {"error": {"code": 2}} if is_refused else {"result": None}
+                params = request.get("params", [])
+                if params:
+                    self.asked.append((request["method"], *params))
+                if self.refuses and self.refuses in str(params):
+                    answer: dict[str, Any] = {"error": {"code": 2}}
+                else:
+                    names += params
+                    answer = {"result": None if params else names}
                 await socket.send(json.dumps({**answer, "id": request["id"]}))
         except ConnectionClosed:
             return

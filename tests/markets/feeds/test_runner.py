@@ -21,7 +21,7 @@ from markets.venues.fapi.streams import FapiMarketSession
 from markets.venues.paper.faults import Channel, Fault, FaultKind
 from markets.venues.paper.server import PaperVenue
 from markets.venues.registry import dialect_facts
-from markets.venues.sockets import Channels, SocketLimits
+from markets.venues.sockets import CONFIRMED, Channels, SocketLimits
 from markets.venues.types import BookTop, Quarantined
 from tests.contracts.conftest import REGISTRY
 from tests.contracts.kits import KITS, Kit
@@ -30,10 +30,10 @@ from tests.markets.feeds.running import until
 CHANNELS = {
     ("binance", "quotes"): {"btcusdt@bookTicker"},
     ("binance", "marks"): {"btcusdt@markPrice@1s"},
-    ("binance", "private"): set(),
+    ("binance", "private"): {CONFIRMED},
     ("aster", "quotes"): {"btcusdt@bookTicker"},
     ("aster", "marks"): {"btcusdt@markPrice@1s"},
-    ("aster", "private"): set(),
+    ("aster", "private"): {CONFIRMED},
     ("pacifica", "quotes"): {"bbo BTC"},
     ("pacifica", "marks"): {"prices"},
     ("pacifica", "private"): {
@@ -116,7 +116,8 @@ async def stream(
     what: str,
     limits: SocketLimits | None = None,
     *,
-    patience: float = 3.0,
+    patience: float = 5.0,
+    unconfirmed: Callable[[], Awaitable[None]] | None = None,
     **options: Any,
 ) -> AsyncIterator[Held]:
     """Hold the quotes, marks or private stream of a kit."""
@@ -127,6 +128,12 @@ async def stream(
         address = await client.open_private_stream()
         session = REGISTRY.private_session(kit.dialect)
         session.channels.seconds = patience
+
+        async def confirm() -> None:
+            if unconfirmed is not None:
+                await unconfirmed()
+            await client.confirm_private_stream(address)
+
         return Opening(
             address.url,
             session,
@@ -135,6 +142,7 @@ async def stream(
             session.channels,
             allowed,
             is_private=True,
+            confirm=confirm,
         )
 
     async def public() -> Opening[Any]:
@@ -316,6 +324,64 @@ async def test_marks_asked_for_on_the_wrong_path_are_acknowledged_and_not_believ
         async with holding(wrong) as held:
             await until(lambda: len(held.reasons) == 1)
             assert held.links == [(False, "not a word from btcusdt@markPrice@1s within 1.5 s")]
+
+
+async def test_quotes_the_venue_does_not_list_are_not_believed_to_come() -> None:
+    """B03: an acknowledged stream on the wrong path, in a market that may well be calm."""
+    kit = KITS["binance"]()
+    async with PaperVenue.start(kit.config()) as venue:
+
+        async def wrong() -> Opening[Any]:
+            made = FapiMarketSession(f"{venue.ws_url}/market", [kit.symbol])
+            made.channels.seconds = 0.5
+            return Opening(made.url(), made, made.opening_frames(), channels=made.channels)
+
+        async with holding(wrong) as held:
+            await until(lambda: len(held.reasons) == 1)
+            assert held.links == [(False, "not a word from btcusdt@bookTicker within 0.5 s")]
+
+
+@pytest.mark.parametrize("dialect", ["binance", "aster"])
+async def test_quotes_of_a_calm_market_are_proven_by_the_venues_list(dialect: str) -> None:
+    kit = KITS[dialect]()
+    async with PaperVenue.start(kit.config()) as venue, stream(kit, venue, "quotes") as held:
+        await until(lambda: held.links == [(True, "")])
+        assert held.events == []
+
+
+@pytest.mark.parametrize("dialect", ["binance", "aster"])
+async def test_user_stream_whose_key_was_replaced_is_opened_anew(dialect: str) -> None:
+    """hummingbot 5713: orders keep working while fills go unseen."""
+    kit = KITS[dialect]()
+    async with PaperVenue.start(kit.config()) as venue:
+        keys: dict[str, Any] = getattr(venue.dialect, "_listen_keys")  # noqa: B009
+        used: list[Any] = []
+
+        async def delete_the_first() -> None:
+            used.append(keys["alpha"][0])
+            if len(used) == 1:
+                del keys["alpha"]  # by somebody else, and the venue says nothing
+
+        async with stream(kit, venue, "private", unconfirmed=delete_the_first) as held:
+            await until(lambda: held.ups == 1)
+            assert held.reasons == ["The listen key was replaced by another one."]
+            assert used[0] != used[1]
+
+
+@pytest.mark.parametrize("dialect", ["binance", "aster"])
+async def test_user_stream_that_is_not_confirmed_in_time_is_opened_anew(dialect: str) -> None:
+    kit = KITS[dialect]()
+    async with PaperVenue.start(kit.config()) as venue:
+        asked: list[int] = []
+
+        async def too_late_once() -> None:
+            asked.append(1)
+            if len(asked) == 1:
+                await asyncio.Event().wait()
+
+        async with stream(kit, venue, "private", patience=1.5, unconfirmed=too_late_once) as held:
+            await until(lambda: held.ups == 1, seconds=10)
+            assert held.reasons == ["not a word from the user stream's key within 1.5 s"]
 
 
 async def test_acknowledgement_alone_proves_nothing_where_bad_streams_get_one_too() -> None:

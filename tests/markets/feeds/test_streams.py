@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -16,6 +17,7 @@ from django.db import connection
 from websockets.exceptions import ConnectionClosed
 
 from markets.feeds import supervisor, ticks
+from markets.feeds.line import FeedLine
 from markets.models import Instrument, MarketDataFeed, Quote
 from markets.venues.paper.server import PaperVenue
 from monitoring.models import MonitoringEvent
@@ -161,7 +163,7 @@ async def test_huge_frame_is_counted_told_of_once_and_the_feed_goes_on() -> None
                 await until(venue.books)
                 with contextlib.suppress(ConnectionClosed):
                     await venue.say("7" * 20_000_000)
-                await until(lambda told=told: feeds.line(feed).drops["oversized"] == told)
+                await until(partial(_has_dropped, feeds.line(feed), told))
                 await until(lambda: not venue.books())
             await until(venue.books, seconds=10)
             await venue.say(book_ticker(1))
@@ -171,6 +173,10 @@ async def test_huge_frame_is_counted_told_of_once_and_the_feed_goes_on() -> None
     event = await MonitoringEvent.objects.aget(payload__code="frame_quarantined")
     assert (event.severity, event.payload["feedId"]) == ("WARN", feed.pk)
     assert event.payload["detail"].startswith("20000000 bytes: b'7777")
+
+
+def _has_dropped(line: FeedLine, oversized: int) -> bool:
+    return line.drops["oversized"] == oversized
 
 
 async def test_quote_the_database_refuses_is_dropped_and_the_next_one_kept() -> None:

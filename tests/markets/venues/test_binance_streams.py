@@ -53,26 +53,41 @@ def test_streams_are_asked_for_on_the_path_that_serves_them() -> None:
     session = market("ETHUSDT", "BTCUSDT")
     assert session.url() == "wss://fstream.binance.com/public/stream"
     assert [json.loads(frame) for frame in session.opening_frames()] == [
-        {"method": "SUBSCRIBE", "params": ["btcusdt@bookTicker", "ethusdt@bookTicker"], "id": 1}
+        {"method": "SUBSCRIBE", "params": ["btcusdt@bookTicker", "ethusdt@bookTicker"], "id": 1},
+        {"method": "LIST_SUBSCRIPTIONS", "id": 2},
     ]
     marks = BinanceMarketSession(ENDPOINT, ["BTCUSDT"], marks=True)
     assert marks.url() == "wss://fstream.binance.com/market/stream"
-    assert json.loads(marks.opening_frames()[0])["params"] == ["btcusdt@markPrice@1s"]
+    [asked] = marks.opening_frames()
+    assert json.loads(asked)["params"] == ["btcusdt@markPrice@1s"]
 
 
 def test_symbols_come_and_go_while_the_socket_stands() -> None:
     session = market("BTCUSDT")
-    assert session.receive('{"result":null,"id":1}') == ()
+    assert session.receive('{"result":["btcusdt@bookTicker"],"id":2}') == ()
     assert session.channels.missing == set()
-    [asked] = session.subscribe(["ETHUSDT"])
-    assert json.loads(asked) == {"method": "SUBSCRIBE", "params": ["ethusdt@bookTicker"], "id": 2}
+    asked, _listed = session.subscribe(["ETHUSDT"])
+    assert json.loads(asked) == {"method": "SUBSCRIBE", "params": ["ethusdt@bookTicker"], "id": 3}
     assert session.channels.missing == {"ethusdt@bookTicker"}
     [event] = session.receive(combined(ticker(s="ETHUSDT")))
     assert (event.venue_symbol, session.channels.missing) == ("ETHUSDT", set())
     [left] = session.unsubscribe(["ETHUSDT"])
-    assert json.loads(left) == {"method": "UNSUBSCRIBE", "params": ["ethusdt@bookTicker"], "id": 3}
+    assert json.loads(left) == {"method": "UNSUBSCRIBE", "params": ["ethusdt@bookTicker"], "id": 5}
     assert session.receive(combined(ticker(s="ETHUSDT", u=5123107839021))) == ()
     assert isinstance(session.receive(combined(ticker()))[0], BookTop)
+
+
+def test_quotes_are_proven_by_data_or_by_the_venues_list_and_marks_by_data_alone() -> None:
+    session = market("ETHUSDT", "BTCUSDT")
+    assert session.receive('{"result":null,"id":1}') == ()
+    assert session.channels.missing == {"btcusdt@bookTicker", "ethusdt@bookTicker"}
+    session.receive(combined(ticker()))
+    assert session.channels.missing == {"ethusdt@bookTicker"}
+    assert session.receive('{"result":["ethusdt@bookTicker"],"id":2}') == ()
+    assert session.channels.missing == set()
+    marks = BinanceMarketSession(ENDPOINT, ["BTCUSDT"], marks=True)
+    assert marks.receive('{"result":["btcusdt@markPrice@1s"],"id":2}') == ()
+    assert marks.channels.missing == {"btcusdt@markPrice@1s"}
 
 
 def test_refused_request_is_told_and_proves_nothing() -> None:
