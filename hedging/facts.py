@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Coalesce
 
@@ -222,7 +223,7 @@ class _Reading:
         settled = self._settled([row for row in rows if row["filled_amount"] > 0])
         found: dict[tuple[str, bool], list[IntentFacts]] = defaultdict(list)
         for row in rows:
-            flight = _flight(row, settled.get(row["intent_id"], ZERO))
+            flight = _flight(row, settled.get(row["intent_id"], ZERO), now=self.now)
             if flight.open_base > 0:
                 found[row["account_id"], row["sandbox"]].append(
                     IntentFacts(row["intent_id"], row["instrument_id"], flight)
@@ -296,10 +297,12 @@ def _contains(
     return recorded_at <= position.observed_at
 
 
-def _flight(row: Mapping[str, Any], settled: Decimal) -> InFlight:
+def _flight(row: Mapping[str, Any], settled: Decimal, *, now: datetime) -> InFlight:
     is_over = IntentState(row["state"]) in TERMINAL_STATES
     waiting = ZERO if is_over else row["amount"] - row["filled_amount"]
     unsettled = max(ZERO, row["filled_amount"] - settled)
+    unknown = row["submission"] == Submission.UNKNOWN and not is_over
+    patience = timedelta(seconds=settings.HEDGE_PROTECT_AFTER)
     return InFlight(
         account_id=row["account_id"],
         symbol=row["symbol"],
@@ -311,5 +314,6 @@ def _flight(row: Mapping[str, Any], settled: Decimal) -> InFlight:
             and row["submission"] == Submission.ACKNOWLEDGED
             and unsettled == 0
         ),
-        unknown=row["submission"] == Submission.UNKNOWN and not is_over,
+        unknown=unknown,
+        lost=unknown and bool(patience) and now - row["updated_at"] >= patience,
     )

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     BREACH = "BREACH"
     IN_FLIGHT = "IN_FLIGHT"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    OUTCOME_LOST = "OUTCOME_LOST"
     QUOTE_STALE = "QUOTE_STALE"
     ACCOUNT_UNKNOWN = "ACCOUNT_UNKNOWN"
     BACKING_OFF = "BACKING_OFF"
@@ -97,7 +98,8 @@ def decide(
     """Decide on one asset of one book.
 
     Only what is certain is hedged: the part of the delta that stays out of the threshold however
-    the orders in flight end. So a hedge is never sent twice and never turns the sign.
+    the orders in flight end. So a hedge is never sent twice and never turns the sign. Beside an
+    order whose fate stays unknown for longer than the policy waits, what is held is reduced.
     """
 
     def hold(reason: Reason) -> Decision:
@@ -108,10 +110,12 @@ def decide(
     delta, certain = exposure.delta_btc, exposure.in_btc(_certain(exposure))
     if delta is None or certain is None:
         return hold(Reason.QUOTE_STALE)
+    is_protecting = exposure.has_only_lost and abs(certain) <= terms.threshold_btc
     if abs(certain) <= terms.threshold_btc:
         if abs(delta) <= terms.threshold_btc:
             return hold(Reason.WITHIN_THRESHOLD)
-        return hold(Reason.OUTCOME_UNKNOWN if exposure.has_unknown_intent else Reason.IN_FLIGHT)
+        if not is_protecting:
+            return hold(Reason.OUTCOME_UNKNOWN if exposure.has_unknown_intent else Reason.IN_FLIGHT)
     if exposure.reference is None:
         return hold(Reason.QUOTE_STALE)
     if not state.is_wanted:
@@ -122,12 +126,13 @@ def decide(
         return Decision(Verdict.HALT, Reason.STOPPED, exposure, terms.threshold_btc)
     if state.retry_at is not None and now < state.retry_at:
         return hold(Reason.BACKING_OFF)
+    may_increase = state.may_increase and not is_protecting
     return Decision(
-        verdict=Verdict.HEDGE if state.may_increase else Verdict.REDUCE,
-        reason=Reason.BREACH,
+        verdict=Verdict.HEDGE if may_increase else Verdict.REDUCE,
+        reason=Reason.OUTCOME_LOST if is_protecting else Reason.BREACH,
         exposure=exposure,
         threshold_btc=terms.threshold_btc,
-        trade_base=BaseAmount(-_certain(exposure)),
+        trade_base=BaseAmount(-(exposure.delta_base if is_protecting else _certain(exposure))),
     )
 
 

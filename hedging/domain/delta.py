@@ -30,7 +30,8 @@ class InFlight:
 
     Counts what is not filled and what is filled but not yet in the position we know.
     `resting` orders wait in the book for somebody else, so no hedge waits for them;
-    `unknown` ones were perhaps never accepted.
+    `unknown` ones were perhaps never accepted; `lost` ones have been unknown for longer than the
+    policy waits.
     """
 
     account_id: str
@@ -39,6 +40,7 @@ class InFlight:
     open_base: BaseAmount
     resting: bool = False
     unknown: bool = False
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Exposure:
     `low_base` and `high_base` bound what the position may be once every order that is about to
     be decided has been; `worst_low_base` and `worst_high_base` add resting orders. `unknown`
     names the accounts whose positions are not known; then no number here may be traded on.
+    `has_only_lost`: all that is on its way has been unknown for longer than the policy waits.
     """
 
     symbol: str
@@ -60,6 +63,7 @@ class Exposure:
     btc_reference: Decimal | None
     unknown: tuple[str, ...] = ()
     has_unknown_intent: bool = False
+    has_only_lost: bool = False
 
     def in_btc(self, base: Decimal) -> BtcEquivalent | None:
         """Return an amount of the asset as BTC-equivalent, or None without fresh prices."""
@@ -137,6 +141,7 @@ def _exposure(
         btc_reference=references.get(BTC),
         unknown=unknown,
         has_unknown_intent=any(order.unknown for order in orders),
+        has_only_lost=bool(soon) and all(order.lost for order in soon),
     )
 
 

@@ -55,6 +55,16 @@ SELL, BUY = Side.SELL, Side.BUY
         ("1", [order(BUY, "1")], "HEDGE", "BREACH", "-1"),
         ("-1", [order(BUY, "1", unknown=True)], "HOLD", "OUTCOME_UNKNOWN", "0"),
         ("1", [order(SELL, "1", resting=True)], "HEDGE", "BREACH", "-1"),
+        ("1", [order(SELL, "1", unknown=True, lost=True)], "REDUCE", "OUTCOME_LOST", "-1"),
+        (
+            "1",
+            [order(SELL, "1", unknown=True, lost=True), order(SELL, "0.1")],
+            "HOLD",
+            "OUTCOME_UNKNOWN",
+            "0",
+        ),
+        ("0", [order(SELL, "1", unknown=True, lost=True)], "HOLD", "WITHIN_THRESHOLD", "0"),
+        ("-1", [order(SELL, "1", unknown=True, lost=True)], "HEDGE", "BREACH", "1"),
         ("0", [order(SELL, "1")], "HOLD", "WITHIN_THRESHOLD", "0"),
     ],
 )
