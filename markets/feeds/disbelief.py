@@ -1,23 +1,12 @@
-"""What streams said that was not believed: counted, its beginning kept, and told of in time.
+"""What streams said that was not believed: counted, its beginning kept, and told of in time."""
 
-A frame larger than we take, or one that is none, is never read: the beginning of it stays, and
-its connection ends, since what follows it on the same socket cannot be found any more.
-"""
-
-import struct
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import PayloadTooBig, ProtocolError
-
-from controlplane.kernel.secrets import redact
 from markets.venues.types import Quarantined
 
-HEAD_KEPT: Final = 120
-"""So many bytes of what was not read are kept."""
 TELL_SECONDS: Final = 600.0
 """How long a reason that goes on is not told of again."""
 ORDINARY: Final = frozenset({"out-of-order"})
@@ -54,31 +43,3 @@ class Disbelief:
         for event in news:
             if self.untold.get(event.reason) is event:
                 del self.untold[event.reason]
-
-
-class StreamSocket(ClientConnection):
-    """A connection that keeps the beginning of what it could not read, and why it could not."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.unread: Quarantined | None = None
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.protocol.parser_exc is not None and self.unread is None:
-            self.unread = _unread(self.protocol.parser_exc, data)
-
-
-def _unread(error: Exception, data: bytes) -> Quarantined | None:
-    """Return what was not read; `data` is what arrived together with its header."""
-    if isinstance(error, PayloadTooBig):
-        header = struct.pack("!BQ", 127, error.size or 0)
-        start = data.find(header) + len(header) if header in data else 0
-        return Quarantined("oversized", _described(f"{error.size} bytes", data[start:]))
-    if isinstance(error, ProtocolError | UnicodeDecodeError):
-        return Quarantined("garbage", _described(str(error)[:60], data))
-    return None
-
-
-def _described(what: str, data: bytes) -> str:
-    return redact(f"{what}: {data[:HEAD_KEPT]!r}")

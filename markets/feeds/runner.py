@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketExcepti
 from controlplane.kernel.clock import Clock
 from controlplane.kernel.secrets import redact
 from markets.feeds.connects import connect_place
-from markets.feeds.disbelief import StreamSocket
+from markets.feeds.socket import MAX_FRAME, StreamSocket
 from markets.feeds.vigil import StreamCut, Vigil
 from markets.venues.errors import (
     AuthenticationFailed,
@@ -37,7 +37,6 @@ from markets.venues.types import StreamEnded
 
 logger = logging.getLogger(__name__)
 
-MAX_FRAME: Final = 1024 * 1024
 FIRST_DELAY: Final = 1.0
 LONGEST_DELAY: Final = 60.0
 STEADY_SECONDS: Final = 10.0
@@ -120,9 +119,10 @@ async def run_session(
     `on_events` gets what each frame says and its receipt on the monotonic clock; it must not
     block. A `StreamEnded` event makes the runner open the stream anew, and so do channels that
     stay silent after a connection, the end of a socket's life, and, with `silence_seconds`, a
-    connection without a single event for so long, though it may answer pings. A frame that is too
-    large, or none, is an event `Quarantined` that ends its connection. A socket is closed
-    before the next is opened: what a private stream misses meanwhile, `on_link` has read again.
+    connection without a single event for so long, though it may answer pings. A message too large
+    is an event `Quarantined`; what is no frame is one too, and ends its connection. A socket is
+    closed before the next is opened: what a private stream misses meanwhile, `on_link` has read
+    again.
     Raises what is FATAL; all else is tried again, with jittered delays from a second to a minute
     and within the venue's connect budget.
     """
@@ -204,7 +204,6 @@ async def _connect(url: str, proxy_url: str | None) -> StreamSocket:
         ping_timeout=PING_SECONDS,
         close_timeout=CLOSE_SECONDS,
         max_size=MAX_FRAME,
-        max_queue=(1024, 256),
     )
     assert isinstance(made, StreamSocket)
     return made
@@ -240,7 +239,7 @@ class _Reader(Generic[Event]):
             silence=silence_seconds,
         )
 
-    async def read(self, socket: ClientConnection) -> None:
+    async def read(self, socket: StreamSocket) -> None:
         """Return when the venue says the stream is over; raises when it breaks or is cut."""
         opening = self._opening
         for frame in opening.frames:
@@ -285,7 +284,7 @@ class _Reader(Generic[Event]):
             self._stands = True
             self._on_link(True, "")
 
-    async def _watch_and_read(self, socket: ClientConnection) -> None:
+    async def _watch_and_read(self, socket: StreamSocket) -> None:
         try:
             async with asyncio.timeout(None) as patience:
                 watch = asyncio.create_task(self._watch(patience))
@@ -298,20 +297,23 @@ class _Reader(Generic[Event]):
                 raise
             raise self._cut from None
 
-    async def _read(self, socket: ClientConnection) -> None:
-        receive, recv = timed(self._opening.session.receive), socket.recv
-        on_events, monotonic = self._on_events, self._clock.monotonic
-        vigil, missing = self._vigil, self._opening.channels.missing
+    async def _read(self, socket: StreamSocket) -> None:
+        receive, on_events = timed(self._opening.session.receive), self._on_events
+        monotonic, vigil = self._clock.monotonic, self._vigil
+        missing = self._opening.channels.missing
         self._note_standing()
-        while True:
-            events = receive(await recv(decode=False))
+
+        def hand(message: bytes) -> bool:
+            events = receive(message)
             if not (missing or self._stands):
                 self._note_standing()
-            if events:
-                vigil.heard = received = monotonic()
-                on_events(events, received)
-                if isinstance(events[-1], StreamEnded):
-                    return
+            if not events:
+                return False
+            vigil.heard = received = monotonic()
+            on_events(events, received)
+            return isinstance(events[-1], StreamEnded)
+
+        await socket.run(hand, lambda unread: on_events((cast(Event, unread),), monotonic()))
 
     async def _watch(self, patience: asyncio.Timeout) -> None:
         vigil, monotonic = self._vigil, self._clock.monotonic
