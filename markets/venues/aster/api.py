@@ -7,7 +7,6 @@ not to, and makes its nonces from milliseconds (two accounts' clients on one use
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from markets.venues.aster.facts import chain_id
 from markets.venues.aster.nonces import nonce_source
@@ -16,7 +15,13 @@ from markets.venues.fapi.api import FapiApi
 from markets.venues.fapi.limits import ASTER
 from markets.venues.fapi.operations import PUBLIC, Operation
 from markets.venues.ratelimit.gates import open_gate
-from markets.venues.shared import HttpAnswer, Transport, assert_sent_as_given, server_clock
+from markets.venues.shared import (
+    HttpAnswer,
+    Transport,
+    assert_sent_as_given,
+    form_encoded,
+    server_clock,
+)
 from markets.venues.types import Credentials, Endpoint
 
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -77,7 +82,7 @@ class AsterApi(FapiApi):
 
     async def call(self, operation: Operation, params: Mapping[str, Any]) -> HttpAnswer:
         method, name = _ROUTES[operation]
-        text = urlencode(params) if operation in PUBLIC else self.signed(params)
+        text = form_encoded(params) if operation in PUBLIC else self.signed(params)
         url, body = f"{self._rest}/fapi/v3/{name}", None
         if method == "GET":
             url = f"{url}?{text}" if text else url
@@ -94,7 +99,7 @@ class AsterApi(FapiApi):
         assert self._identity is not None
         assert self._nonces is not None
         identity = self._identity
-        message = urlencode(
+        message = form_encoded(
             {
                 **params,
                 "nonce": str(self._nonces.take(self.clock)),

@@ -20,7 +20,7 @@ _RECOVERY_OFFSET: Final = 27
 
 def keccak256(data: bytes) -> bytes:
     """Return Ethereum's hash (Keccak's own padding, not SHA-3's)."""
-    return keccak.new(digest_bits=256, data=data).digest()
+    return keccak.Keccak_Hash(data, 32, update_after_digest=False).digest()
 
 
 _DOMAIN_TYPE: Final = keccak256(

@@ -48,7 +48,10 @@ def failure(answer: HttpAnswer, *, now_ms: int) -> VenueError | None:
 
     `now_ms` is the venue's clock; it bounds a ban that is given as a moment.
     """
-    code, message = _code_and_message(answer.body)
+    code, said = _code(answer.body)
+    if answer.status == 200 and code is None:
+        return None
+    message = _readable(answer.body) if code is None else redact(said)
     if answer.status in (429, 418):
         return RateLimited(
             f"HTTP {answer.status}: {message}",
@@ -61,8 +64,6 @@ def failure(answer: HttpAnswer, *, now_ms: int) -> VenueError | None:
             retry_after=_retry_after(answer, message, now_ms),
             scope=_SCOPES.get(code, Scope.EXIT),
         )
-    if answer.status == 200 and code is None:
-        return None
     if answer.status not in (200, 400, 401, 403) or code is None or code in UNDECIDED_CODES:
         return OutcomeUnknown(f"HTTP {answer.status}, code {code}: {message}")
     return _refusal(code, message)
@@ -82,18 +83,16 @@ def _refusal(code: int, message: str) -> VenueError:
     return VenueRejected(str(code), message)
 
 
-def _code_and_message(body: bytes) -> tuple[int | None, str]:
-    """Return the numeric error code (None when the body carries none) and a text fit to log."""
+def _code(body: bytes) -> tuple[int | None, str]:
+    """Return the numeric error code, None when the body carries none, and what is said to it."""
     try:
         parsed: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None, _readable(body)
-    if not isinstance(parsed, dict):
-        return None, _readable(body)
-    code = parsed.get("code")
+        return None, ""
+    code = parsed.get("code") if isinstance(parsed, dict) else None
     if isinstance(code, bool) or not isinstance(code, int) or not -100_000 < code < 0:
-        return None, _readable(body)
-    return code, redact(str(parsed.get("msg", ""))[:300])
+        return None, ""
+    return code, str(parsed.get("msg", ""))[:300]
 
 
 def _readable(body: bytes) -> str:

@@ -5,6 +5,7 @@ import logging
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -106,6 +107,18 @@ def test_a_string_that_is_not_ours_is_not_sent() -> None:
     for wrong in ({"quantity": "0.01"}, {"reduceOnly": "true"}):
         with pytest.raises(NotSent, match=next(iter(wrong))):
             shared.assert_sent_as_given(signed, wrong)
+
+
+@pytest.mark.parametrize("text", ["0x1F", "1.50", "a b", "a+b", "a&b=c", "100%", "é", "", "~-_."])
+def test_parameters_are_encoded_as_the_library_does_and_known_again(text: str) -> None:
+    params = {"symbol": "BTCUSDT", "note": text, "price": "1"}
+    body = shared.form_encoded(params)
+    assert body == urlencode(params)
+    signed = {"url": "http://x/order", "body": f"{body}&signature=s"}
+    shared.assert_sent_as_given(signed, params)
+    with pytest.raises(NotSent, match="note"):
+        shared.assert_sent_as_given(signed, {**params, "note": text + "0"})
+    assert shared.form_encoded({}) == ""
 
 
 async def test_no_key_reaches_the_log_at_debug(
