@@ -53,15 +53,17 @@ class _Process:
 _process = _Process()
 
 
-def execution_client(account: ExchangeAccount) -> ExecutionClient:
+def execution_client(account: ExchangeAccount, *, hear: bool = True) -> ExecutionClient:
     """Return this process's client of the account, for use inside `run`.
 
     Made anew when the account's keys, addresses or proxy changed. It knows of every ban that any
-    process was told before. Raises MissingCredential, NotSent when the account must use a proxy
+    process was told before, unless `hear` is False: whoever needs many clients hears of bans
+    once, before they are used. Raises MissingCredential, NotSent when the account must use a proxy
     and has none, EndpointRefused, UnknownDialect.
     """
     route = route_of(account)
-    bans_hear()
+    if hear:
+        bans_hear()
     with _process.lock:
         known, client = _process.clients.get(account.pk, (None, None))
         if client is not None and known == route:

@@ -35,7 +35,7 @@ from hedging.facts import book_facts, topology
 from hedging.services.watching import BookWatch
 from markets.services import feeds_watch
 from strategies import services as strategies
-from strategies.execution import claims_recover
+from strategies.claims import claims_recover
 from strategies.failover import resting_on_failing
 from strategies.jobs import CancelIntent, EvaluateModules
 from strategies.models import OrderIntent

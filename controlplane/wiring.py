@@ -18,7 +18,7 @@ from strategies import selectors as orders
 def connect() -> None:
     """Register jobs and subscribers; called once, when all apps are loaded."""
     autodiscover_modules("jobs")
-    events.subscribe(monitoring.event_record)
+    events.subscribe(monitoring.events_record)
     jobs.record_with(monitoring.JobRuns())
     inflight.ask(orders.accounts_in_flight)
     # Intents first: what ends a hedge is read from them.

@@ -1,8 +1,8 @@
 """Which contracts of a book's accounts could carry a hedge, and what planning must know."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -11,42 +11,65 @@ from uuid import UUID
 from accounts.choices import AccountStatus
 from accounts.domain.arming import Reconciled, is_armed
 from accounts.domain.headroom import Headroom, Margins, headroom
-from accounts.models import ExchangeAccount, Position
+from accounts.models import ExchangeAccount
 from controlplane.kernel.ids import uuid7_floor
 from controlplane.kernel.units import ZERO, BaseAmount, QuoteAmount, Ratio
 from hedging.domain.delta import is_known
 from hedging.domain.planning import Candidate, Top
 from hedging.facts import BookFacts
 from markets.models import Instrument
-from markets.selectors import MarketStanding, instrument_spec, market_standing
+from markets.selectors import MarketStanding, instrument_spec
 from markets.venues.types import Side
 from strategies.models import OrderIntent
+from strategies.moment import Moment
 
 PERCENT: Final = Decimal(100)
 REJECTION_REMEMBERED: Final = timedelta(minutes=5)
 
 
-def candidates_of(facts: BookFacts, symbol: str, *, now: datetime) -> list[Candidate]:
+@dataclass(frozen=True, slots=True)
+class Carriers:
+    """The accounts of a book, and the contracts in a symbol that each may trade, as rows."""
+
+    accounts: Mapping[str, ExchangeAccount]
+    contracts: Mapping[str, Sequence[Instrument]]
+
+    @property
+    def instruments(self) -> dict[UUID, Instrument]:
+        """Every contract by its id."""
+        return {item.pk: item for items in self.contracts.values() for item in items}
+
+
+def carriers_of(facts: BookFacts, symbol: str) -> Carriers:
     """Return, for every account of the book, its contracts in `symbol`.
 
     Those it holds, and the one it would open: the first tradable contract of its venue.
     """
-    accounts = ExchangeAccount.objects.select_related("risk_envelope", "state").in_bulk(
+    accounts = ExchangeAccount.objects.select_related("exchange", "risk_envelope", "state").in_bulk(
         list(facts.book.account_ids)
     )
-    instruments = _instruments(facts, accounts.values(), symbol)
-    wanted = {item.pk: item for items in instruments.values() for item in items}
-    markets = {pk: market_standing(instrument, now=now) for pk, instrument in wanted.items()}
+    return Carriers(accounts, _contracts(facts, accounts.values(), symbol))
+
+
+def candidates_of(facts: BookFacts, carriers: Carriers, moment: Moment) -> list[Candidate]:
+    """Return what planning must know of each account's contracts."""
+    now = moment.now
+    markets = moment.markets(
+        {(item.venue_id, item.symbol) for item in carriers.instruments.values()}
+    )
     may_increase = facts.trading_state().may_increase
     rejected = _rejected(facts, now=now)
-    disputed = _disputed(facts)
+    disputed = {
+        (item.account_id, item.instrument_id) for item in facts.positions if item.is_disputed
+    }
     found = []
-    for account in accounts.values():
+    for account in carriers.accounts.values():
         room = _headroom(facts, account, now=now)
         obstacle = _obstacle(facts, account, now=now)
-        for instrument in instruments[account.pk]:
+        for instrument in carriers.contracts[account.pk]:
             place = (account.pk, instrument.pk)
-            candidate = _candidate(facts, account, instrument, markets[instrument.pk], may_increase)
+            market = markets[instrument.venue_id, instrument.symbol]
+            candidate = _candidate(facts, account, instrument, market, may_increase)
             found.append(
                 replace(
                     candidate,
@@ -69,14 +92,6 @@ def _obstacle(facts: BookFacts, account: ExchangeAccount, *, now: datetime) -> s
         sync_interval=timedelta(seconds=account.sync_interval_seconds),
     )
     return "" if is_armed(known, now=now) else "ACCOUNT_NOT_RECONCILED"
-
-
-def _disputed(facts: BookFacts) -> set[tuple[str, UUID]]:
-    """Return where trades do not explain the position."""
-    rows = Position.objects.filter(
-        account__in=facts.book.account_ids, sandbox=facts.book.sandbox, disputed_at__isnull=False
-    )
-    return set(rows.values_list("account_id", "instrument_id"))
 
 
 def _rejected(facts: BookFacts, *, now: datetime) -> set[tuple[str, UUID]]:
@@ -130,16 +145,15 @@ def _top(market: MarketStanding) -> Top | None:
     return None if market.stand_in is None else Top(*market.stand_in)
 
 
-def _instruments(
+def _contracts(
     facts: BookFacts, accounts: Iterable[ExchangeAccount], symbol: str
 ) -> Mapping[str, list[Instrument]]:
-    venues = {account.exchange_id for account in accounts}
     by_venue: dict[str, list[Instrument]] = defaultdict(list)
-    for venue_id in venues:
-        by_venue[venue_id] = list(Instrument.objects.tradable(venue_id=venue_id, symbol=symbol))
-    held = {
-        (p.account_id, p.instrument_id) for p in facts.positions if p.symbol == symbol and p.size
-    }
+    venues = {account.exchange_id for account in accounts}
+    tradable = Instrument.objects.filter(venue__in=venues, symbol=symbol, is_active=True)
+    for instrument in tradable.usual_first():
+        by_venue[instrument.venue_id].append(instrument)
+    held = {(p.account_id, p.instrument_id) for p in facts.positions if p.size}
     return {
         account.pk: [
             instrument

@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Count, Max, Q
 from django.db.models.functions import Coalesce
 
 from accounts.choices import AccountStatus
@@ -19,6 +19,7 @@ from controlplane.kernel.units import ZERO, BaseAmount, BtcEquivalent
 from hedging.domain.books import Book, BookMember, Link, build_books
 from hedging.domain.decision import Decision, HedgeTerms, TradingState, decide
 from hedging.domain.delta import BTC, Exposure, Holding, InFlight, is_known, net_exposures
+from hedging.domain.throttle import NO_THROTTLES, Throttles
 from hedging.models import Fill, HedgeThrottle
 from markets.selectors import reference_prices
 from markets.venues.types import OrderType, Side
@@ -51,6 +52,8 @@ class PositionFacts:
     observed_at: datetime
     venue_at: datetime | None
     mark: Decimal | None
+    is_disputed: bool = False
+    """Trades do not explain it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class BookFacts:
     positions: Sequence[PositionFacts]
     intents: Sequence[IntentFacts]
     exposures: tuple[Exposure, ...]
-    is_throttled: bool = False
+    throttles: Throttles = NO_THROTTLES
 
     def trading_state(
         self, *, retry_at: datetime | None = None, by_hand: bool = False
@@ -88,7 +91,7 @@ class BookFacts:
             may_reduce=AccountStatus.ACTIVE in statuses,
             retry_at=retry_at,
             is_wanted=by_hand or self.book.sandbox or bool(self.book.module_ids),
-            is_throttled=self.is_throttled,
+            is_throttled=self.throttles.hold(self.book),
         )
 
     def decisions(
@@ -149,7 +152,7 @@ class _Reading:
     positions: dict[tuple[str, bool], list[PositionFacts]] = field(init=False)
     intents: dict[tuple[str, bool], list[IntentFacts]] = field(init=False)
     references: dict[str, Decimal] = field(init=False)
-    throttled: set[tuple[str, str]] = field(init=False)
+    throttles: Throttles = field(init=False)
 
     def __post_init__(self) -> None:
         self.accounts = {facts.account_id: facts for facts in _accounts(self.account_ids, self.now)}
@@ -162,16 +165,26 @@ class _Reading:
             "observed_at",
             "venue_at",
             "mark_price",
+            "disputed_at",
             "sandbox",
         ):
-            account_id, instrument_id, symbol, size, seen_at, venue_at, mark, sandbox = row
+            account_id, instrument_id, symbol, size, seen_at, venue_at, mark, disputed, sandbox = (
+                row
+            )
             self.positions[account_id, sandbox].append(
                 PositionFacts(
-                    account_id, instrument_id, symbol, BaseAmount(size), seen_at, venue_at, mark
+                    account_id,
+                    instrument_id,
+                    symbol,
+                    BaseAmount(size),
+                    seen_at,
+                    venue_at,
+                    mark,
+                    is_disputed=disputed is not None,
                 )
             )
         self.intents = self._intents()
-        self.throttled = set(HedgeThrottle.objects.standing().values_list("scope", "target"))
+        self.throttles = _throttles()
         symbols = {item.symbol for rows in self.positions.values() for item in rows if item.size}
         symbols |= {item.flight.symbol for rows in self.intents.values() for item in rows}
         self.references = reference_prices(symbols | {BTC}, now=self.now) if symbols else {}
@@ -193,9 +206,7 @@ class _Reading:
                 self.references,
                 unknown=unknown,
             ),
-            is_throttled=not self.throttled.isdisjoint(
-                {("book", book.key), *(("module", name) for name in book.module_ids)}
-            ),
+            throttles=self.throttles,
         )
 
     def _intents(self) -> dict[tuple[str, bool], list[IntentFacts]]:
@@ -255,6 +266,19 @@ class _Reading:
             if _contains(position, look, venue_at=venue_at, recorded_at=recorded_at):
                 settled[intent_id] += amount
         return settled
+
+
+def _throttles() -> Throttles:
+    rows = (
+        HedgeThrottle.objects.order_by()
+        .values_list("scope", "target")
+        .annotate(standing=Count("pk", filter=Q(released_at=None)), released=Max("released_at"))
+    )
+    known = list(rows)
+    return Throttles(
+        standing=frozenset((scope, target) for scope, target, count, _ in known if count),
+        released_at={(scope, target): at for scope, target, _, at in known if at is not None},
+    )
 
 
 def _accounts(account_ids: Collection[str], now: datetime) -> Iterable[AccountFacts]:

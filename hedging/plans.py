@@ -2,24 +2,24 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
+from django.db.models import Q
+
 from accounts.domain.headroom import Headroom
-from accounts.models import ExchangeAccount
 from controlplane.kernel.errors import Denied
 from controlplane.kernel.units import ZERO, QuoteAmount
-from hedging.candidates import candidates_of
+from hedging.candidates import Carriers, candidates_of, carriers_of
 from hedging.domain.decision import Decision
 from hedging.domain.planning import Candidate, Plan, PlannedOrder, plan_hedge
 from hedging.facts import BookFacts
-from markets.models import Instrument
 from markets.venues.types import OrderType
-from strategies import execution
+from strategies import gate
 from strategies import services as strategies
 from strategies.models import SYSTEM_HEDGE, OrderIntent, StrategyModule
+from strategies.moment import Moment
 
 BELOW_A_LIMIT: Final = Decimal("0.999")
 """How near to a limit an order is sized that the gate found too large: prices move meanwhile."""
@@ -34,14 +34,15 @@ class CheckedPlan:
     candidates: Sequence[Candidate]
 
 
-def plan_checked(facts: BookFacts, decision: Decision, *, now: datetime) -> CheckedPlan:
+def plan_checked(facts: BookFacts, decision: Decision, moment: Moment) -> CheckedPlan:
     """Plan the decided trade, and plan again without what the gate denies until it denies nothing.
 
     All orders are asked about together, each counting those before it as sent. One that is only
     too large for a limit is made smaller once. Reads only.
     """
-    candidates = candidates_of(facts, decision.exposure.symbol, now=now)
-    drafter = Drafter(facts)
+    carriers = carriers_of(facts, decision.exposure.symbol)
+    candidates = candidates_of(facts, carriers, moment)
+    drafter = Drafter(facts, carriers)
     shrunk: set[_Place] = set()
     # Each round rules out at least one contract for one purpose, or shrinks it for the only time.
     for _round in range(3 * len(candidates) + 1):
@@ -50,7 +51,7 @@ def plan_checked(facts: BookFacts, decision: Decision, *, now: datetime) -> Chec
         denials = {
             _place(order): (order, denied)
             for order, (_draft, denied) in zip(
-                plan.orders, execution.preview(drafts, now=now), strict=True
+                plan.orders, gate.preview(drafts, moment), strict=True
             )
             if denied is not None
         }
@@ -97,27 +98,22 @@ def _allowed(order: PlannedOrder, denied: Denied, decision: Decision) -> Decimal
 
 
 class Drafter:
-    """Makes planned orders of one book into intents that are not written; rows are read once."""
+    """Makes planned orders of one book into intents that are not written."""
 
-    def __init__(self, facts: BookFacts) -> None:
+    def __init__(self, facts: BookFacts, carriers: Carriers) -> None:
         self._facts = facts
+        self._carriers = carriers
         self._module = _module(facts)
-        self._accounts = ExchangeAccount.objects.select_related(
-            "exchange", "risk_envelope"
-        ).in_bulk(list(facts.book.account_ids))
-        self._instruments: dict[UUID, Instrument] = {}
 
     def drafts(self, orders: Sequence[PlannedOrder]) -> list[OrderIntent]:
         """Return an intent for each order, in their order."""
-        missing = {order.instrument_id for order in orders} - self._instruments.keys()
-        self._instruments.update(Instrument.objects.in_bulk(list(missing)))
         return [self._draft(order) for order in orders]
 
     def _draft(self, order: PlannedOrder) -> OrderIntent:
         return strategies.intent_draft(
             module=self._module,
-            account=self._accounts[order.account_id],
-            instrument=self._instruments[order.instrument_id],
+            account=self._carriers.accounts[order.account_id],
+            instrument=self._carriers.instruments[order.instrument_id],
             side=order.side,
             type=OrderType.IOC,
             amount=order.amount,
@@ -129,5 +125,6 @@ class Drafter:
 
 def _module(facts: BookFacts) -> StrategyModule:
     """Return the book's hedge-only module, or the built-in one when it has none."""
-    own = StrategyModule.objects.enabled().filter(pk__in=facts.book.module_ids, type="hedge-only")
-    return own.order_by("pk").first() or StrategyModule.objects.get(pk=SYSTEM_HEDGE)
+    own = Q(status="enable", pk__in=facts.book.module_ids, type="hedge-only")
+    modules = list(StrategyModule.objects.filter(own | Q(pk=SYSTEM_HEDGE)).order_by("pk"))
+    return next((it for it in modules if it.pk != SYSTEM_HEDGE), modules[0])

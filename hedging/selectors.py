@@ -12,6 +12,7 @@ from hedging.domain.planning import Plan
 from hedging.facts import BookFacts, book_facts, topology
 from hedging.models import HedgeDust, HedgeExecution
 from hedging.plans import plan_checked
+from strategies.moment import Moment
 
 
 class BookState(StrEnum):
@@ -81,10 +82,11 @@ def proposals(key: str, *, now: datetime) -> tuple[Proposal, ...]:
     if found is None:
         raise KeyError(key)
     (facts,) = book_facts([found], now=now)
+    moment = Moment(now)
     return tuple(
         Proposal(
             decision,
-            plan_checked(facts, decision, now=now).plan if decision.is_trading else None,
+            plan_checked(facts, decision, moment).plan if decision.is_trading else None,
         )
         for decision in facts.decisions(now=now, by_hand=True)
     )

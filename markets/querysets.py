@@ -23,7 +23,11 @@ class InstrumentQuerySet(models.QuerySet):
 
     def tradable(self, *, venue_id: str | OuterRef, symbol: str | OuterRef) -> "InstrumentQuerySet":
         """Active contracts of a base asset on a venue, the most usual quote asset first."""
-        return self.filter(venue_id=venue_id, symbol=symbol, is_active=True).order_by(
+        return self.filter(venue_id=venue_id, symbol=symbol, is_active=True).usual_first()
+
+    def usual_first(self) -> "InstrumentQuerySet":
+        """In order of how usual the quote asset is."""
+        return self.order_by(
             models.Case(
                 models.When(quote_asset="USDT", then=0),
                 models.When(quote_asset="USDC", then=1),

@@ -5,12 +5,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from controlplane.kernel.units import Price
 from markets.choices import FeedStatus
 from markets.domain.instrument import InstrumentSpec
 from markets.domain.quotes import SYNTHETIC_VALIDITY, QuoteView, is_fresh, mid, reference
 from markets.models import Instrument, MarketDataFeed, Quote, SynthPriceSnapshot
+
+Place = tuple[str, str]
+"""A market: a venue's id and a symbol."""
 
 
 def reference_price(symbol: str, *, now: datetime) -> Decimal | None:
@@ -54,25 +58,24 @@ def _synthetic_prices(symbols: Collection[str], *, now: datetime) -> dict[str, D
 
 def fresh_quote(instrument: Instrument, *, now: datetime) -> QuoteView | None:
     """Return the top of the book for an instrument's symbol on its venue, None when not fresh."""
-    quote = (
-        Quote.objects.of_enabled_feeds((instrument.symbol,))
-        .filter(feed__exchange_id=instrument.venue_id)
-        .select_related("feed")
-        .first()
-    )
-    if quote is None or not is_fresh(
-        quote.received_at, now=now, threshold_ms=quote.feed.freshness_threshold
-    ):
+    return market_standing(instrument, now=now).top
+
+
+def _top(feed: MarketDataFeed, *, now: datetime) -> QuoteView | None:
+    """Return the feed's top of the book, None when not fresh; its quote is joined."""
+    quote: Quote | None = getattr(feed, "quote", None)
+    threshold_ms = feed.freshness_threshold
+    if quote is None or not is_fresh(quote.received_at, now=now, threshold_ms=threshold_ms):
         return None
     return QuoteView(
         feed_id=quote.feed_id,
-        venue_id=instrument.venue_id,
-        symbol=instrument.symbol,
-        bid=quote.bid,
-        ask=quote.ask,
+        venue_id=feed.exchange_id,
+        symbol=feed.symbol,
+        bid=Price(quote.bid),
+        ask=Price(quote.ask),
         bid_size=quote.bid_size,
         ask_size=quote.ask_size,
-        mark=quote.mark,
+        mark=None if quote.mark is None else Price(quote.mark),
         received_at=quote.received_at,
     )
 
@@ -95,16 +98,29 @@ class MarketStanding:
         return self.top is not None and self.status is FeedStatus.HEALTHY
 
 
+UNWATCHED: Final = MarketStanding(None, None, None)
+
+
 def market_standing(instrument: Instrument, *, now: datetime) -> MarketStanding:
     """Return what is known right now of the instrument's own market."""
-    feed = (
-        MarketDataFeed.objects.enabled()
-        .filter(exchange_id=instrument.venue_id, symbol=instrument.symbol)
-        .first()
+    place = (instrument.venue_id, instrument.symbol)
+    return market_standings([place], now=now)[place]
+
+
+def market_standings(places: Collection[Place], *, now: datetime) -> dict[Place, MarketStanding]:
+    """Return what is known right now of each of these markets."""
+    feeds = MarketDataFeed.objects.enabled().filter(
+        exchange__in={venue_id for venue_id, _ in places},
+        symbol__in={symbol for _, symbol in places},
     )
-    if feed is None:
-        return MarketStanding(None, None, None)
-    top = fresh_quote(instrument, now=now)
+    found = {(it.exchange_id, it.symbol): it for it in feeds.select_related("quote")}
+    return {
+        place: _standing(found[place], now=now) if place in found else UNWATCHED for place in places
+    }
+
+
+def _standing(feed: MarketDataFeed, *, now: datetime) -> MarketStanding:
+    top = _top(feed, now=now)
     stand_in = None if top is not None else _stand_in(feed, now=now)
     return MarketStanding(top, stand_in, FeedStatus(feed.status))
 
@@ -118,14 +134,6 @@ def _stand_in(feed: MarketDataFeed, *, now: datetime) -> tuple[Price, Price] | N
         .first()
     )
     return None if found is None else (Price(found[0]), Price(found[1]))
-
-
-def failing_venues(venue_ids: Collection[str], symbol: str) -> set[str]:
-    """Return those of the venues whose feed of the symbol is on record as failing."""
-    failing = MarketDataFeed.objects.enabled().filter(
-        exchange_id__in=venue_ids, symbol=symbol, status=FeedStatus.FAILING
-    )
-    return set(failing.values_list("exchange_id", flat=True))
 
 
 def instrument_spec(instrument: Instrument) -> InstrumentSpec:

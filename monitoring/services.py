@@ -1,6 +1,6 @@
 """Writes of monitoring."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -19,15 +19,18 @@ from monitoring.models import Alert, JobRun, MonitoringEvent
 ACKNOWLEDGED = audit.register("alert.acknowledged", label=_("Alert acknowledged"))
 
 
-def event_record(occurrence: Occurrence) -> None:
-    """Write an occurrence down, in the transaction of whatever caused it."""
-    MonitoringEvent.objects.create(
-        type=occurrence.type,
-        severity=occurrence.severity,
-        account_id=occurrence.account_id or "",
-        module_id=occurrence.module_id or "",
-        message=occurrence.message,
-        payload=dict(occurrence.payload),
+def events_record(occurrences: Sequence[Occurrence]) -> None:
+    """Write occurrences down, in the transaction of whatever caused them."""
+    MonitoringEvent.objects.bulk_create(
+        MonitoringEvent(
+            type=occurrence.type,
+            severity=occurrence.severity,
+            account_id=occurrence.account_id or "",
+            module_id=occurrence.module_id or "",
+            message=occurrence.message,
+            payload=dict(occurrence.payload),
+        )
+        for occurrence in occurrences
     )
     bus.send(CONSOLE, "console.changed", topic="events")
 

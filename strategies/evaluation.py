@@ -12,10 +12,11 @@ from controlplane.base.audit import Actor
 from controlplane.kernel.errors import Denied
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from markets.models import Instrument
-from strategies import execution, plugins, selectors, services
+from strategies import gate, plugins, selectors, services
 from strategies.choices import ModuleStatus
 from strategies.domain.config import config_problems
 from strategies.models import OrderIntent, StrategyModule
+from strategies.moment import Moment
 from strategies.plugins.port import Leg, Signal
 
 PROBLEMS_SHOWN: Final = 3
@@ -56,10 +57,11 @@ def _pair_place(
     """Write both legs, pointing at each other; when the gate refuses one, write neither."""
     try:
         legs = [_leg_draft(module, signal, leg) for leg in signal.legs]
-        for _leg, refusal in execution.preview(legs, now=now):
+        moment = Moment(now)
+        for _leg, refusal in gate.preview(legs, moment):
             if refusal is not None:
                 raise refusal
-        a, b = (services.intent_write(leg, actor=actor) for leg in legs)
+        a, b = services.intents_write(legs, actor=actor, moment=moment)
         services.intents_pair(a, b)
     except Denied as refusal:
         events.publish(

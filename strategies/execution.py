@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -13,16 +14,15 @@ from django.utils import timezone
 
 from accounts import egress
 from accounts.choices import AccountStatus
-from accounts.domain import risk
 from accounts.jobs import session_doubt
 from accounts.lifecycle import account_pause
 from accounts.selectors import able_to_read
 from controlplane.base.audit import Actor
-from controlplane.kernel.errors import Conflict, ControlPlaneError, Denied
+from controlplane.kernel.errors import Conflict, ControlPlaneError, Denied, IllegalMove
 from controlplane.kernel.events import Severity
 from controlplane.kernel.secrets import redact
 from controlplane.kernel.units import BaseAmount, Price
-from markets import selectors as markets
+from markets.bans import bans_hear
 from markets.venues.errors import (
     AuthenticationFailed,
     MissingCredential,
@@ -36,27 +36,29 @@ from markets.venues.errors import (
 )
 from markets.venues.ports import ExecutionClient
 from markets.venues.ratelimit.saying import last_look
-from markets.venues.registry import dialect_facts
 from markets.venues.types import OrderReport, OrderType, Side, SubmitOrder
-from strategies import freshness, sandbox, selectors, services, workers
+from strategies import claims, sandbox, selectors, services
 from strategies.domain.intent import DENIED, LOST, PENDING, RESTING, SENDING, IntentEvent
 from strategies.models import OrderIntent
 
 logger = logging.getLogger(__name__)
 
-CLOCK_MARGIN: Final = timedelta(seconds=5)
-"""How far our clock and a venue's may be apart, and the time to sign."""
+Send = Callable[[], Awaitable[OrderReport]]
+
 LOOK_AGAIN: Final = 0.05
 """An order let out this many seconds after the last check for stops is checked again."""
 SEND_WITHIN: Final = timedelta(seconds=3)
 """A claim older than this is not sent any more: its process was held up."""
 
 
-def client_for(intent: OrderIntent) -> ExecutionClient:
-    """Return the client of the intent's own environment: in-process or the account's venue."""
+def client_for(intent: OrderIntent, *, hear: bool = True) -> ExecutionClient:
+    """Return the client of the intent's own environment: in-process or the account's venue.
+
+    `hear` as in `egress.execution_client`.
+    """
     if intent.sandbox:
         return sandbox.SandboxClient(intent.account)
-    return egress.execution_client(intent.account)
+    return egress.execution_client(intent.account, hear=hear)
 
 
 def intent_submit(*, intent_id: UUID | str, actor: Actor) -> OrderIntent:
@@ -65,94 +67,114 @@ def intent_submit(*, intent_id: UUID | str, actor: Actor) -> OrderIntent:
     Whoever finds it claimed already does nothing. Refusals of ours and of the venue end in the
     intent's state and reason, not in an exception.
     """
-    intent = selectors.intent_to_send(intent_id)
-    if services.place_of(intent) != PENDING:
-        return intent
-    try:
-        client_for(intent)
-    except ControlPlaneError as error:
-        return _deny(intent, error, actor=actor)
-    if not _claim(intent, now=timezone.now(), actor=actor):
-        intent.refresh_from_db()
-        return intent
-    sent = _send(intent, actor=actor)
-    if sent.sandbox:
-        sandbox.book(sent)
-    return sent
+    (ended,) = _submit([selectors.intent_to_send(intent_id)], actor=actor)
+    return ended
 
 
 def intents_submit(*, intents: Sequence[OrderIntent], actor: Actor) -> list[OrderIntent]:
-    """Send several live intents side by side, each at most once ever, and settle each by evidence.
+    """Send several intents side by side, each at most once ever, and settle each by evidence.
 
     All are claimed in one transaction, which is committed before the first byte, and settled in
     one. Whatever dies in between leaves them sending, which becomes unknown and is resolved.
     """
-    ready = selectors.intents_to_send([intent.pk for intent in intents])
-    with transaction.atomic():
-        claimed = [it for it in ready if _claim(it, now=timezone.now(), actor=actor)]
-    answers = egress.run(_side_by_side([_sending(intent) for intent in claimed]))
-    with transaction.atomic():
-        ended = {
-            intent.pk: _settled(intent, answer, actor=actor)
-            for intent, answer in zip(claimed, answers, strict=True)
-        }
+    return _submit(selectors.intents_to_send([intent.pk for intent in intents]), actor=actor)
+
+
+def _submit(intents: Sequence[OrderIntent], *, actor: Actor) -> list[OrderIntent]:
+    ended: dict[UUID, OrderIntent] = {}
+    ready = []
+    for intent in intents:
+        if services.place_of(intent) != PENDING:
+            continue
+        try:
+            client_for(intent, hear=False)
+            ready.append(intent)
+        except ControlPlaneError as error:
+            ended[intent.pk] = claims.intent_deny(intent, error, actor=actor)
+    if ready:
+        claimed = claims.intents_claim(ready, actor=actor)
+        ended |= _settled(claimed, _answers(claimed), actor=actor)
     for intent in ready:
         if intent.pk not in ended:
             intent.refresh_from_db()
-    return [ended.get(intent.pk, intent) for intent in ready]
+    return [ended.get(intent.pk, intent) for intent in intents]
 
 
-async def _side_by_side(
-    sends: Sequence[Awaitable[OrderReport]],
-) -> Sequence[OrderReport | BaseException]:
-    return await asyncio.gather(*sends, return_exceptions=True)
+def _answers(claimed: Sequence[OrderIntent]) -> Sequence[OrderReport | BaseException]:
+    """Send what is claimed, by now committed, and return what came of each.
 
-
-def _sending(intent: OrderIntent) -> Awaitable[OrderReport]:
-    """Return the send of a claimed intent, to be awaited; one that is refused raises then."""
+    Each goes by its account as it was claimed: until then it may have been moved.
+    """
+    if not claimed:
+        return ()
     try:
-        client = client_for(intent)
-        return _watched(client, _command(intent, client), intent)
-    except ControlPlaneError as error:
-        return _refused(error)
+        bans_hear()
+        return egress.run(_side_by_side([_sending(intent) for intent in claimed]))
+    except BaseException as error:
+        return [error] * len(claimed)
 
 
-async def _refused(error: ControlPlaneError) -> OrderReport:
+async def _side_by_side(sends: Sequence[Send]) -> Sequence[OrderReport | BaseException]:
+    return await asyncio.gather(*(send() for send in sends), return_exceptions=True)
+
+
+def _sending(intent: OrderIntent) -> Send:
+    """Return the send of a claimed intent; one that is refused raises when it is made."""
+    try:
+        client = client_for(intent, hear=False)
+        return partial(_watched, client, _command(intent, client), intent)
+    except Exception as error:
+        return partial(_refused, error)
+
+
+async def _refused(error: Exception) -> OrderReport:
     raise error
 
 
 def _settled(
-    intent: OrderIntent, answer: OrderReport | BaseException, *, actor: Actor
-) -> OrderIntent:
-    try:
-        if isinstance(answer, BaseException):
+    claimed: Sequence[OrderIntent],
+    answers: Sequence[OrderReport | BaseException],
+    *,
+    actor: Actor,
+) -> dict[UUID, OrderIntent]:
+    """Record what came of each send: reports that are believed together, the rest one by one.
+
+    An error that is none of ours goes on when all is recorded.
+    """
+    told = dict(zip(claimed, answers, strict=True))
+    reports = {it.pk: answer for it, answer in told.items() if isinstance(answer, OrderReport)}
+    ended, unbelieved = _reports_apply(reports, actor=actor)
+    for intent, answer in told.items():
+        error = unbelieved.get(intent.pk, answer)
+        if isinstance(error, BaseException):
+            ended[intent.pk] = _conclude(intent, error, actor=actor)
+        if intent.sandbox:
+            sandbox.book(ended[intent.pk])
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, Exception):
             raise answer
-        return services.order_report_apply(intent=intent, report=answer, actor=actor)
-    except BaseException as error:
-        return _conclude(intent, error, actor=actor)
+    return ended
 
 
 @transaction.atomic
-def claims_recover(*, now: datetime, actor: Actor) -> list[OrderIntent]:
-    """Call unknown every send whose worker is dead or whose time is over; nothing is sent again.
-
-    Returns the intents that became unknown.
-    """
-    recovered = []
-    for pk, owner, expires_at in OrderIntent.objects.sending().values_list(
-        "pk", "claimed_by", "expires_at"
-    ):
-        expired = expires_at is None or now > expires_at
-        if not expired and not workers.is_dead(owner):
+def _reports_apply(
+    reports: Mapping[UUID, OrderReport], *, actor: Actor
+) -> tuple[dict[UUID, OrderIntent], dict[UUID, Conflict | IllegalMove]]:
+    """Apply reports to their intents; return those, and why the others are not believed."""
+    if not reports:
+        return {}, {}
+    moves, ended, unbelieved = [], {}, {}
+    for pk, intent in services.intents_locked(reports.keys()).items():
+        try:
+            move = services.report_move(intent, reports[pk])
+        except (Conflict, IllegalMove) as error:
+            unbelieved[pk] = error
             continue
-        intent = services.intent_locked(pk)
-        if services.place_of(intent) == SENDING:
-            why = "the send's time is over" if expired else "its worker died"
-            reason = f"no answer was recorded and {why}"
-            recovered.append(
-                services.intent_move(intent, IntentEvent.LOSE, actor=actor, reason=reason)
-            )
-    return recovered
+        ended[pk] = intent
+        if move is not None:
+            moves.append(move)
+    services.intents_move(moves, actor=actor)
+    return ended, unbelieved
 
 
 def unknown_resolve(*, intent: OrderIntent, actor: Actor) -> OrderIntent:
@@ -179,112 +201,8 @@ def unknown_resolve(*, intent: OrderIntent, actor: Actor) -> OrderIntent:
     return intent
 
 
-def refusal(
-    intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent] = (), lock: bool = True
-) -> Denied | None:
-    """Return why the intent may not be sent right now, or None.
-
-    Orders `beside` it count as if they were sent. `lock` has the limits' rows locked until the
-    transaction ends, as a claim needs them.
-    """
-    return (
-        services.sandbox_problem(
-            module=intent.module, account=intent.account, sandbox=intent.sandbox
-        )
-        or selectors.pair_problem(intent)
-        or risk.denial(
-            services.order_terms(intent),
-            markets.instrument_spec(intent.instrument),
-            selectors.holding(intent, now=now, beside=beside),
-            selectors.circumstances(intent, now=now, beside=beside, lock=lock),
-        )
-        or freshness.market_problem(intent, now=now)
-    )
-
-
-def preview(
-    drafts: Sequence[OrderIntent], *, now: datetime
-) -> list[tuple[OrderIntent, Denied | None]]:
-    """Hold orders that belong together to the gate of a claim, before any of them is written.
-
-    Each counts what stands before it as sent, so that together they keep every limit. Takes no
-    lock and reserves nothing: the claim of each asks again.
-    """
-    return [
-        (draft, refusal(draft, now=now, beside=drafts[:index], lock=False))
-        for index, draft in enumerate(drafts)
-    ]
-
-
-def _leg_problem(intent: OrderIntent, *, now: datetime) -> Denied | None:
-    """Return why the intent's other leg, not sent yet, would be denied after it; or None.
-
-    The first of a pair is sent only when the second could be, beside it.
-    """
-    if intent.reduce_only or intent.hedge_pair_intent_id is None:
-        return None
-    other = selectors.intent_to_send(intent.hedge_pair_intent_id)
-    if services.place_of(other) != PENDING:
-        return None
-    denied = refusal(other, now=now, beside=(intent,), lock=False)
-    if denied is None:
-        return None
-    text = f"OTHER_LEG_NOT_SENDABLE: {denied.message}"
-    return Denied("OTHER_LEG_NOT_SENDABLE", text, leg=other.pk)
-
-
-@transaction.atomic
-def _deny(intent: OrderIntent, error: ControlPlaneError, *, actor: Actor) -> OrderIntent:
-    locked = services.intent_locked(intent.pk)
-    if services.place_of(locked) != PENDING:
-        return locked
-    return services.intent_move(locked, IntentEvent.DENY, actor=actor, reason=error.message)
-
-
-@transaction.atomic
-def _claim(intent: OrderIntent, *, now: datetime, actor: Actor) -> bool:
-    """Win the right to send, or return False; when the gate refuses, the intent fails with it.
-
-    The account's row is locked first: claims of one account come one after the other, each
-    sees what the others reserved, and a stop committed before is seen.
-    """
-    account = selectors.account_for_claim(intent.account_id)
-    locked = services.intent_locked(intent.pk)
-    if services.place_of(locked) != PENDING:
-        return False
-    locked.account = intent.account = account
-    problem = refusal(locked, now=now) or _leg_problem(locked, now=now)
-    if problem is not None:
-        services.intent_move(locked, IntentEvent.DENY, actor=actor, reason=problem.message)
-        return False
-    claimed = services.intent_move(
-        locked,
-        IntentEvent.CLAIM,
-        actor=actor,
-        claim_fence=locked.claim_fence + 1,
-        claimed_by=workers.worker_name(),
-        signed_at=now,
-        expires_at=now + dialect_facts(account.exchange.dialect).receive_window + CLOCK_MARGIN,
-        proxy_session_id=account.proxy_session_id,
-    )
-    intent.signed_at = claimed.signed_at
-    return True
-
-
-def _send(intent: OrderIntent, *, actor: Actor) -> OrderIntent:
-    """Send a claimed intent and record the evidence; the claim is committed by now.
-
-    The client is that of the account as it was claimed: until then it may have been moved.
-    """
-    try:
-        report = _answer(intent, client_for(intent))
-        return services.order_report_apply(intent=intent, report=report, actor=actor)
-    except BaseException as error:
-        return _conclude(intent, error, actor=actor)
-
-
 def _conclude(intent: OrderIntent, error: BaseException, *, actor: Actor) -> OrderIntent:
-    """Record what the error that ended a send proves; one that is none of ours goes on."""
+    """Record what the error that ended a send proves."""
     match error:
         case RateLimited() | NotSent() | MissingCredential() | Denied():
             unsent = settle(intent, IntentEvent.PROVE_UNSENT, _reason(error), actor=actor)
@@ -299,7 +217,7 @@ def _conclude(intent: OrderIntent, error: BaseException, *, actor: Actor) -> Ord
     if body := _said(error):
         services.answer_quarantine(intent=lost, reason=_reason(error), body=body, actor=actor)
     if not isinstance(error, Exception):
-        raise error
+        return lost
     session_doubt(lost.proxy_session_id)
     if not isinstance(error, OutcomeUnknown):
         logger.error("Sending intent %s broke; its outcome is unknown.", intent.pk, exc_info=error)
@@ -314,10 +232,6 @@ def _key_refused(intent: OrderIntent, reason: str, *, actor: Actor) -> OrderInte
     if account.status == AccountStatus.ACTIVE:
         account_pause(account=account, actor=actor, reason=reason)
     return failed
-
-
-def _answer(intent: OrderIntent, client: ExecutionClient) -> OrderReport:
-    return egress.run(_watched(client, _command(intent, client), intent))
 
 
 def _command(intent: OrderIntent, client: ExecutionClient) -> SubmitOrder:

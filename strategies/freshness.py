@@ -1,16 +1,15 @@
 """Whether a market is known well enough to trade on: asked again in the claim itself."""
 
-from datetime import datetime
-
 from accounts.choices import AccountStatus
 from controlplane.kernel.errors import Denied
 from markets import selectors as markets
 from markets.choices import FeedStatus
 from strategies.choices import ModuleStatus
 from strategies.models import OrderIntent
+from strategies.moment import Moment
 
 
-def market_problem(intent: OrderIntent, *, now: datetime) -> Denied | None:
+def market_problem(intent: OrderIntent, moment: Moment) -> Denied | None:
     """Return why the intent's own market may not be traded on as we know it now, or None.
 
     What adds to a position needs a fresh price of the very venue and a feed that is healthy. What
@@ -24,7 +23,7 @@ def market_problem(intent: OrderIntent, *, now: datetime) -> Denied | None:
     )
     if intent.reduce_only and (intent.price is None or is_stopped):
         return None
-    standing = markets.market_standing(intent.instrument, now=now)
+    standing = moment.market(intent.instrument)
     if standing.top is None and not (intent.reduce_only and standing.stand_in is not None):
         return _denied("VENUE_PRICE_STALE", intent, standing)
     if not intent.reduce_only and standing.status is not FeedStatus.HEALTHY:

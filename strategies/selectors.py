@@ -9,10 +9,8 @@ from uuid import UUID
 from django.db.models import Case, Count, F, Q, Sum, When
 
 from accounts.choices import AccountStatus
-from accounts.domain.arming import is_armed
 from accounts.domain.risk import Circumstances, Holding
 from accounts.models import AccountState, ExchangeAccount, Position
-from accounts.selectors import reconciled_of
 from controlplane.kernel.errors import Denied
 from controlplane.kernel.units import ZERO
 from markets import selectors as markets
@@ -21,6 +19,7 @@ from markets.models import FeedTraffic, FundingRate, Instrument, Quote
 from strategies.choices import ModuleStatus
 from strategies.domain.capacity import capacity
 from strategies.models import AccountAllocation, OrderIntent, StrategyModule
+from strategies.moment import Moment
 from strategies.plugins import port
 from strategies.querysets import IntentQuerySet
 from strategies.tallies import account_standing, tallies, twin
@@ -52,18 +51,25 @@ def _to_send() -> IntentQuerySet:
     )
 
 
-def account_for_claim(account_id: str) -> ExchangeAccount:
-    """Return the account, locked until the transaction ends: its claims come one by one.
+def accounts_for_claim(account_ids: Collection[str]) -> dict[str, ExchangeAccount]:
+    """Return accounts by id, locked until the transaction ends: claims of one come one by one.
 
-    Its proxy session is not joined: after a wait for the lock PostgreSQL takes the account's new
-    row with the rows it had joined to the old one.
+    Their proxy sessions are not joined: after a wait for the lock PostgreSQL takes an account's
+    new row with the rows it had joined to the old one.
     """
-    account: ExchangeAccount = (
+    rows = (
         ExchangeAccount.objects.select_for_update(of=("self",), no_key=True)
         .select_related("exchange", "risk_envelope")
-        .get(pk=account_id)
+        .prefetch_related("proxy_session__proxy_profile")
+        .filter(pk__in=account_ids)
+        .order_by("pk")
     )
-    return account
+    return {account.pk: account for account in rows}
+
+
+def account_for_claim(account_id: str) -> ExchangeAccount:
+    """Return one account likewise."""
+    return accounts_for_claim([account_id])[account_id]
 
 
 def accounts_in_flight(account_ids: Collection[str]) -> set[str]:
@@ -102,7 +108,7 @@ def stop_problem(intent: OrderIntent) -> Denied | None:
     return None
 
 
-def holding(intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent] = ()) -> Holding:
+def holding(intent: OrderIntent, moment: Moment, *, beside: Sequence[OrderIntent] = ()) -> Holding:
     """Return the account's holding of the intent's instrument, other sent orders counted whole.
 
     What an order filled since the position was last read is counted too: the position may not
@@ -111,7 +117,7 @@ def holding(intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent]
     """
     if intent.reduce_only:
         return Holding(position=None, buying=ZERO, selling=ZERO, has_unknown_order=False)
-    position, seen_at = _position(intent, now=now)
+    position, seen_at, is_disputed = _position(intent, moment)
     others = (
         OrderIntent.objects.filter(
             account=intent.account, instrument=intent.instrument, sandbox=intent.sandbox
@@ -133,12 +139,7 @@ def holding(intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent]
         buying=(sums["buying"] or Decimal(0)) + _planned(intent, "buy", beside),
         selling=(sums["selling"] or Decimal(0)) + _planned(intent, "sell", beside),
         has_unknown_order=bool(sums["unknown"]),
-        is_disputed=Position.objects.filter(
-            account=intent.account,
-            instrument=intent.instrument,
-            sandbox=intent.sandbox,
-            disputed_at__isnull=False,
-        ).exists(),
+        is_disputed=is_disputed,
     )
 
 
@@ -153,21 +154,25 @@ def _planned(intent: OrderIntent, side: str, beside: Sequence[OrderIntent]) -> D
     return sum(amounts, Decimal(0))
 
 
-def _position(intent: OrderIntent, *, now: datetime) -> tuple[Decimal | None, datetime]:
-    """Return the signed base size (None when unknown) and until when it tells of fills."""
+def _position(intent: OrderIntent, moment: Moment) -> tuple[Decimal | None, datetime, bool]:
+    """Return the signed base size (None when unknown), until when it tells of fills, and whether
+    trades do not explain it.
+    """
     row = (
         Position.objects.filter(
             account=intent.account, instrument=intent.instrument, sandbox=intent.sandbox
         )
-        .values_list("size", "observed_at")
+        .values_list("size", "observed_at", "disputed_at")
         .first()
     )
+    size, seen_at, disputed_at = row or (Decimal(0), None, None)
+    is_disputed = disputed_at is not None
     if intent.sandbox:  # our own record: always known, written with each fill
-        return (row[0] if row else Decimal(0)), now
-    read_at = positions_read_at(intent.account, now=now)
-    if read_at is None:
-        return None, now
-    return (row[0], max(row[1], read_at)) if row else (Decimal(0), read_at)
+        return size, moment.now, is_disputed
+    read_at = moment.look(intent.account_id).positions_at
+    if read_at is None or not _is_valid(read_at, intent.account, now=moment.now):
+        return None, moment.now, is_disputed
+    return size, max(seen_at or read_at, read_at), is_disputed
 
 
 def positions_read_at(account: ExchangeAccount, *, now: datetime) -> datetime | None:
@@ -184,7 +189,7 @@ def _is_valid(read_at: datetime | None, account: ExchangeAccount, *, now: dateti
 
 
 def circumstances(
-    intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent] = (), lock: bool = True
+    intent: OrderIntent, moment: Moment, *, beside: Sequence[OrderIntent] = (), lock: bool = True
 ) -> Circumstances:
     """Return the stops, limits and prices that hold for the intent right now.
 
@@ -193,17 +198,15 @@ def circumstances(
     account, adds = intent.account, not intent.reduce_only
     return Circumstances(
         account_is_active=account.status == AccountStatus.ACTIVE,
-        account_is_reconciled=not adds
-        or intent.sandbox
-        or is_armed(reconciled_of(account), now=now),
+        account_is_reconciled=not adds or intent.sandbox or moment.is_armed(account),
         venue_is_enabled=account.exchange.is_enabled,
         module_is_enabled=intent.module.status == ModuleStatus.ENABLE,
         instrument_is_active=intent.instrument.is_active,
-        reference=markets.reference_price(intent.symbol, now=now) if adds else None,
+        reference=moment.references([intent.symbol]).get(intent.symbol) if adds else None,
         limits=account.risk_envelope.limits(),
-        standing=account_standing(intent, now=now, beside=beside) if adds else None,
-        tallies=tallies(intent, now=now, beside=beside, lock=lock) if adds else (),
-        twin=twin(intent, now=now) if adds else "",
+        standing=account_standing(intent, moment, beside=beside) if adds else None,
+        tallies=tallies(intent, moment, beside=beside, lock=lock) if adds else (),
+        twin=twin(intent, now=moment.now) if adds else "",
     )
 
 

@@ -10,11 +10,11 @@ from django.db.models import Case, F, Max, OuterRef, Q, Subquery, Sum, Value, Wh
 from django.db.models.functions import Abs, Coalesce, Greatest
 
 from accounts.domain.risk import AccountStanding, LimitScope, ScopeLimits, ScopeSums, Tally
-from accounts.models import AccountState, EquitySample, Position
+from accounts.models import EquitySample, Position
 from controlplane.kernel.ids import uuid7_floor
 from controlplane.kernel.units import ZERO
-from markets import selectors as markets
 from strategies.models import AccountAllocation, OrderIntent, RiskLimit
+from strategies.moment import Moment
 
 MINUTE: Final = timedelta(minutes=1)
 TWIN_WINDOW: Final = timedelta(seconds=1)
@@ -25,7 +25,7 @@ _NEVER: Final = Value(datetime(1970, 1, 1, tzinfo=UTC))
 
 
 def tallies(
-    intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent] = (), lock: bool = True
+    intent: OrderIntent, moment: Moment, *, beside: Sequence[OrderIntent] = (), lock: bool = True
 ) -> tuple[Tally, ...]:
     """Return each limit the order falls under beside what counts against it.
 
@@ -37,31 +37,27 @@ def tallies(
     return tuple(
         Tally(
             limits,
-            scope_sums(limits, intent, now=now, beside=beside),
-            _orders(limits, intent, now=now, beside=beside),
+            scope_sums(limits, intent, moment, beside=beside),
+            _orders(limits, intent, now=moment.now, beside=beside),
         )
         for limits in rows
     )
 
 
 def account_standing(
-    intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent] = ()
+    intent: OrderIntent, moment: Moment, *, beside: Sequence[OrderIntent] = ()
 ) -> AccountStanding | None:
     """Return how the order's account stands; None for a simulated one of unknown equity."""
-    equity = (
-        AccountState.objects.filter(account=intent.account_id)
-        .values_list("equity", flat=True)
-        .first()
-    )
+    equity = moment.look(intent.account_id).equity
     if equity is None and intent.sandbox:
         return None
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = moment.now.replace(hour=0, minute=0, second=0, microsecond=0)
     samples = EquitySample.objects.filter(account=intent.account_id, at__gte=midnight)
     own = ScopeLimits(LimitScope.ACCOUNT, intent.account_id)
     return AccountStanding(
         equity=equity,
         peak=samples.aggregate(peak=Max("equity"))["peak"],
-        sums=scope_sums(own, intent, now=now, beside=beside),
+        sums=scope_sums(own, intent, moment, beside=beside),
     )
 
 
@@ -91,7 +87,7 @@ def twin(intent: OrderIntent, *, now: datetime) -> str:
 
 
 def scope_sums(
-    limits: ScopeLimits, intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent] = ()
+    limits: ScopeLimits, intent: OrderIntent, moment: Moment, *, beside: Sequence[OrderIntent] = ()
 ) -> ScopeSums:
     """Return what the scope holds and has on its way beside `intent`, in USD.
 
@@ -111,12 +107,12 @@ def scope_sums(
             marked=Sum(Abs("size"), filter=Q(mark_price__isnull=False)),
         )
     }
-    sent = _on_their_way(where, intent, now=now)
+    sent = _on_their_way(where, intent, now=moment.now)
     for other in beside:
         if not other.reduce_only and _counts(limits, other):
             sides = sent[other.symbol]
             sides[str(other.side)] = sides.get(str(other.side), ZERO) + other.amount
-    return _priced(held, sent, markets.reference_prices({*held, *sent}, now=now))
+    return _priced(held, sent, moment.references({*held, *sent}))
 
 
 def _priced(

@@ -1,20 +1,21 @@
 """Events go against the direction of imports: apps publish, the composition root subscribes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from controlplane.kernel.events import Occurrence
 
-Subscriber = Callable[[Occurrence], None]
+Subscriber = Callable[[Sequence[Occurrence]], None]
 _subscribers: list[Subscriber] = []
 
 
 def subscribe(subscriber: Subscriber) -> None:
-    """Call `subscriber` for every later occurrence; a second registration changes nothing."""
+    """Call `subscriber` with later occurrences; a second registration changes nothing."""
     if subscriber not in _subscribers:
         _subscribers.append(subscriber)
 
 
-def publish(occurrence: Occurrence) -> None:
-    """Hand the occurrence to every subscriber, inside the caller's transaction."""
-    for subscriber in _subscribers:
-        subscriber(occurrence)
+def publish(*occurrences: Occurrence) -> None:
+    """Hand occurrences to every subscriber together, inside the caller's transaction."""
+    if occurrences:
+        for subscriber in _subscribers:
+            subscriber(occurrences)

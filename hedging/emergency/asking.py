@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 from accounts import egress
 from accounts.models import ExchangeAccount
+from markets.bans import bans_hear
 from markets.venues.ports import ExecutionClient
 from markets.venues.ratelimit.saying import is_urgent
 
@@ -21,9 +22,10 @@ def ask_all(
     """Return, by account, what `ask` brought or the error it raised."""
     clients: dict[str, ExecutionClient] = {}
     found: dict[str, T | BaseException] = {}
+    bans_hear()
     for name, account in accounts.items():
         try:
-            clients[name] = egress.execution_client(account)
+            clients[name] = egress.execution_client(account, hear=False)
         except Exception as error:
             found[name] = error
     return found | clients_ask(clients, ask)

@@ -26,8 +26,8 @@ from strategies import execution, services
 from strategies.domain.intent import Submission
 from strategies.models import SYSTEM_HEDGE, OrderIntent, StrategyModule
 
-TOGETHER: Final = 6
-"""Orders claimed in one transaction: few, for a claim that gets old is not sent."""
+TOGETHER: Final = 60
+"""Orders claimed in one transaction: not too many, for a claim that gets old is not sent."""
 SENDERS: Final = 8
 
 
@@ -153,8 +153,8 @@ def orders_write(
     """Write planned orders as intents of `module`, immediate-or-cancel; nothing is sent."""
     accounts = ExchangeAccount.objects.in_bulk([order.account_id for order in planned])
     instruments = Instrument.objects.in_bulk([order.instrument_id for order in planned])
-    return [
-        services.intent_create(
+    drafts = [
+        services.intent_draft(
             module=module,
             account=accounts[order.account_id],
             instrument=instruments[order.instrument_id],
@@ -165,10 +165,10 @@ def orders_write(
             reduce_only=order.reduce_only,
             sandbox=False,
             reason=reason,
-            actor=actor,
         )
         for order in planned
     ]
+    return list(services.intents_write(drafts, actor=actor))
 
 
 def _mark(stop: EmergencyStop) -> str:
@@ -176,8 +176,18 @@ def _mark(stop: EmergencyStop) -> str:
 
 
 def wave_send(intents: Sequence[OrderIntent], actor: Actor) -> Sequence[OrderIntent]:
-    """Send the orders of a wave side by side, each at most once; return them as they ended."""
-    shares = [intents[start : start + TOGETHER] for start in range(0, len(intents), TOGETHER)]
+    """Send the orders of a wave side by side, each at most once; return them as they ended.
+
+    Those of one venue are claimed and settled together: none waits for a slower venue.
+    """
+    by_venue: dict[str, list[OrderIntent]] = defaultdict(list)
+    for intent in intents:
+        by_venue[intent.instrument.venue_id].append(intent)
+    shares = [
+        those[start : start + TOGETHER]
+        for those in by_venue.values()
+        for start in range(0, len(those), TOGETHER)
+    ]
 
     def send(share: Sequence[OrderIntent]) -> Sequence[OrderIntent]:
         try:

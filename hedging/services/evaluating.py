@@ -2,32 +2,29 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import groupby, takewhile
-from operator import itemgetter
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from controlplane.base.audit import Actor
 from controlplane.kernel.units import ZERO, plain
 from hedging import selectors
-from hedging.choices import HedgeResult, TriggerReason
+from hedging.choices import TriggerReason
 from hedging.domain.books import Book
 from hedging.domain.decision import Decision, Reason
+from hedging.domain.throttle import busy, waits
 from hedging.facts import BookFacts, book_facts
 from hedging.models import HedgeExecution
 from hedging.plans import CheckedPlan, plan_checked
 from hedging.services import telling
 from hedging.services.dust import dust_close, dust_note
 from hedging.services.locking import book_lock
-from hedging.services.throttling import pace_check
+from hedging.services.throttling import pace_check, past_hedges
 from hedging.services.writing import order_record, orders_write
-from markets.selectors import failing_venues
+from markets.choices import FeedStatus
+from strategies.moment import Moment
 
-FAILURES_REMEMBERED: Final = timedelta(minutes=10)
-LONGEST_WAIT: Final = timedelta(seconds=60)
 FEW_BOOKS: Final = 2
 """So few are read under their locks at once; of many, most need no lock."""
 
@@ -108,60 +105,37 @@ def _hedge(
     by_hand = trigger_reason is TriggerReason.MANUAL
     if not any(decision.is_trading for decision in facts.decisions(now=now, by_hand=by_hand)):
         return []
-    busy, waits = _recent_hedges(book.key, now=now)
+    past = past_hedges(book.key, now=now)
+    being_hedged = busy(past)
     decisions = [
         decision
-        for decision in facts.decisions(now=now, retry_at=waits, by_hand=by_hand)
-        if decision.is_trading and decision.exposure.symbol not in busy
+        for decision in facts.decisions(now=now, retry_at=waits(past, now), by_hand=by_hand)
+        if decision.is_trading and decision.exposure.symbol not in being_hedged
     ]
-    if not decisions or not (by_hand or pace_check(book, now=now)):
+    if not decisions or not (by_hand or pace_check(book, past, facts.throttles, now=now)):
         return []
     decisions.sort(key=lambda decision: abs(decision.exposure.delta_btc or ZERO), reverse=True)
+    moment = Moment(now)
     started = (
-        _start(facts, decision, trigger_reason, actor, reason, now=now) for decision in decisions
+        _start(facts, decision, moment, trigger_reason, actor, reason) for decision in decisions
     )
     return [execution for execution in started if execution is not None]
-
-
-def _recent_hedges(key: str, *, now: datetime) -> tuple[set[str], dict[str, datetime]]:
-    """Return the assets being hedged, and when to try again those whose hedges failed in a row.
-
-    The wait after the last failure grows: 1 s, 2 s, 4 s and so on.
-    """
-    rows = (
-        HedgeExecution.objects.filter(book=key)
-        .filter(Q(result=None) | Q(finished_at__gte=now - FAILURES_REMEMBERED))
-        .order_by("symbol", "-execution_id")
-        .values_list("symbol", "result", "finished_at")
-    )
-    busy: set[str] = set()
-    waits: dict[str, datetime] = {}
-    for symbol, hedges in groupby(rows, key=itemgetter(0)):
-        results = [(result, finished_at) for _symbol, result, finished_at in hedges]
-        if any(finished_at is None for _result, finished_at in results):
-            busy.add(symbol)
-        failed = list(takewhile(lambda item: item[0] == HedgeResult.FAIL, results))
-        if failed and (last := failed[0][1]) is not None:
-            wait = timedelta(seconds=2 ** min(len(failed) - 1, 6))
-            waits[symbol] = last + min(LONGEST_WAIT, wait)
-    return busy, waits
 
 
 def _start(
     facts: BookFacts,
     decision: Decision,
+    moment: Moment,
     trigger_reason: TriggerReason,
     actor: Actor,
     reason: str,
-    *,
-    now: datetime,
 ) -> HedgeExecution | None:
     """Write the hedge, then its orders; None when no account can carry any of it."""
     symbol, delta = decision.exposure.symbol, decision.exposure.delta_btc
     assert delta is not None, "a trade is decided only on a known delta"
-    checked = plan_checked(facts, decision, now=now)
+    checked = plan_checked(facts, decision, moment)
     plan = checked.plan
-    dust_note(facts.book.key, decision, plan, now=now)
+    dust_note(facts.book.key, decision, plan, now=moment.now)
     if not plan.orders:
         return None
     execution = HedgeExecution.objects.create(
@@ -172,23 +146,25 @@ def _start(
         delta_before=delta,
         threshold=facts.book.delta_threshold,
         orders=[order_record(order) for order in plan.orders],
-        decision_inputs=_inputs(facts, decision, checked, actor=actor, now=now),
-        trigger_reason=_trigger(facts, symbol, trigger_reason),
+        decision_inputs=_inputs(facts, decision, checked, actor=actor, now=moment.now),
+        trigger_reason=_trigger(facts, symbol, trigger_reason, moment),
         decision_mid=decision.exposure.reference,
         reason=reason,
     )
-    orders_write(execution, checked.drafts, actor=actor)
+    orders_write(execution, checked.drafts, moment, actor=actor)
     telling.breach_told(execution, decision)
-    telling.begun_told(execution)
     return execution
 
 
-def _trigger(facts: BookFacts, symbol: str, trigger_reason: TriggerReason) -> TriggerReason:
+def _trigger(
+    facts: BookFacts, symbol: str, trigger_reason: TriggerReason, moment: Moment
+) -> TriggerReason:
     """Return why a hedge is made: a breach while a venue's prices fail is hedged elsewhere."""
-    venues = {account.venue_id for account in facts.accounts}
-    if trigger_reason is TriggerReason.DELTA and failing_venues(venues, symbol):
-        return TriggerReason.FAILOVER
-    return trigger_reason
+    if trigger_reason is not TriggerReason.DELTA:
+        return trigger_reason
+    markets = moment.markets({(account.venue_id, symbol) for account in facts.accounts})
+    is_failing = any(it.status is FeedStatus.FAILING for it in markets.values())
+    return TriggerReason.FAILOVER if is_failing else trigger_reason
 
 
 def _primary(facts: BookFacts, decision: Decision) -> str:

@@ -44,8 +44,9 @@ from hedging.services.breaks import breaks_settle
 from hedging.services.fills import fills_attach, fills_record
 from markets.models import Instrument
 from markets.venues.types import OrderReport, Side
+from strategies.claims import CLOCK_MARGIN
 from strategies.domain.intent import Submission
-from strategies.execution import CLOCK_MARGIN, unknown_resolve
+from strategies.execution import unknown_resolve
 from strategies.models import OrderIntent
 
 logger = logging.getLogger(__name__)

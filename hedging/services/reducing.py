@@ -16,7 +16,7 @@ from controlplane.base import events
 from controlplane.base.audit import Actor
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from controlplane.kernel.units import ZERO, plain
-from hedging.candidates import candidates_of
+from hedging.candidates import candidates_of, carriers_of
 from hedging.choices import TriggerReason
 from hedging.domain.books import Book
 from hedging.domain.delta import Exposure
@@ -33,9 +33,11 @@ from hedging.models import HedgeExecution
 from hedging.plans import Drafter
 from hedging.services import telling
 from hedging.services.locking import book_lock
-from hedging.services.throttling import pace_check
+from hedging.services.throttling import pace_check, past_hedges
 from hedging.services.writing import order_record, orders_write
-from strategies import execution as orders
+from strategies import gate
+from strategies.models import OrderIntent
+from strategies.moment import Moment
 
 READABLE: Final = (str(AccountStatus.ACTIVE), str(AccountStatus.PAUSED))
 
@@ -91,12 +93,13 @@ def book_reduce(*, book: Book, hot: Sequence[str], actor: Actor) -> list[HedgeEx
     if not (state.may_reduce and state.is_wanted) or state.is_throttled:
         return []
     uses = uses_of(book.account_ids)
-    if not pace_check(book, now=now):
+    past = past_hedges(book.key, now=now)
+    if not pace_check(book, past, facts.throttles, now=now):
         return []
-    started = []
+    started, moment = [], Moment(now)
     for name in hot:
         if name in uses and uses[name].is_above and not _is_settling(book, uses[name]):
-            started += _reduce(facts, uses[name], uses, actor=actor, now=now)
+            started += _reduce(facts, uses[name], uses, moment, actor=actor)
     return started
 
 
@@ -104,9 +107,9 @@ def _reduce(
     facts: BookFacts,
     hot: AccountUse,
     uses: Mapping[str, AccountUse],
+    moment: Moment,
     *,
     actor: Actor,
-    now: datetime,
 ) -> list[HedgeExecution]:
     busy = HedgeExecution.objects.running().filter(book=facts.book.key)
     taken = set(busy.values_list("symbol", flat=True))
@@ -114,9 +117,11 @@ def _reduce(
     started = []
     for seen in facts.exposures:
         if seen.symbol in held - taken and _is_calm(seen) and seen.reference is not None:
-            candidates = candidates_of(facts, seen.symbol, now=now)
+            carriers = carriers_of(facts, seen.symbol)
+            candidates = candidates_of(facts, carriers, moment)
             planned = plan_reduction(hot, candidates, uses, reference=seen.reference)
-            execution = _begin(facts, seen, hot, planned, actor=actor, now=now)
+            drafts = Drafter(facts, carriers).drafts(planned)
+            execution = _begin(facts, seen, hot, planned, drafts, moment, actor=actor)
             if execution is not None:
                 started.append(execution)
     return started
@@ -127,12 +132,12 @@ def _begin(
     seen: Exposure,
     hot: AccountUse,
     planned: Sequence[PlannedOrder],
+    drafts: Sequence[OrderIntent],
+    moment: Moment,
     *,
     actor: Actor,
-    now: datetime,
 ) -> HedgeExecution | None:
-    drafts = Drafter(facts).drafts(planned)
-    if not drafts or any(denied for _draft, denied in orders.preview(drafts, now=now)):
+    if not drafts or any(denied for _draft, denied in gate.preview(drafts, moment)):
         return None
     others = [order.account_id for order in planned if order.account_id != hot.account_id]
     execution = HedgeExecution.objects.create(
@@ -143,11 +148,11 @@ def _begin(
         delta_before=round(seen.delta_btc or ZERO, 18),
         threshold=facts.book.delta_threshold,
         orders=[order_record(order) for order in planned],
-        decision_inputs=_inputs(facts, seen, hot, actor=actor, now=now),
+        decision_inputs=_inputs(facts, seen, hot, actor=actor, now=moment.now),
         trigger_reason=TriggerReason.UTILIZATION,
         decision_mid=seen.reference,
     )
-    orders_write(execution, drafts, actor=actor)
+    orders_write(execution, drafts, moment, actor=actor)
     telling.begun_told(execution)
     return execution
 

@@ -24,7 +24,7 @@ from hedging.services.reconciling import unexplained_of
 from markets.venues.errors import OrderNotFound, VenueUnavailable
 from markets.venues.ports import ExecutionClient
 from markets.venues.types import OrderReport
-from strategies import execution, selectors, services
+from strategies import claims, execution, selectors, services
 from strategies.domain.intent import LOST, IntentEvent
 from strategies.models import OrderIntent
 
@@ -172,7 +172,7 @@ class _Resolver:
         if told - set(fills.filter(trade_id__in=told).values_list("trade_id", flat=True)):
             return Answer.UNCLEAR  # they could not be recorded
         since = fills.filter(
-            side=intent.side, sandbox=False, venue_at__gte=intent.signed_at - execution.CLOCK_MARGIN
+            side=intent.side, sandbox=False, venue_at__gte=intent.signed_at - claims.CLOCK_MARGIN
         )
         if since.filter(intent=intent).exists():
             return Answer.FOUND

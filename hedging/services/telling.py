@@ -16,26 +16,25 @@ from hedging.models import HedgeExecution
 
 
 def breach_told(execution: HedgeExecution, decision: Decision) -> None:
-    """Tell that a book is out of its threshold."""
-    events.publish(
-        Occurrence(
-            type=EventType.DELTA_ALERT,
-            severity=Severity.WARN,
-            account_id=execution.primary_account_id,
-            message=_("%(book)s is out of its threshold in %(symbol)s: %(delta)s BTC.")
-            % {
-                "book": execution.book,
-                "symbol": execution.symbol,
-                "delta": plain(execution.delta_before),
-            },
-            payload={
-                "book": execution.book,
-                "symbol": execution.symbol,
-                "executionId": str(execution.pk),
-                **decision.numbers(),
-            },
-        )
+    """Tell that a book is out of its threshold, and that its hedge was decided and written."""
+    breach = Occurrence(
+        type=EventType.DELTA_ALERT,
+        severity=Severity.WARN,
+        account_id=execution.primary_account_id,
+        message=_("%(book)s is out of its threshold in %(symbol)s: %(delta)s BTC.")
+        % {
+            "book": execution.book,
+            "symbol": execution.symbol,
+            "delta": plain(execution.delta_before),
+        },
+        payload={
+            "book": execution.book,
+            "symbol": execution.symbol,
+            "executionId": str(execution.pk),
+            **decision.numbers(),
+        },
     )
+    _told(breach, _begun(execution))
 
 
 def hold_told(book: str, decision: Decision, *, severity: Severity) -> None:
@@ -63,7 +62,11 @@ def hold_told(book: str, decision: Decision, *, severity: Severity) -> None:
 
 def begun_told(execution: HedgeExecution) -> None:
     """Tell that a hedge was decided and its orders were written."""
-    _hedge_told(
+    _told(_begun(execution))
+
+
+def _begun(execution: HedgeExecution) -> Occurrence:
+    return _of_hedge(
         execution,
         _("Hedge of %(book)s in %(symbol)s begun: %(count)d orders.")
         % {
@@ -81,7 +84,7 @@ def finished_told(execution: HedgeExecution) -> None:
     severity = {HedgeResult.SUCCESS: Severity.INFO, HedgeResult.PARTIAL: Severity.WARN}.get(
         HedgeResult(str(execution.result)), Severity.CRITICAL
     )
-    _hedge_told(
+    ended = _of_hedge(
         execution,
         _("Hedge of %(book)s in %(symbol)s ended: %(result)s.")
         % {
@@ -98,30 +101,33 @@ def finished_told(execution: HedgeExecution) -> None:
             "secondsOutOfBand": _shown(execution.seconds_out_of_band),
         },
     )
+    _told(ended)
 
 
 def _shown(number: Decimal | None) -> str | None:
     return None if number is None else plain(number)
 
 
-def _hedge_told(
+def _of_hedge(
     execution: HedgeExecution, message: str, severity: Severity, payload: Mapping[str, Any]
-) -> None:
-    events.publish(
-        Occurrence(
-            type=EventType.HEDGE,
-            severity=severity,
-            account_id=execution.primary_account_id,
-            message=message,
-            payload={
-                "book": execution.book,
-                "symbol": execution.symbol,
-                "executionId": str(execution.pk),
-                "deltaBefore": plain(execution.delta_before),
-                "threshold": plain(execution.threshold),
-                **payload,
-            },
-        )
+) -> Occurrence:
+    return Occurrence(
+        type=EventType.HEDGE,
+        severity=severity,
+        account_id=execution.primary_account_id,
+        message=message,
+        payload={
+            "book": execution.book,
+            "symbol": execution.symbol,
+            "executionId": str(execution.pk),
+            "deltaBefore": plain(execution.delta_before),
+            "threshold": plain(execution.threshold),
+            **payload,
+        },
     )
+
+
+def _told(*occurrences: Occurrence) -> None:
+    events.publish(*occurrences)
     bus.send("console", "console.changed", topic="hedges")
     bus.send("console", "console.changed", topic="books")

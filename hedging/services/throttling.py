@@ -1,10 +1,12 @@
 """Hedging that ran wild is switched off, and only a named person switches it on again."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Max, Q
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -21,8 +23,11 @@ from hedging.domain.throttle import (
     EXECUTIONS_WITHIN,
     FAILURES_WITHIN,
     Pace,
+    PastHedge,
     ThrottleCause,
+    Throttles,
     ThrottleScope,
+    book_pace,
     exceeded,
 )
 from hedging.models import HedgeExecution, HedgeThrottle
@@ -32,7 +37,33 @@ RELEASED = audit.register("throttle.released", label=gettext_lazy("Hedge throttl
 MAX_REASON = 2000
 
 
-def pace_check(book: Book, *, now: datetime) -> bool:
+def past_hedges(key: str, *, now: datetime) -> list[PastHedge]:
+    """Return the book's hedges that what comes next depends on, the newest first."""
+    rows = (
+        HedgeExecution.objects.filter(book=key)
+        .filter(
+            Q(execution_id__gte=uuid7_floor(now - EXECUTIONS_WITHIN))
+            | Q(result=None)
+            | Q(finished_at__gte=now - FAILURES_WITHIN)
+        )
+        .order_by("-execution_id")
+        .values_list("symbol", "result", "trigger_reason", "created_at", "finished_at")
+    )
+    return [
+        PastHedge(
+            symbol,
+            result == HedgeResult.FAIL,
+            trigger_reason == TriggerReason.MANUAL,
+            created_at,
+            finished_at if result is not None else None,
+        )
+        for symbol, result, trigger_reason, created_at, finished_at in rows
+    ]
+
+
+def pace_check(
+    book: Book, past: Sequence[PastHedge], throttles: Throttles, *, now: datetime
+) -> bool:
     """Return whether the book may be hedged by itself; trips a throttle when it ran wild.
 
     What came before the last release does not count any more.
@@ -42,9 +73,9 @@ def pace_check(book: Book, *, now: datetime) -> bool:
         failures=settings.HEDGE_THROTTLE_FAILURES,
         rejects=settings.HEDGE_THROTTLE_REJECTS,
     )
-    paces = {(ThrottleScope.BOOK, book.key): _book_pace(book.key, now)}
-    for module_id in book.module_ids:
-        paces[ThrottleScope.MODULE, module_id] = _module_pace(module_id, now)
+    paces = {(ThrottleScope.BOOK, book.key): book_pace(past, throttles, book.key, now)}
+    for module_id, rejects in _rejects(book.module_ids, throttles, now).items():
+        paces[ThrottleScope.MODULE, module_id] = Pace(rejects=rejects)
     tripped = False
     for (scope, target), pace in paces.items():
         if cause := exceeded(pace, most):
@@ -53,42 +84,21 @@ def pace_check(book: Book, *, now: datetime) -> bool:
     return not tripped
 
 
-def _book_pace(key: str, now: datetime) -> Pace:
-    released_at = _released_at(ThrottleScope.BOOK, key)
-    begun = _since(now - EXECUTIONS_WITHIN, released_at)
-    failing = _since(now - FAILURES_WITHIN, released_at)
-    counts = (
-        HedgeExecution.objects.filter(book=key, execution_id__gte=uuid7_floor(begun))
-        .exclude(trigger_reason=TriggerReason.MANUAL)
-        .aggregate(
-            executions=Count("pk"),
-            failures=Count("pk", filter=Q(result=HedgeResult.FAIL, created_at__gte=failing)),
-        )
-    )
-    return Pace(**counts)
-
-
-def _module_pace(module_id: str, now: datetime) -> Pace:
-    since = _since(now - FAILURES_WITHIN, _released_at(ThrottleScope.MODULE, module_id))
+def _rejects(module_ids: Sequence[str], throttles: Throttles, now: datetime) -> Mapping[str, int]:
+    """Return how many hedge orders of each module venues have refused lately."""
+    since = {
+        name: uuid7_floor(throttles.since(now - FAILURES_WITHIN, ThrottleScope.MODULE, name))
+        for name in module_ids
+    }
     refused = OrderIntent.objects.filter(
-        module=module_id,
-        intent_id__gte=uuid7_floor(since),
+        module__in=module_ids,
+        intent_id__gte=uuid7_floor(now - FAILURES_WITHIN),
         state="failed",
         claim_fence__gt=0,
         hedge_executions__isnull=False,
     )
-    return Pace(rejects=refused.count())
-
-
-def _released_at(scope: ThrottleScope, target: str) -> datetime | None:
-    found: datetime | None = HedgeThrottle.objects.filter(scope=scope, target=target).aggregate(
-        at=Max("released_at")
-    )["at"]
-    return found
-
-
-def _since(moment: datetime, released_at: datetime | None) -> datetime:
-    return moment if released_at is None else max(moment, released_at)
+    rows = refused.values_list("module_id", "intent_id") if module_ids else ()
+    return Counter(module_id for module_id, pk in rows if pk >= since[module_id])
 
 
 def _trip(scope: ThrottleScope, target: str, cause: ThrottleCause, count: int) -> None:

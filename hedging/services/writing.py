@@ -12,13 +12,17 @@ from markets.venues.types import OrderType
 from strategies import services as strategies
 from strategies.jobs import SubmitIntent
 from strategies.models import OrderIntent
+from strategies.moment import Moment
 
 
-def orders_write(execution: HedgeExecution, drafts: Sequence[OrderIntent], *, actor: Actor) -> None:
-    """Write a hedge's orders and queue the sending of each."""
+def orders_write(
+    execution: HedgeExecution, drafts: Sequence[OrderIntent], moment: Moment, *, actor: Actor
+) -> None:
+    """Write a hedge's orders, judged at `moment`, and queue the sending of each."""
     for intent in drafts:
         intent.reason = f"hedge {execution.pk}"
-        strategies.intent_write(intent, actor=actor)
+    strategies.intents_write(drafts, actor=actor, moment=moment)
+    for intent in drafts:
         jobs.enqueue(SubmitIntent, intent_id=str(intent.pk))
     link = HedgeExecution.intents.through
     link.objects.bulk_create(

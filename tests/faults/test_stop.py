@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
@@ -15,6 +16,7 @@ from django.utils import timezone
 
 from accounts.lifecycle import account_resume
 from accounts.models import ExchangeAccount
+from controlplane.base.audit import Actor
 from controlplane.kernel.errors import Conflict, Denied
 from controlplane.sentinel import Sentinel
 from hedging.emergency.verbs import stop_engage, stop_release
@@ -23,7 +25,7 @@ from hedging.models import EmergencyStop
 from markets.venues.ratelimit.limiter import Gate, Permit
 from markets.venues.ratelimit.terms import Cost, Kind
 from monitoring.models import MonitoringEvent
-from strategies import execution
+from strategies import claims, execution
 from strategies.domain.intent import IntentEvent
 from strategies.models import OrderIntent
 from tests import factories
@@ -95,14 +97,14 @@ def test_i6_an_order_claimed_before_the_stop_is_not_sent_after_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The claim is committed, then the stop, and only then would the first byte go out."""
-    claim = execution._claim
+    claim = claims.intents_claim
 
-    def claim_then_stop(intent: OrderIntent, **fields: Any) -> bool:
-        won = claim(intent, **fields)
+    def claim_then_stop(intents: Sequence[OrderIntent], *, actor: Actor) -> list[OrderIntent]:
+        won = claim(intents, actor=actor)
         pull(flatten=False)
         return won
 
-    monkeypatch.setattr(execution, "_claim", claim_then_stop)
+    monkeypatch.setattr(claims, "intents_claim", claim_then_stop)
     intent = stage.wish()
     assert stage.submit(intent) == ("failed", "none")
     assert (intent.reason, intent.claim_fence) == ("ACCOUNT_NOT_ACTIVE: status=emergency", 1)

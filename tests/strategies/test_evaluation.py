@@ -13,7 +13,7 @@ from accounts.models import AccountState, ExchangeAccount, Position
 from controlplane.kernel.errors import Denied
 from markets.models import FeedTraffic, FundingRate, Quote
 from monitoring.models import MonitoringEvent
-from strategies import evaluation, execution
+from strategies import evaluation, execution, gate
 from strategies.jobs import EvaluateModules
 from strategies.models import OrderIntent, RiskLimit, StrategyModule
 from strategies.plugins.funding_arbitrage import FundingArbitrage
@@ -208,10 +208,10 @@ def test_no_more_signals_than_the_module_may_have_open(arbitrage: Arbitrage) -> 
 def test_one_leg_the_gate_refuses_keeps_both_from_being_written(
     arbitrage: Arbitrage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse_the_second(intent: OrderIntent, **_: Any) -> Denied | None:
+    def refuse_the_second(intent: OrderIntent, *_: Any, **__: Any) -> Denied | None:
         return Denied("NO", "NO: not this one") if intent.side == "buy" else None
 
-    monkeypatch.setattr(execution, "refusal", refuse_the_second)
+    monkeypatch.setattr(gate, "refusal", refuse_the_second)
     assert arbitrage.evaluate() == []
     assert not OrderIntent.objects.exists()
     event = MonitoringEvent.objects.get()

@@ -33,7 +33,7 @@ from markets.venues.errors import (
 )
 from markets.venues.types import CancelOrder, OrderReport, OrderStatus, SubmitOrder
 from monitoring.models import MonitoringEvent
-from strategies import execution, observing, services, workers
+from strategies import claims, execution, observing, services, workers
 from strategies.domain.intent import IntentEvent
 from strategies.jobs import ResolveIntent
 from strategies.models import OrderIntent
@@ -88,7 +88,7 @@ def on_the_line(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Line]:
 
     def put(act: Callable[[SubmitOrder], OrderReport]) -> Line:
         line = Line(act)
-        monkeypatch.setattr(egress, "execution_client", lambda account: line)
+        monkeypatch.setattr(egress, "execution_client", lambda account, **_: line)
         return line
 
     return put
@@ -421,7 +421,7 @@ def claimed(stage: Stage, **fields: Any) -> OrderIntent:
 
 def test_the_sweep_leaves_a_send_under_way_alone(still: Stage) -> None:
     intent = claimed(still)
-    assert execution.claims_recover(now=datetime.now(UTC), actor=still.actor) == []
+    assert claims.claims_recover(now=datetime.now(UTC), actor=still.actor) == []
     intent.refresh_from_db()
     assert place(intent) == ("submitted", "sending")
 
@@ -429,10 +429,10 @@ def test_the_sweep_leaves_a_send_under_way_alone(still: Stage) -> None:
 def test_the_sweep_calls_an_expired_send_unknown(still: Stage) -> None:
     intent = claimed(still)
     later = datetime.now(UTC) + timedelta(seconds=11)
-    assert execution.claims_recover(now=later, actor=still.actor) == [intent]
+    assert claims.claims_recover(now=later, actor=still.actor) == [intent]
     intent.refresh_from_db()
     assert place(intent) == ("submitted", "unknown")
-    assert execution.claims_recover(now=later, actor=still.actor) == []
+    assert claims.claims_recover(now=later, actor=still.actor) == []
 
 
 CHILD = """
@@ -477,7 +477,7 @@ def test_a_worker_killed_round_the_send_leaves_one_question_and_no_second_order(
 
     submit(live, intent)  # the queue delivers the job again
     assert place(intent) == ("submitted", "sending")
-    execution.claims_recover(now=datetime.now(UTC), actor=live.actor)
+    claims.claims_recover(now=datetime.now(UTC), actor=live.actor)
     submit(live, intent)
     assert place(intent) == ("submitted", "unknown")
 
@@ -522,7 +522,7 @@ def test_a_sandbox_intent_never_reaches_a_venue(
 ) -> None:
     intent = live.wish(sandbox=True)
     monkeypatch.setattr(
-        execution, "client_for", lambda intent: egress.execution_client(intent.account)
+        execution, "client_for", lambda intent, **_: egress.execution_client(intent.account)
     )
     submit(live, intent)
     assert place(intent) == ("failed", "none")
@@ -534,7 +534,7 @@ def test_a_live_intent_never_ends_in_the_sandbox(
     still: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intent = still.wish()
-    monkeypatch.setattr(execution, "client_for", lambda intent: SandboxClient(intent.account))
+    monkeypatch.setattr(execution, "client_for", lambda intent, **_: SandboxClient(intent.account))
     submit(still, intent)
     assert place(intent) == ("failed", "none")
     assert intent.reason.startswith("ENVIRONMENT_MISMATCH")

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from decimal import Decimal
@@ -15,9 +15,10 @@ from django_q.models import OrmQ
 
 from accounts import checking, proxies
 from accounts.models import ExchangeAccount, ProxyProfile, ProxySession
+from controlplane.base.audit import Actor
 from controlplane.kernel.errors import Conflict
 from markets.venues.paper.faults import Fault, FaultKind
-from strategies import execution
+from strategies import claims, execution
 from strategies.models import OrderIntent
 from tests.proxies import Door, RunningProxy, http_proxy, socks_proxy
 from tests.strategies.conftest import Stage, VenueThread, stage
@@ -130,13 +131,13 @@ def test_order_claimed_after_a_move_goes_the_new_way(
     with http_proxy("127.0.0.2") as first, http_proxy("127.0.0.3") as second:
         old, new = first.session(profile), second.session(profile)
         made = behind(profile, old, door)
-        claim = execution._claim
+        claim = claims.intents_claim
 
-        def move_then_claim(intent: OrderIntent, **rest: object) -> bool:
+        def move_then_claim(intents: Sequence[OrderIntent], *, actor: Actor) -> list[OrderIntent]:
             proxies.session_rotate(session=old, actor=made.actor, reason="by hand")
-            return claim(intent, **rest)  # type: ignore[arg-type]
+            return claim(intents, actor=actor)
 
-        monkeypatch.setattr(execution, "_claim", move_then_claim)
+        monkeypatch.setattr(claims, "intents_claim", move_then_claim)
         intent = made.wish()
         assert submit(made, intent) == ("filled", "acknowledged")
         assert intent.proxy_session == new

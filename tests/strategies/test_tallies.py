@@ -16,6 +16,7 @@ from markets.models import Instrument, Quote
 from strategies import execution, services, tallies
 from strategies.domain.intent import IntentEvent
 from strategies.models import OrderIntent, RiskLimit
+from strategies.moment import Moment
 from tests import factories
 from tests.strategies.conftest import KEY, SECRET, Stage, VenueThread, stage
 
@@ -50,7 +51,7 @@ def send(intent: OrderIntent, **changes: Any) -> OrderIntent:
 def sums(intent: OrderIntent, **target: Any) -> ScopeSums:
     scope = next(iter(target), "firm")
     row = RiskLimit(scope=scope, **target)
-    return tallies.scope_sums(row.limits(), intent, now=datetime.now(UTC))
+    return tallies.scope_sums(row.limits(), intent, Moment(datetime.now(UTC)))
 
 
 def test_each_scope_counts_its_own_positions_and_orders(still: Stage) -> None:
@@ -112,7 +113,7 @@ def test_the_account_stands_by_todays_peak_alone(still: Stage) -> None:
     for equity, at in ((900, now), (700, now - timedelta(hours=3)), (2_000, now - timedelta(1))):
         EquitySample.objects.create(account=still.account, equity=D(equity), at=at)
     AccountState.objects.update(equity=D(600))
-    standing = tallies.account_standing(still.wish(), now=now)
+    standing = tallies.account_standing(still.wish(), Moment(now))
     assert standing is not None
     assert (standing.equity, standing.peak) == (D(600), D(900))
 
@@ -123,7 +124,7 @@ def test_an_account_of_unknown_equity_opens_nothing(still: Stage) -> None:
     assert (intent.state, intent.submission, intent.reason) == ("failed", "none", "EQUITY_UNKNOWN")
     Quote.objects.all().delete()
     simulated = still.wish(sandbox=True)
-    assert tallies.account_standing(simulated, now=datetime.now(UTC)) is None
+    assert tallies.account_standing(simulated, Moment(datetime.now(UTC))) is None
 
 
 def test_a_limit_denies_at_the_claim_and_nothing_is_sent(live: Stage, paper: VenueThread) -> None:

@@ -1,0 +1,100 @@
+"""The right to send an order: won once, in a transaction that asks the gate."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import transaction
+from django.utils import timezone
+
+from controlplane.base.audit import Actor
+from controlplane.kernel.errors import ControlPlaneError, Denied
+from markets.venues.registry import dialect_facts
+from strategies import gate, selectors, services, workers
+from strategies.domain.intent import PENDING, SENDING, IntentEvent
+from strategies.models import OrderIntent
+from strategies.moment import Moment
+from strategies.services import Move
+
+CLOCK_MARGIN: Final = timedelta(seconds=5)
+"""How far our clock and a venue's may be apart, and the time to sign."""
+
+
+@transaction.atomic
+def intents_claim(intents: Sequence[OrderIntent], *, actor: Actor) -> list[OrderIntent]:
+    """Win the right to send each of these, and return those it was won of.
+
+    What the gate refuses fails with it; what is not pending is left alone. Accounts' rows are
+    locked first: claims of one account come one after the other, each sees what the others
+    reserved, and a stop committed before is seen. The gate is asked, and the time signed, when
+    everything is locked. What may add to a position is written before the next one is judged;
+    what only reduces is held to no limit, goes first and is written together.
+    """
+    accounts = selectors.accounts_for_claim({intent.account_id for intent in intents})
+    locked = services.intents_locked([intent.pk for intent in intents])
+    pending = [it for it in locked.values() if services.place_of(it) == PENDING]
+    moment = Moment(timezone.now())
+    moment.allocations_read(pending)
+    for intent in pending:
+        intent.account = accounts[intent.account_id]
+    reducing = [_judged(intent, moment) for intent in pending if intent.reduce_only]
+    services.intents_move(reducing, actor=actor)
+    for intent in pending:
+        if not intent.reduce_only:
+            services.intents_move([_judged(intent, moment)], actor=actor)
+    return [intent for intent in pending if services.place_of(intent) == SENDING]
+
+
+def _judged(intent: OrderIntent, moment: Moment) -> Move:
+    """Return the claim of a locked intent, or its denial."""
+    problem: Denied | None = gate.refusal(intent, moment) or gate.leg_problem(intent, moment)
+    if problem is not None:
+        return Move(intent, IntentEvent.DENY, problem.message)
+    return Move(
+        intent,
+        IntentEvent.CLAIM,
+        changes={
+            "claim_fence": intent.claim_fence + 1,
+            "claimed_by": workers.worker_name(),
+            "signed_at": moment.now,
+            "expires_at": _expires_at(intent, moment.now),
+            "proxy_session_id": intent.account.proxy_session_id,
+        },
+    )
+
+
+def _expires_at(intent: OrderIntent, signed_at: datetime) -> datetime:
+    window = dialect_facts(intent.account.exchange.dialect).receive_window
+    return signed_at + window + CLOCK_MARGIN
+
+
+@transaction.atomic
+def intent_deny(intent: OrderIntent, error: ControlPlaneError, *, actor: Actor) -> OrderIntent:
+    """Fail an intent that cannot be sent; one that was claimed meanwhile is left alone."""
+    locked = services.intent_locked(intent.pk)
+    if services.place_of(locked) != PENDING:
+        return locked
+    return services.intent_move(locked, IntentEvent.DENY, actor=actor, reason=error.message)
+
+
+@transaction.atomic
+def claims_recover(*, now: datetime, actor: Actor) -> list[OrderIntent]:
+    """Call unknown every send whose worker is dead or whose time is over; nothing is sent again.
+
+    Returns the intents that became unknown.
+    """
+    recovered = []
+    for pk, owner, expires_at in OrderIntent.objects.sending().values_list(
+        "pk", "claimed_by", "expires_at"
+    ):
+        expired = expires_at is None or now > expires_at
+        if not expired and not workers.is_dead(owner):
+            continue
+        intent = services.intent_locked(pk)
+        if services.place_of(intent) == SENDING:
+            why = "the send's time is over" if expired else "its worker died"
+            reason = f"no answer was recorded and {why}"
+            recovered.append(
+                services.intent_move(intent, IntentEvent.LOSE, actor=actor, reason=reason)
+            )
+    return recovered

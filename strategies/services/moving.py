@@ -1,0 +1,167 @@
+"""Moves of order intents: every one goes along the table in `domain/intent.py`."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Field
+from django.utils import timezone
+
+from controlplane.base import events
+from controlplane.base.audit import Actor
+from controlplane.kernel.errors import Conflict
+from controlplane.kernel.events import Severity
+from strategies.domain.intent import IntentEvent, IntentState, Place, Submission, advance
+from strategies.models import OrderIntent
+from strategies.querysets import IntentQuerySet
+from strategies.services.telling import occurrence_of
+
+REASON_LIMIT: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One move of a locked intent, and the columns that change with it."""
+
+    intent: OrderIntent
+    event: IntentEvent
+    reason: str = ""
+    severity: Severity | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def target(self) -> Place:
+        """Where the move leads; raises IllegalMove off the table."""
+        return advance(place_of(self.intent), self.event)
+
+
+def intent_locked(intent_id: UUID | str) -> OrderIntent:
+    """Return the intent, its row locked until the transaction ends."""
+    return _locked().get(pk=intent_id)
+
+
+def intents_locked(intent_ids: Collection[UUID]) -> dict[UUID, OrderIntent]:
+    """Return intents by id, locked likewise in the order in which everybody locks them."""
+    return {intent.pk: intent for intent in _locked().filter(pk__in=intent_ids).order_by("pk")}
+
+
+def _locked() -> IntentQuerySet:
+    return OrderIntent.objects.select_for_update(of=("self",)).select_related(
+        "instrument", "account", "module"
+    )
+
+
+def intent_move(
+    intent: OrderIntent,
+    event: IntentEvent,
+    *,
+    actor: Actor,
+    reason: str = "",
+    severity: Severity | None = None,
+    **changes: Any,
+) -> OrderIntent:
+    """Move a locked intent along the table and tell of it; raises IllegalMove off the table."""
+    intents_move([Move(intent, event, reason, severity, changes)], actor=actor)
+    return intent
+
+
+def intents_move(moves: Sequence[Move], *, actor: Actor) -> None:
+    """Move locked intents along the table and tell of them, all or none.
+
+    Raises IllegalMove off the table, and Conflict for a row that does not stand where its object
+    says it does.
+    """
+    places = [(place_of(move.intent), move.target) for move in moves]
+    intents_set(
+        [(it.intent, new, _columns(it)) for it, (_, new) in zip(moves, places, strict=True)]
+    )
+    events.publish(
+        *(
+            occurrence_of(
+                move.intent,
+                _text(move, old, new),
+                actor=actor,
+                event=str(move.event),
+                severity=move.severity or _severity(new),
+            )
+            for move, (old, new) in zip(moves, places, strict=True)
+        )
+    )
+
+
+def _columns(move: Move) -> dict[str, Any]:
+    reason = {"reason": move.reason[:REASON_LIMIT]} if move.reason else {}
+    return {**move.changes, **reason}
+
+
+def _text(move: Move, old: Place, new: Place) -> str:
+    way = f"{old.state}/{old.submission} → {new.state}/{new.submission}"
+    return f"{move.intent}: {way}{': ' + move.reason if move.reason else ''}"[:REASON_LIMIT]
+
+
+def intents_set(rows: Iterable[tuple[OrderIntent, Place, Mapping[str, Any]]]) -> None:
+    """Write columns of locked intents, a statement for each set of columns that changes.
+
+    Compare-and-set: raises Conflict unless every row still stands where its object says it does.
+    """
+    now = timezone.now()
+    by_columns: dict[tuple[str, ...], list[tuple[OrderIntent, dict[str, Any]]]] = defaultdict(list)
+    for intent, place, changes in rows:
+        values = {
+            **changes,
+            "state": str(place.state),
+            "submission": str(place.submission),
+            "updated_at": now,
+        }
+        by_columns[tuple(values)].append((intent, values))
+    for columns, group in by_columns.items():
+        _update(columns, group)
+        for intent, values in group:
+            for name, value in values.items():
+                setattr(intent, name, value)
+
+
+def _update(columns: Sequence[str], group: Sequence[tuple[OrderIntent, Mapping[str, Any]]]) -> None:
+    meta = OrderIntent._meta
+    names = ("intent_id", "state", "submission", *columns)
+    known = [cast("Field[Any, Any]", meta.get_field(name)) for name in names]
+    # Without their lengths: a cast would cut what is too long, an assignment refuses it.
+    types = [str(it.db_type(connection)).partition("(")[0] for it in known]
+    row = f"({', '.join(f'%s::{it}' for it in types)})"
+    changes = ", ".join(f"{it.column} = v.new_{it.column}" for it in known[3:])
+    news = ", ".join(f"new_{it.column}" for it in known[3:])
+    values = [
+        it.get_db_prep_save(value, connection)
+        for intent, new in group
+        for it, value in zip(
+            known,
+            (intent.pk, intent.state, intent.submission, *(new[name] for name in columns)),
+            strict=True,
+        )
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {meta.db_table} AS i SET {changes} "  # noqa: S608 - columns of our own model
+            f"FROM (VALUES {', '.join([row] * len(group))}) "
+            f"AS v (id, state, submission, {news}) "
+            "WHERE i.intent_id = v.id AND i.state = v.state AND i.submission = v.submission "
+            "RETURNING i.intent_id",
+            values,
+        )
+        written = {pk for (pk,) in cursor.fetchall()}
+    for intent, _ in group:
+        if intent.pk not in written:
+            raise Conflict(f"Intent {intent.pk} is no longer {intent.state}/{intent.submission}.")
+
+
+def place_of(intent: OrderIntent) -> Place:
+    """Return where the intent stands in its table."""
+    return Place(IntentState(intent.state), Submission(intent.submission))
+
+
+def _severity(place: Place) -> Severity:
+    troubled = place.state is IntentState.FAILED or place.submission is Submission.UNKNOWN
+    return Severity.WARN if troubled else Severity.INFO
