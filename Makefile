@@ -1,10 +1,13 @@
 # Needs python3.11 or newer, make and a package index; everything else comes from requirements/.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench lock
+.PHONY: help install demo test faults lint bench lock
 
 VENV := .venv
 RUN := $(VENV)/bin
 ARGS ?=
+SEEDS ?= 200
+ROUNDS ?= 500
+PLUGS ?= 3
 UV ?= uv
 PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3.14 python3; do \
 	if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
@@ -27,6 +30,9 @@ demo: install ## Run everything with paper venues and sample data (ARGS="--check
 
 test: install ## Run the tests (ARGS="tests/base -k bus" narrows them)
 	$(RUN)/pytest -n 2 $(ARGS)
+
+faults: install ## Break everything on purpose (SEEDS=n ROUNDS=n PLUGS=n; ARGS="--help")
+	$(RUN)/python -m tests.faults.pack --seeds $(SEEDS) --rounds $(ROUNDS) --plugs $(PLUGS) $(ARGS)
 
 lint: install ## Check style, types, import directions and migrations
 	$(RUN)/ruff check .

@@ -1,7 +1,7 @@
 """Where the rig's scenarios happen: two paper venues, a book with a leg on each, a module."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -123,16 +123,18 @@ class Arena:
             self.quote()
             sentinel.round()
             work()
-            if known is None and not _missing(self.violations(is_settled=False)):
+            missing = _missing(self.violations(is_settled=True))
+            if known is None and not missing:
                 known = time.monotonic() - began
+            open_ = self._open(missing, neutral=neutral)
+            if not open_ and known is not None:
+                return known
             prove_absent()
-            self.sync()
-            if not (open_ := self._open(neutral=neutral)):
-                return time.monotonic() - began if known is None else known
             time.sleep(PAUSE)
+            self.sync()
         raise NotAtRest(open_)
 
-    def _open(self, *, neutral: bool) -> str:
+    def _open(self, missing: Sequence[Violation], *, neutral: bool) -> str:
         """Say what is not at rest; empty when all is."""
         doubted = OrderIntent.objects.filter(state="submitted").exclude(submission="acknowledged")
         waiting = OrderIntent.objects.filter(state="pending")
@@ -141,9 +143,7 @@ class Arena:
             found.append(f"{queued} jobs")
         if neutral and abs(self.net()) > THRESHOLD:
             found.append(f"net {self.net()}")
-        if not found:
-            found += [str(it) for it in _missing(self.violations(is_settled=True))]
-        return "; ".join(found)
+        return "; ".join([*found, *map(str, missing)])
 
 
 def _missing(found: list[Violation]) -> list[Violation]:

@@ -1,0 +1,60 @@
+"""The parts of the pack: each runs one kind of scenario and returns its figures."""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from controlplane.benchmarks.report import percentile
+from tests.faults.pack import Part, say
+from tests.faults.rig.dispatch import dispatches
+from tests.faults.rig.flows import FLOWS
+from tests.faults.rig.schedules import schedules
+from tests.faults.rig.sweep import sweep
+
+Facts = dict[str, Any]
+Fresh = Callable[[], None]
+
+
+def _sweep(flow: str, options: argparse.Namespace, fresh: Fresh) -> Facts:
+    made = sweep(flow, stride=options.stride, fresh=fresh, say=say)
+    return {
+        "points": made.points,
+        "killed": len(made.killed),
+        **_spread("known", made.known),
+    }
+
+
+def _dispatch(options: argparse.Namespace, fresh: Fresh) -> Facts:
+    made = dispatches(options.rounds, fresh=fresh, say=say)
+    return {"rounds": made.rounds, "orders": made.orders}
+
+
+def _schedules(options: argparse.Namespace, fresh: Fresh) -> Facts:
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    made = schedules(seeds, fresh=fresh, say=say)
+    return {
+        "seeds": made.seeds,
+        "first": options.first_seed,
+        "orders": made.orders,
+        "unknown": made.unknown,
+        "absent": made.absent,
+        "broken": made.broken,
+        **_spread("resolved", made.resolved),
+    }
+
+
+def _spread(name: str, seconds: Sequence[float]) -> Facts:
+    if not seconds:
+        return {}
+    return {
+        f"{name}_p95": round(percentile(seconds, 0.95), 2),
+        f"{name}_max": round(max(seconds), 2),
+    }
+
+
+PARTS: Mapping[str, Part] = {
+    **{f"sweep-{flow}": partial(_sweep, flow) for flow in FLOWS},
+    "dispatch": _dispatch,
+    "schedules": _schedules,
+}

@@ -1,0 +1,70 @@
+"""The pack's report: what was run, how often, and what came of it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+Facts = Mapping[str, Any]
+
+HEAD: Final = """# What the fault pack found
+
+Written by `make faults`; the figures are those of the run named in each row. Every scenario ends
+with the oracle, which compares the paper venues' ledgers with the database.
+
+| part | what was done | result | commit | when | took |
+| --- | --- | --- | --- | --- | --- |
+"""
+
+
+def rendered(parts: Mapping[str, Facts]) -> str:
+    """Return the report as Markdown."""
+    rows = "".join(_row(name, parts[name]) for name in sorted(parts))
+    broken = [(name, text) for name in sorted(parts) for text in parts[name]["broken"]]
+    if not broken:
+        return HEAD + rows
+    found = "\n".join(f"- {name}: {text}" for name, text in broken)
+    return f"{HEAD}{rows}\n## Broken\n\n{found}\n"
+
+
+def _row(name: str, facts: Facts) -> str:
+    told = _TOLD.get(name.partition("-")[0], _plainly)
+    result = f"**{len(facts['broken'])} broken**" if facts["broken"] else "all invariants hold"
+    took = f"{facts['seconds'] // 60} min {facts['seconds'] % 60} s"
+    when = facts["at"].replace("T", " ").removesuffix("+00:00")
+    return f"| {name} | {told(facts)} | {result} | {facts['commit']} | {when} | {took} |\n"
+
+
+def _sweep(facts: Facts) -> str:
+    if "points" not in facts:
+        return "not finished"
+    known = f"; everything known after p95 {facts['known_p95']} s, at most {facts['known_max']} s"
+    return f"killed at {facts['killed']} of {facts['points']} points{known}"
+
+
+def _dispatch(facts: Facts) -> str:
+    if "rounds" not in facts:
+        return "not finished"
+    return f"{facts['rounds']} jobs given to two workers each: {facts['orders']} orders"
+
+
+def _schedules(facts: Facts) -> str:
+    last = facts["first"] + facts["seeds"] - 1
+    text = (
+        f"seeds {facts['first']} to {last}: {facts['orders']} orders, {facts['unknown']} of "
+        f"unknown fate, {facts['absent']} proven never accepted"
+    )
+    if "resolved_p95" not in facts:
+        return text
+    truth = f"p95 {facts['resolved_p95']} s, at most {facts['resolved_max']} s"
+    return f"{text}; from unknown to known {truth}"
+
+
+def _plainly(facts: Facts) -> str:
+    hidden = {"broken", "commit", "at", "seconds"}
+    return ", ".join(f"{key} {value}" for key, value in facts.items() if key not in hidden)
+
+
+_TOLD: Final[Mapping[str, Callable[[Facts], str]]] = {
+    "sweep": _sweep,
+    "dispatch": _dispatch,
+    "schedules": _schedules,
+}
