@@ -76,6 +76,7 @@ class Sentinel:
     _reconciliations: Reconciliations = field(init=False)
     _watch: BookWatch = field(default_factory=BookWatch)
     _utilization: hedging.UtilizationWatch = field(default_factory=hedging.UtilizationWatch)
+    _makers: hedging.MakerWatch = field(default_factory=hedging.MakerWatch)
     _evaluated_at: datetime | None = None
     _cancelled: dict[UUID, datetime] = field(default_factory=dict)
     _owes_recovery: bool = False
@@ -114,6 +115,7 @@ class Sentinel:
             self.reconciliations,
             self.fills,
             self.stale,
+            self.makers,
             self.executions,
             self.books,
             self.utilization,
@@ -196,6 +198,10 @@ class Sentinel:
                 )
                 withdrawn += 1
         return withdrawn
+
+    def makers(self) -> int:
+        """Have hedge orders cancelled that have rested long enough."""
+        return self._makers.look(now=timezone.now())
 
     def executions(self) -> int:
         """End the hedges whose orders are decided."""

@@ -34,15 +34,18 @@ class CheckedPlan:
     candidates: Sequence[Candidate]
 
 
-def plan_checked(facts: BookFacts, decision: Decision, moment: Moment) -> CheckedPlan:
+def plan_checked(
+    facts: BookFacts, decision: Decision, moment: Moment, *, is_resting: bool = False
+) -> CheckedPlan:
     """Plan the decided trade, and plan again without what the gate denies until it denies nothing.
 
     All orders are asked about together, each counting those before it as sent. One that is only
-    too large for a limit is made smaller once. Reads only.
+    too large for a limit is made smaller once. Reads only. `is_resting`: orders wait on their own
+    side, where it has a price.
     """
     carriers = carriers_of(facts, decision.exposure.symbol)
     candidates = candidates_of(facts, carriers, moment)
-    drafter = Drafter(facts, carriers)
+    drafter = Drafter(facts, carriers, is_resting=is_resting)
     shrunk: set[_Place] = set()
     # Each round rules out at least one contract for one purpose, or shrinks it for the only time.
     for _round in range(3 * len(candidates) + 1):
@@ -100,8 +103,8 @@ def _allowed(order: PlannedOrder, denied: Denied, decision: Decision) -> Decimal
 class Drafter:
     """Makes planned orders of one book into intents that are not written."""
 
-    def __init__(self, facts: BookFacts, carriers: Carriers) -> None:
-        self._facts = facts
+    def __init__(self, facts: BookFacts, carriers: Carriers, *, is_resting: bool = False) -> None:
+        self._facts, self._is_resting = facts, is_resting
         self._carriers = carriers
         self._module = _module(facts)
 
@@ -110,14 +113,15 @@ class Drafter:
         return [self._draft(order) for order in orders]
 
     def _draft(self, order: PlannedOrder) -> OrderIntent:
+        passive = order.passive if self._is_resting else None
         return strategies.intent_draft(
             module=self._module,
             account=self._carriers.accounts[order.account_id],
             instrument=self._carriers.instruments[order.instrument_id],
             side=order.side,
-            type=OrderType.IOC,
+            type=OrderType.IOC if passive is None else OrderType.POST_ONLY,
             amount=order.amount,
-            price=order.price,
+            price=order.price if passive is None else passive,
             reduce_only=order.reduce_only,
             sandbox=self._facts.book.sandbox,
         )

@@ -124,6 +124,10 @@ ALLOW_PRIVATE_PROXIES = env.bool("ALLOW_PRIVATE_PROXIES", default=not IS_PRODUCT
 # An address that answers with the peer's IP; without it exits are not compared with theirs.
 EGRESS_ECHO_URL = env.str("EGRESS_ECHO_URL", default="")
 
+# A hedge of no more than so many thresholds rests on its own side for so many seconds before it
+# takes; 0: it takes at once.
+HEDGE_MAKER_SECONDS = env.int("HEDGE_MAKER_SECONDS", default=0)
+HEDGE_MAKER_WITHIN = env.int("HEDGE_MAKER_WITHIN", default=3)
 # A leg beside an order whose fate is unknown for so many seconds is reduced; 0: it waits for proof.
 HEDGE_PROTECT_AFTER = env.int("HEDGE_PROTECT_AFTER", default=0)
 # A book hedged so often in an hour, or failing so often in ten minutes, and a module whose hedge

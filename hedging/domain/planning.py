@@ -43,6 +43,11 @@ class Top:
     def mid(self) -> Price:
         return Price((self.bid + self.ask) / 2)
 
+    def passive(self, side: Side) -> Price | None:
+        """Return the best price of a side's own; None where it is no market of its own."""
+        own, size = (self.bid, self.bid_size) if side is Side.BUY else (self.ask, self.ask_size)
+        return None if size is None else own
+
     def cost(self, side: Side, amount: Decimal) -> Decimal:
         """Return what taking `amount` is expected to cost against the mid, as a share of it.
 
@@ -100,7 +105,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class PlannedOrder:
-    """One immediate-or-cancel order; `amount` is unsigned base."""
+    """One order; `amount` is unsigned base, `price` the worst accepted of one that takes.
+
+    `passive` is the best price of its own side, for one that rests; None where only prices of
+    other venues are known.
+    """
 
     account_id: str
     instrument_id: UUID
@@ -108,6 +117,7 @@ class PlannedOrder:
     amount: BaseAmount
     price: Price
     reduce_only: bool
+    passive: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +235,13 @@ class _Planner:
         if not spec.is_tradable(amount, price, reduce_only=reduce_only):
             return bound if limit < self.rest and not reduce_only else Skip.BELOW_MINIMUM
         return PlannedOrder(
-            candidate.account_id, candidate.instrument_id, self.side, amount, price, reduce_only
+            candidate.account_id,
+            candidate.instrument_id,
+            self.side,
+            amount,
+            price,
+            reduce_only,
+            passive=top.passive(self.side),
         )
 
     def _limit(self, candidate: Candidate, top: Top, *, reduce_only: bool) -> tuple[Decimal, str]:

@@ -13,6 +13,7 @@ from hedging import selectors
 from hedging.choices import TriggerReason
 from hedging.domain.books import Book
 from hedging.domain.decision import Decision, Reason
+from hedging.domain.making import HedgeStyle
 from hedging.domain.throttle import busy, waits
 from hedging.facts import BookFacts, book_facts
 from hedging.models import HedgeExecution
@@ -20,6 +21,7 @@ from hedging.plans import CheckedPlan, plan_checked
 from hedging.services import telling
 from hedging.services.dust import dust_close, dust_note
 from hedging.services.locking import book_lock
+from hedging.services.making import style_for
 from hedging.services.throttling import pace_check, past_hedges
 from hedging.services.writing import order_record, orders_write
 from markets.choices import FeedStatus
@@ -133,7 +135,10 @@ def _start(
     """Write the hedge, then its orders; None when no account can carry any of it."""
     symbol, delta = decision.exposure.symbol, decision.exposure.delta_btc
     assert delta is not None, "a trade is decided only on a known delta"
-    checked = plan_checked(facts, decision, moment)
+    trigger = _trigger(facts, symbol, trigger_reason, moment)
+    style, seconds = style_for(facts, decision, trigger)
+    is_resting = style is HedgeStyle.MAKER
+    checked = plan_checked(facts, decision, moment, is_resting=is_resting)
     plan = checked.plan
     dust_note(facts.book.key, decision, plan, now=moment.now)
     if not plan.orders:
@@ -145,9 +150,13 @@ def _start(
         hedge_account_id=plan.orders[0].account_id,
         delta_before=delta,
         threshold=facts.book.delta_threshold,
-        orders=[order_record(order) for order in plan.orders],
-        decision_inputs=_inputs(facts, decision, checked, actor=actor, now=moment.now),
-        trigger_reason=_trigger(facts, symbol, trigger_reason, moment),
+        orders=[order_record(order, is_resting=is_resting) for order in plan.orders],
+        decision_inputs={
+            **_inputs(facts, decision, checked, actor=actor, now=moment.now),
+            "style": str(style),
+            "makerSeconds": seconds,
+        },
+        trigger_reason=trigger,
         decision_mid=decision.exposure.reference,
         reason=reason,
     )

@@ -15,6 +15,7 @@ from hedging.domain.delta import Exposure, btc_equivalent
 from hedging.facts import BookFacts, book_facts
 from hedging.models import Fill, HedgeExecution
 from hedging.services import telling
+from hedging.services.making import taker_follow
 from markets.venues.types import Side
 from strategies.domain.intent import TERMINAL_STATES
 from strategies.models import OrderIntent
@@ -41,7 +42,7 @@ def execution_finish(*, execution: HedgeExecution) -> HedgeExecution | None:
     """End a hedge from what really came of it; None while that is not known.
 
     It runs on while an order of it is open or its outcome is unknown, and until the positions
-    are known to contain its fills.
+    are known to contain its fills; one that rested first then takes what was left.
     """
     locked = HedgeExecution.objects.select_for_update().running().filter(pk=execution.pk).first()
     if locked is None:
@@ -56,6 +57,8 @@ def execution_finish(*, execution: HedgeExecution) -> HedgeExecution | None:
         return None
     seen = next((item for item in facts.exposures if item.symbol == locked.symbol), None)
     if seen is not None and seen.unknown:
+        return None
+    if taker_follow(locked, now=now):
         return None
     _close(locked, intents, facts, seen, now=now)
     return locked

@@ -7,12 +7,15 @@ from typing import Final
 
 from controlplane.kernel.events import Severity
 from hedging.domain.decision import Decision, Reason
+from hedging.domain.making import LONGEST_SECONDS, HedgeStyle
 from hedging.facts import BookFacts
-from hedging.models import HedgeDust
+from hedging.models import HedgeDust, HedgeExecution
 from hedging.services import telling
 
 PATIENCE: Final = timedelta(seconds=3)
 """What passes sooner is the ordinary course of things and is not told."""
+MAY_REST: Final = timedelta(seconds=LONGEST_SECONDS) + PATIENCE
+"""A hedge that rests first is on its way for so long; then it is told of like any other."""
 _FOR_A_PERSON: Final = frozenset({Reason.UNALLOCATED, Reason.DUST})
 """Nothing is wrong that the system could put right."""
 _QUIET: Final = frozenset({Reason.WITHIN_THRESHOLD, Reason.IN_FLIGHT})
@@ -28,12 +31,18 @@ class BookWatch:
     def look(self, looks: Iterable[BookFacts], *, now: datetime) -> None:
         """Tell what has lasted, from the decisions these looks give."""
         seen = set()
+        resting = HedgeExecution.objects.running().filter(
+            decision_inputs__style=str(HedgeStyle.MAKER), created_at__gte=now - MAY_REST
+        )
+        making = set(resting.values_list("book", "symbol"))
         dust = set(HedgeDust.objects.open().values_list("book", "symbol"))
         for facts in looks:
             for decision in facts.decisions(now=now):
                 place = (facts.book.key, decision.exposure.symbol)
                 seen.add(place)
-                if decision.is_trading and place in dust:
+                if decision.is_trading and place in making:
+                    decision = replace(decision, reason=Reason.IN_FLIGHT)
+                elif decision.is_trading and place in dust:
                     decision = replace(decision, reason=Reason.DUST)
                 self._note(place, decision, now)
         for gone in self._since.keys() - seen:

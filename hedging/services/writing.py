@@ -30,14 +30,15 @@ def orders_write(
     )
 
 
-def order_record(order: PlannedOrder) -> dict[str, Any]:
+def order_record(order: PlannedOrder, *, is_resting: bool = False) -> dict[str, Any]:
     """Return a planned order as the hedge's own record keeps it."""
+    passive = order.passive if is_resting else None
     return {
         "accountId": order.account_id,
         "instrumentId": str(order.instrument_id),
         "side": order.side.value,
-        "type": OrderType.IOC.value,
+        "type": (OrderType.IOC if passive is None else OrderType.POST_ONLY).value,
         "amount": plain(order.amount),
-        "price": plain(order.price),
+        "price": plain(order.price if passive is None else passive),
         "reduceOnly": order.reduce_only,
     }

@@ -205,7 +205,7 @@ def test_a_trade_whose_writer_died_reaches_its_intent_when_it_is_told_again(
     intent.refresh_from_db()
     assert (intent.filled_amount > 0) == (known == "the amount")
     with monkeypatch.context() as dying:
-        dying.setattr("hedging.services.fills._follow", dies)
+        dying.setattr("hedging.services.fills._apply", dies)
         stage.sync()
     trade = Fill.objects.get(intent=intent)
     stage.sync()

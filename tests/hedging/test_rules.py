@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.core.exceptions import ValidationError
 
 from accounts.choices import AccountStatus
@@ -77,6 +79,8 @@ def test_a_threshold_that_makes_no_sense_is_refused(db: None, trigger: str, thre
 
 
 def test_every_trigger_is_watched_from_the_start(db: None) -> None:
+    begin = import_module("hedging.migrations.0008_stop_rules_to_begin_with")
+    begin.add_rules(apps, None)  # other tests may have emptied the table
     rows = StopRule.objects.values_list("trigger", "threshold", "scope", "action", "is_enabled")
     assert set(rows) == {
         ("margin", D("0.8"), "book", "flatten", True),
