@@ -1,14 +1,17 @@
 """The parts of the pack: each runs one kind of scenario and returns its figures."""
 
 import argparse
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from controlplane.benchmarks.report import percentile
 from tests.faults.pack import Part, say
 from tests.faults.rig.dispatch import dispatches
 from tests.faults.rig.flows import FLOWS
+from tests.faults.rig.plugs import pulled
 from tests.faults.rig.schedules import schedules
 from tests.faults.rig.sweep import sweep
 
@@ -44,6 +47,20 @@ def _schedules(options: argparse.Namespace, fresh: Fresh) -> Facts:
     }
 
 
+def _plugs(options: argparse.Namespace, _fresh: Fresh) -> Facts:
+    with tempfile.TemporaryDirectory(prefix="plugs-") as directory:
+        made = pulled(options.plugs, Path(directory), say=say)
+    return {
+        "pulled": made["pulled"],
+        "processes": max(made["killed"]),
+        "in_flight": sum(made["in_flight"]),
+        "orders": made["orders"],
+        "fills": made["fills"],
+        **_spread("ready", made["ready"][1:]),
+        **_spread("agreed", made["agreed"][1:]),
+    }
+
+
 def _spread(name: str, seconds: Sequence[float]) -> Facts:
     if not seconds:
         return {}
@@ -57,4 +74,5 @@ PARTS: Mapping[str, Part] = {
     **{f"sweep-{flow}": partial(_sweep, flow) for flow in FLOWS},
     "dispatch": _dispatch,
     "schedules": _schedules,
+    "plugs": _plugs,
 }

@@ -58,6 +58,17 @@ def _schedules(facts: Facts) -> str:
     return f"{text}; from unknown to known {truth}"
 
 
+def _plugs(facts: Facts) -> str:
+    if "pulled" not in facts:
+        return "not finished"
+    return (
+        f"plug pulled {facts['pulled']} times in a row, {facts['processes']} processes each, "
+        f"PostgreSQL among them, {facts['in_flight']} orders then in flight: running again after "
+        f"p95 {facts['ready_p95']} s, all of {facts['orders']} orders and {facts['fills']} trades "
+        f"known and equal after p95 {facts['agreed_p95']} s, at most {facts['agreed_max']} s"
+    )
+
+
 def _plainly(facts: Facts) -> str:
     hidden = {"broken", "commit", "at", "seconds"}
     return ", ".join(f"{key} {value}" for key, value in facts.items() if key not in hidden)
@@ -67,4 +78,5 @@ _TOLD: Final[Mapping[str, Callable[[Facts], str]]] = {
     "sweep": _sweep,
     "dispatch": _dispatch,
     "schedules": _schedules,
+    "plugs": _plugs,
 }
