@@ -5,7 +5,7 @@ import pytest
 from tests.faults.rig.flows import FLOWS
 from tests.faults.rig.sweep import sweep
 
-STRIDES = {"open-hedge": 41, "close-hedge": 53, "cancel": 4, "emergency-stop": 27}
+STRIDES = {"open-hedge": 31, "close-hedge": 53, "cancel": 4, "emergency-stop": 27}
 """A sample here; `make faults` kills at every point."""
 
 
