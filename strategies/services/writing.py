@@ -81,7 +81,6 @@ def intent_draft(
     )
 
 
-@transaction.atomic
 def intents_write(
     drafts: Sequence[OrderIntent], *, actor: Actor, moment: Moment | None = None
 ) -> Sequence[OrderIntent]:
@@ -95,13 +94,13 @@ def intents_write(
     for draft in drafts:
         if problem := sandbox_problem(draft, moment):
             raise problem
-    OrderIntent.objects.bulk_create(drafts)
-    events.publish(
-        *(
-            occurrence_of(draft, f"Order wished for: {draft}", actor=actor, event="create")
-            for draft in drafts
-        )
-    )
+    wished = [
+        occurrence_of(draft, f"Order wished for: {draft}", actor=actor, event="create")
+        for draft in drafts
+    ]
+    with transaction.atomic(savepoint=False):
+        OrderIntent.objects.bulk_create(drafts)
+        events.publish(*wished)
     return drafts
 
 
