@@ -1,8 +1,8 @@
 """The queue's broker: rows in PostgreSQL, and a NOTIFY instead of a short nap between looks."""
 
-from collections.abc import Sequence
-from contextlib import closing
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Final, Self
 
 from django.db import connection
 from django.utils import timezone
@@ -30,12 +30,32 @@ class WakingBroker(ORM):
     _heard_on: object = None
     """The driver's connection that listens; a new connection must be told to."""
 
-    def enqueue(self, task: str) -> Any:
+    _held: list[OrmQ] | None = None
+
+    @contextmanager
+    def together(self) -> Iterator[Self]:
+        """Queue what is enqueued inside by one statement, at the end."""
+        self._held = []
+        try:
+            yield self
+            self._queue(self._held)
+        finally:
+            self._held = None
+
+    def enqueue(self, task: str) -> None:
         """Queue a signed task; inside a transaction both row and wake-up come with its commit."""
-        key = super().enqueue(task)
+        row = OrmQ(key=self.list_key, payload=task, lock=timezone.now())
+        if self._held is None:
+            self._queue([row])
+        else:
+            self._held.append(row)
+
+    def _queue(self, rows: Sequence[OrmQ]) -> None:
+        if not rows:
+            return
+        OrmQ.objects.bulk_create(rows)
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, self.list_key])
-        return key
 
     def dequeue(self) -> Sequence[tuple[int, str]]:
         """Take up to `bulk` tasks; when there are none, return after the next wake-up."""

@@ -7,7 +7,8 @@ not answer is tried again for ever, with growing pauses; the other accounts go o
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -29,7 +30,7 @@ from hedging.emergency import telling
 from hedging.emergency.asking import ask_all
 from hedging.emergency.cancelling import Cancels, cancels_of, under_way
 from hedging.emergency.flattening import Holder, Holdings, wave_send, wave_write
-from hedging.emergency.rows import row_move, stop_follow
+from hedging.emergency.rows import moved, rows_write, stop_follow
 from hedging.models import EmergencyStop, StoppedAccount
 from markets.venues.ports import ExecutionClient
 from markets.venues.types import OrderReport, PositionReport
@@ -98,6 +99,7 @@ class _Round:
 
     def __init__(self, stop: EmergencyStop, actor: Actor) -> None:
         self._stop, self._actor, self._lease = stop, actor, uuid7()
+        self._writes: list[tuple[StoppedAccount, dict[str, object]]] = []
         self._take()
         self.rows = list(
             stop.accounts.filter(lease=self._lease)
@@ -133,10 +135,10 @@ class _Round:
     # Cancel
 
     def _cancel(self, rows: Sequence[StoppedAccount]) -> None:
-        with transaction.atomic():
+        with self._together():
             for row in rows:
                 if row.state == StopState.ENGAGED:
-                    row_move(row, StopEvent.BEGIN)
+                    self._writes.append((row, moved(row, StopEvent.BEGIN)))
         # Counted before the venue is asked: what is sent by then may reach it after it answers.
         waiting = under_way(self._stop, [row.account_id for row in rows])
         cancels: Mapping[str, Cancels] = cancels_of(self._stop, rows)
@@ -145,7 +147,7 @@ class _Round:
             return await cancels[name].carry_out(client)
 
         answers = ask_all(_accounts(rows), cancel)
-        with transaction.atomic():
+        with self._together():
             self._cancelled(rows, answers, waiting)
 
     def _cancelled(
@@ -180,9 +182,10 @@ class _Round:
             for row in others.exclude(pk__in=mine)
             if now < (row.deadline_at if row.is_answering else row.blocked_at + GRACE)
         }
-        for row in rows:
-            if row.book in behind:
-                self._later(row, SOON, "Waits for the other accounts of its book.")
+        with self._together():
+            for row in rows:
+                if row.book in behind:
+                    self._later(row, SOON, "Waits for the other accounts of its book.")
         return [row for row in rows if row.book not in behind]
 
     def _close(self, rows: list[StoppedAccount]) -> None:
@@ -191,7 +194,7 @@ class _Round:
             accounts = _accounts(rows)
             holdings = self._held(rows, Holder(self._stop, accounts), accounts)
             rows = [row for row in rows if row.account_id in holdings]
-            with transaction.atomic():
+            with self._together():
                 for row in rows:
                     held = holdings[row.account_id]
                     if not held.is_to_close:
@@ -214,13 +217,14 @@ class _Round:
 
         answers = ask_all(accounts, positions)
         found = {}
-        for row in rows:
-            reports = answers[row.account_id]
-            if isinstance(reports, BaseException):
-                self._failed(row, reports)
-            else:
-                row.is_answering = True
-                found[row.account_id] = holder.holdings(row.account_id, reports)
+        with self._together():
+            for row in rows:
+                reports = answers[row.account_id]
+                if isinstance(reports, BaseException):
+                    self._failed(row, reports)
+                else:
+                    row.is_answering = True
+                    found[row.account_id] = holder.holdings(row.account_id, reports)
         return found
 
     def _went_on(
@@ -233,20 +237,21 @@ class _Round:
         by_account: dict[str, list[OrderIntent]] = {}
         for intent in sent:
             by_account.setdefault(intent.account_id, []).append(intent)
-        moved = {
+        closed = {
             row.book
             for row in rows
             if any(intent.filled_amount for intent in by_account.get(row.account_id, ()))
         }
-        for row in rows:
-            problem = holdings[row.account_id].problem or _refusals(
-                by_account.get(row.account_id, ())
-            )
-            if row.book not in moved:
-                self._put_off(row, problem or "Waits for the other side of its book.")
-            elif problem:
-                StoppedAccount.objects.filter(pk=row.pk).update(last_error=problem)
-        return [row for row in rows if row.book in moved]
+        with self._together():
+            for row in rows:
+                problem = holdings[row.account_id].problem or _refusals(
+                    by_account.get(row.account_id, ())
+                )
+                if row.book not in closed:
+                    self._put_off(row, problem or "Waits for the other side of its book.")
+                elif problem:
+                    self._writes.append((row, {"last_error": problem}))
+        return [row for row in rows if row.book in closed]
 
     # Verify
 
@@ -256,8 +261,9 @@ class _Round:
         holder, cancels = Holder(self._stop, accounts), cancels_of(self._stop, rows)
 
         answers = ask_all(accounts, partial(_both, cancels))
-        with transaction.atomic():
-            self._verified(rows, answers, holder)
+        with self._together():
+            done = self._verified(rows, answers, holder)
+            jobs.enqueue_all(SyncAccount, [{"account_id": name} for name in done])
 
     def _verified(
         self,
@@ -266,7 +272,9 @@ class _Round:
             str, tuple[Sequence[OrderReport], Sequence[PositionReport]] | BaseException
         ],
         holder: Holder,
-    ) -> None:
+    ) -> list[str]:
+        """Return the accounts that are confirmed."""
+        done = []
         for row in rows:
             seen = answers[row.account_id]
             if isinstance(seen, BaseException):
@@ -280,13 +288,23 @@ class _Round:
             now = timezone.now()
             flat = {"flat_at": row.flat_at or now} if self._stop.flatten else {}
             self._go(row, StopEvent.CONFIRM, confirmed_at=now, residual=held.residual, **flat)
-            jobs.enqueue(SyncAccount, account_id=row.account_id)
+            done.append(row.account_id)
+        return done
 
     # Rows
 
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Write what is noted of rows inside in one transaction, a statement for each kind."""
+        with transaction.atomic():
+            yield
+            writes, self._writes = self._writes, []
+            rows_write(writes)
+
     def _go(self, row: StoppedAccount, event: StopEvent, **changes: object) -> None:
         well = {"attempts": 0, "last_error": "", "is_answering": True}
-        row_move(row, event, next_try_at=timezone.now(), **{**well, **changes})
+        columns = {"next_try_at": timezone.now(), **well, **changes}
+        self._writes.append((row, moved(row, event, **columns)))
 
     def _waits(self, row: StoppedAccount, why: str) -> None:
         row.is_answering = True
@@ -303,8 +321,13 @@ class _Round:
         self._later(row, retry_after(row.attempts), why)
 
     def _later(self, row: StoppedAccount, wait: timedelta, why: str) -> None:
-        row.next_try_at, row.last_error = timezone.now() + wait, why[:LONGEST_ERROR]
-        row.save(update_fields=["next_try_at", "last_error", "attempts", "is_answering"])
+        columns = {
+            "next_try_at": timezone.now() + wait,
+            "last_error": why[:LONGEST_ERROR],
+            "attempts": row.attempts,
+            "is_answering": row.is_answering,
+        }
+        self._writes.append((row, columns))
 
     def _prolong(self) -> None:
         leased = StoppedAccount.objects.filter(lease=self._lease)

@@ -1,9 +1,12 @@
 """How an emergency stop's rows move: each along the table, by compare-and-set."""
 
+from collections.abc import Mapping, Sequence
+
 from django.db import transaction
 from django.utils import timezone
 
 from controlplane import bus
+from controlplane.base.rows import rows_set
 from controlplane.kernel.errors import Conflict
 from hedging.domain.emergency import StopEvent, StopState, advance, overall, path
 from hedging.models import EmergencyStop, StoppedAccount
@@ -11,12 +14,24 @@ from hedging.models import EmergencyStop, StoppedAccount
 
 def row_move(row: StoppedAccount, event: StopEvent, **changes: object) -> None:
     """Move one account of a stop along the table; raises Conflict when another process has."""
-    old = StopState(row.state)
-    values = {"state": advance(old, event), **changes}
-    if StoppedAccount.objects.filter(pk=row.pk, state=old).update(**values) != 1:
-        raise Conflict(f"{row.account_id} is no longer {old}.")
-    for name, value in values.items():
-        setattr(row, name, value)
+    rows_write([(row, moved(row, event, **changes))])
+
+
+def moved(row: StoppedAccount, event: StopEvent, **changes: object) -> dict[str, object]:
+    """Return the columns that change with a move along the table."""
+    return {"state": advance(StopState(row.state), event), **changes}
+
+
+def rows_write(changes: Sequence[tuple[StoppedAccount, Mapping[str, object]]]) -> None:
+    """Write columns of accounts of a stop, all moves or none in the caller's transaction.
+
+    Raises Conflict for a move of an account that another process has moved; what is only noted
+    of such a one is not written.
+    """
+    written = rows_set(changes, standing=["state"])
+    for row, values in changes:
+        if "state" in values and row.pk not in written:
+            raise Conflict(f"{row.account_id} was moved by another process.")
 
 
 @transaction.atomic

@@ -1,17 +1,15 @@
 """Moves of order intents: every one goes along the table in `domain/intent.py`."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
-from django.db import connection
-from django.db.models import Field
 from django.utils import timezone
 
 from controlplane.base import events
 from controlplane.base.audit import Actor
+from controlplane.base.rows import rows_set
 from controlplane.kernel.errors import Conflict
 from controlplane.kernel.events import Severity
 from strategies.domain.intent import IntentEvent, IntentState, Place, Submission, advance
@@ -103,58 +101,27 @@ def _text(move: Move, old: Place, new: Place) -> str:
 
 
 def intents_set(rows: Iterable[tuple[OrderIntent, Place, Mapping[str, Any]]]) -> None:
-    """Write columns of locked intents, a statement for each set of columns that changes.
+    """Write columns of locked intents; each row must still stand where its object says it does.
 
-    Compare-and-set: raises Conflict unless every row still stands where its object says it does.
+    Raises Conflict when one does not.
     """
     now = timezone.now()
-    by_columns: dict[tuple[str, ...], list[tuple[OrderIntent, dict[str, Any]]]] = defaultdict(list)
-    for intent, place, changes in rows:
-        values = {
-            **changes,
-            "state": str(place.state),
-            "submission": str(place.submission),
-            "updated_at": now,
-        }
-        by_columns[tuple(values)].append((intent, values))
-    for columns, group in by_columns.items():
-        _update(columns, group)
-        for intent, values in group:
-            for name, value in values.items():
-                setattr(intent, name, value)
-
-
-def _update(columns: Sequence[str], group: Sequence[tuple[OrderIntent, Mapping[str, Any]]]) -> None:
-    meta = OrderIntent._meta
-    names = ("intent_id", "state", "submission", *columns)
-    known = [cast("Field[Any, Any]", meta.get_field(name)) for name in names]
-    # Without their lengths: a cast would cut what is too long, an assignment refuses it.
-    types = [str(it.db_type(connection)).partition("(")[0] for it in known]
-    row = f"({', '.join(f'%s::{it}' for it in types)})"
-    changes = ", ".join(f"{it.column} = v.new_{it.column}" for it in known[3:])
-    news = ", ".join(f"new_{it.column}" for it in known[3:])
-    values = [
-        it.get_db_prep_save(value, connection)
-        for intent, new in group
-        for it, value in zip(
-            known,
-            (intent.pk, intent.state, intent.submission, *(new[name] for name in columns)),
-            strict=True,
+    changes = [
+        (
+            intent,
+            {
+                **changed,
+                "state": str(place.state),
+                "submission": str(place.submission),
+                "updated_at": now,
+            },
         )
+        for intent, place, changed in rows
     ]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {meta.db_table} AS i SET {changes} "  # noqa: S608 - columns of our own model
-            f"FROM (VALUES {', '.join([row] * len(group))}) "
-            f"AS v (id, state, submission, {news}) "
-            "WHERE i.intent_id = v.id AND i.state = v.state AND i.submission = v.submission "
-            "RETURNING i.intent_id",
-            values,
-        )
-        written = {pk for (pk,) in cursor.fetchall()}
-    for intent, _ in group:
+    written = rows_set(changes, standing=("state", "submission"))
+    for intent, _ in changes:
         if intent.pk not in written:
-            raise Conflict(f"Intent {intent.pk} is no longer {intent.state}/{intent.submission}.")
+            raise Conflict(f"Intent {intent.pk} does not stand any more where it was read.")
 
 
 def place_of(intent: OrderIntent) -> Place:
