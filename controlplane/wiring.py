@@ -8,6 +8,7 @@ from accounts.models import ExchangeAccount, ProxyProfile, ProxySession
 from controlplane.base import edits, events, jobs
 from hedging import observing as hedging
 from hedging import trigger
+from markets import listing
 from markets.feeds import ticks
 from markets.models import Venue
 from monitoring import services as monitoring
@@ -24,6 +25,7 @@ def connect() -> None:
     # Intents first: what ends a hedge is read from them.
     observations.subscribe(strategies.orders_seen)
     observations.subscribe(hedging.observed)
+    listing.watch_freezes(strategies.instruments_frozen)
     ticks.subscribe(trigger.PriceWatch().price_moved)
     edits.follow(Venue, accounts.venue_changed)
     edits.follow(ExchangeAccount, accounts.account_changed)

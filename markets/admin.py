@@ -18,6 +18,7 @@ from controlplane.base.admin import (
 )
 from markets.choices import FeedSource, FeedStatus
 from markets.failover import feed_failback, feed_failover
+from markets.listing import instrument_accept
 from markets.models import (
     FeedTraffic,
     FundingRate,
@@ -80,13 +81,27 @@ class InstrumentAdmin(AuditedModelAdmin):
         number("min_notional", _("smallest value")),
         number("taker_fee", _("taker fee")),
         "is_active",
+        "frozen_at",
     )
-    list_filter = (("venue", AutocompleteSelectFilter), "is_active")
+    list_filter = (
+        ("venue", AutocompleteSelectFilter),
+        "is_active",
+        ("frozen_at", admin.EmptyFieldListFilter),
+    )
     list_select_related = ("venue",)
     search_fields = ("venue_symbol", "symbol")
     ordering = ("venue_id", "venue_symbol")
     autocomplete_fields = ("venue",)
+    readonly_fields = ("frozen_at", "frozen_for")
+    actions = ("accept_change",)
     owned = (FundingRate,)
+
+    def has_accept_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("markets.accept_instrument")
+
+    @admin.action(permissions=["accept"], description=_("Accept what the venue changed…"))
+    def accept_change(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        return confirm_with_reason(self, request, queryset, verb=instrument_accept)
 
 
 @admin.register(MarketDataFeed)

@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from controlplane.base.audit import Actor
 from controlplane.base.jobs import JobRunner, job
-from markets import failover, funding, services
+from markets import failover, funding, listing
 from markets.funding import FundingSynced
+from markets.listing import InstrumentsSynced
 from markets.models import Instrument, Venue
-from markets.services import InstrumentsSynced
 from markets.venues.errors import RateLimited, VenueError, VenueUnavailable
 from markets.venues.ports import MarketClient
 from markets.venues.registry import VenueRegistry
@@ -76,7 +76,7 @@ def instruments_sync(venue: Venue, *, actor: Actor) -> InstrumentsSynced:
     reports = _ask(venue, lambda client: client.instruments())
     if not reports:
         raise VenueUnavailable(f"{venue} lists no instruments; that is not believed.")
-    return services.instruments_upsert(venue=venue, reports=reports, actor=actor)
+    return listing.instruments_upsert(venue=venue, reports=reports, actor=actor)
 
 
 def funding_sync(venue: Venue) -> int:

@@ -1,37 +1,29 @@
 """Writes of market data.
 
-What machines observe (quotes, health, funding) is not configuration and has no actor; a change
-of an instrument's rules is, and is audited as the job's.
+What machines observe (quotes, health) is not configuration and has no actor.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from controlplane import bus
-from controlplane.base import audit, events
-from controlplane.base.audit import Actor
+from controlplane.base import events
 from controlplane.kernel.events import EventType, Occurrence, Severity
-from controlplane.kernel.units import LIMIT, ZERO
 from markets import groups
 from markets.choices import FeedSource, FeedStatus
 from markets.domain.health import unheard_status
 from markets.models import (
     FeedTraffic,
-    Instrument,
     MarketDataFeed,
     Quote,
-    Venue,
 )
-from markets.venues.types import InstrumentReport, Quarantined
-
-INSTRUMENTS_SYNCED = audit.register("instruments.synced", label="Instruments synced")
+from markets.venues.types import Quarantined
 
 _QUOTE_FIELDS: Final = (
     "bid",
@@ -81,17 +73,6 @@ class FeedObservation:
     traffic: FeedTraffic | None = None
     http_latency_p95: int | None = None
     disbelieved: Sequence[Quarantined] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class InstrumentsSynced:
-    """What a venue's list changed. `refused` holds `venue symbol: why`."""
-
-    created: int
-    changed: int
-    unchanged: int
-    retired: int
-    refused: tuple[str, ...]
 
 
 def quotes_store(*, quotes: Sequence[Quote]) -> list[str]:
@@ -297,113 +278,3 @@ def _edge_text(feed: MarketDataFeed, was: FeedStatus, used: FeedSource) -> str:
 def feeds_changed_tell() -> None:
     """Tell open pages that feeds have news."""
     bus.send(groups.CONSOLE, "console.changed", topic="feeds")
-
-
-# Instruments
-
-_RULES: Final = (
-    "symbol",
-    "quote_asset",
-    "contract_size",
-    "tick",
-    "lot",
-    "min_qty",
-    "max_qty",
-    "max_market_qty",
-    "min_notional",
-    "max_leverage",
-    "maker_fee",
-    "taker_fee",
-    "is_active",
-)
-_STEPS: Final = ("contract_size", "tick", "lot")
-
-
-@transaction.atomic
-def instruments_upsert(
-    *, venue: Venue, reports: Sequence[InstrumentReport], actor: Actor
-) -> InstrumentsSynced:
-    """Bring a venue's instruments in line with its own list.
-
-    A report without a usable number is refused, never filled in. What the list no longer has is
-    retired, not deleted. A changed step (contract size, tick, lot) is told as an event, because
-    prices and sizes worked out before it may be off.
-    """
-    known = {row.venue_symbol: row for row in venue.instruments.select_for_update()}
-    refused: list[str] = []
-    created: list[Instrument] = []
-    changed: list[Instrument] = []
-    listed: set[str] = set()
-    for report in reports:
-        listed.add(report.venue_symbol)
-        row = known.get(report.venue_symbol)
-        rules = _rules(report, row)
-        if why := _refusal(venue, report.venue_symbol, rules):
-            refused.append(f"{report.venue_symbol}: {why}")
-        elif row is None:
-            created.append(Instrument(venue=venue, venue_symbol=report.venue_symbol, **rules))
-        elif _differs(row, rules):
-            _tell_changed_steps(row, rules)
-            changed.append(_with(row, rules))
-    gone = [row for row in known.values() if row.is_active and row.venue_symbol not in listed]
-    retired = [_with(row, {"is_active": False}) for row in gone]
-    with audit.context(INSTRUMENTS_SYNCED, actor=actor):
-        Instrument.objects.bulk_create(created)
-        Instrument.objects.bulk_update([*changed, *retired], [*_RULES, "updated_at"])
-    unchanged = len(reports) - len(refused) - len(created) - len(changed)
-    return InstrumentsSynced(len(created), len(changed), unchanged, len(retired), tuple(refused))
-
-
-def _rules(report: InstrumentReport, row: Instrument | None) -> dict[str, Any]:
-    rules = {
-        "symbol": report.base,
-        "quote_asset": report.quote,
-        **{name: getattr(report, name) for name in _RULES[2:]},
-    }
-    if row is not None and report.max_leverage is None:
-        rules["max_leverage"] = row.max_leverage  # a listing that does not say is no news
-    return rules
-
-
-def _refusal(venue: Venue, venue_symbol: str, rules: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with a venue's rules, or None; the same bounds as the constraints."""
-    try:
-        Instrument(venue=venue, venue_symbol=venue_symbol, **rules).clean_fields(exclude={"venue"})
-    except ValidationError as error:
-        return ", ".join(error.message_dict)
-    for name in (*_STEPS, "max_qty", "max_market_qty", "max_leverage"):
-        value = rules[name]
-        if value is not None and not ZERO < value < LIMIT:
-            return f"{name} {value}"
-    for name in ("min_qty", "min_notional"):
-        if not ZERO <= rules[name] < LIMIT:
-            return f"{name} {rules[name]}"
-    return None
-
-
-def _differs(row: Instrument, rules: Mapping[str, Any]) -> bool:
-    return any(getattr(row, name) != value for name, value in rules.items())
-
-
-def _with(row: Instrument, rules: Mapping[str, Any]) -> Instrument:
-    for name, value in rules.items():
-        setattr(row, name, value)
-    row.updated_at = timezone.now()
-    return row
-
-
-def _tell_changed_steps(row: Instrument, rules: Mapping[str, Any]) -> None:
-    steps = {
-        name: {"from": str(getattr(row, name)), "to": str(rules[name])}
-        for name in _STEPS
-        if getattr(row, name) != rules[name]
-    }
-    if steps:
-        events.publish(
-            Occurrence(
-                type=EventType.CONFIG,
-                message=f"{row} changed its {', '.join(steps)}.",
-                severity=Severity.WARN,
-                payload={"instrument": str(row), "changes": steps},
-            )
-        )

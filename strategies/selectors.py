@@ -202,6 +202,7 @@ def circumstances(
         venue_is_enabled=account.exchange.is_enabled,
         module_is_enabled=intent.module.status == ModuleStatus.ENABLE,
         instrument_is_active=intent.instrument.is_active,
+        instrument_is_frozen=intent.instrument.frozen_at is not None,
         reference=moment.references([intent.symbol]).get(intent.symbol) if adds else None,
         limits=account.risk_envelope.limits(),
         standing=account_standing(intent, moment, beside=beside) if adds else None,
@@ -218,7 +219,8 @@ def modules_to_evaluate() -> list[StrategyModule]:
 def market_view(venue_ids: Collection[str], *, now: datetime) -> port.MarketView:
     """Return every instrument on these venues with a fresh quote, one per venue and symbol.
 
-    Where a feed's marks are silent funding is unknown, however young the last rate is.
+    Frozen ones are left out. Where a feed's marks are silent funding is unknown, however young the
+    last rate is.
     """
     quotes = Quote.objects.filter(
         feed__exchange_id__in=venue_ids, feed__is_enabled=True, feed__exchange__is_enabled=True
@@ -231,7 +233,7 @@ def market_view(venue_ids: Collection[str], *, now: datetime) -> port.MarketView
     instruments: dict[tuple[str, str], Instrument] = {}
     for venue_id, symbol in fresh:
         instrument = Instrument.objects.tradable(venue_id=venue_id, symbol=symbol).first()
-        if instrument is not None:
+        if instrument is not None and instrument.frozen_at is None:
             instruments[venue_id, symbol] = instrument
     funding = _funding([instrument.pk for instrument in instruments.values()], now=now)
     return {

@@ -16,8 +16,8 @@ from controlplane.base import audit
 from controlplane.base.audit import Actor, Surface
 from controlplane.demo.layout import PROFILE, SYMBOLS, DemoAccount, DemoLayout, DemoVenue
 from controlplane.kernel.units import BaseAmount, QuoteAmount, Ratio
+from markets.listing import instruments_upsert
 from markets.models import MarketDataFeed, Venue
-from markets.services import instruments_upsert
 from markets.venues.paper.config import SymbolConfig, config_from_mapping
 from markets.venues.types import InstrumentReport
 from strategies.models import AccountAllocation, StrategyModule

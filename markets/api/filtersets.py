@@ -29,6 +29,7 @@ class InstrumentFilters(EntityFilterSet):
             "symbol",
             "quote_asset",
             "is_active",
+            "frozen_at",
             "created_at",
             "updated_at",
         )

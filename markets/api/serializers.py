@@ -49,6 +49,8 @@ class InstrumentSerializer(EntitySerializer):
             "maker_fee",
             "taker_fee",
             "is_active",
+            "frozen_at",
+            "frozen_for",
             "created_at",
             "updated_at",
         )

@@ -4,7 +4,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet, verb
-from markets import failover
+from markets import failover, listing
 from markets.api import filtersets, serializers
 from markets.models import (
     FeedTraffic,
@@ -31,6 +31,11 @@ class InstrumentViewSet(ReadOnlyEntityViewSet):
     queryset = Instrument.objects.all()
     serializer_class = serializers.InstrumentSerializer
     filterset_class = filtersets.InstrumentFilters
+
+    @verb("markets.accept_instrument", serializers.InstrumentSerializer)
+    def accept(self, request: Request, pk: str) -> Response:
+        """Let a frozen instrument be traded again, as its venue lists it now."""
+        return self.run_verb(listing.instrument_accept, "instrument")
 
 
 class FeedViewSet(EntityViewSet):

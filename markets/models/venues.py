@@ -139,6 +139,20 @@ class Instrument(Timestamped):
     maker_fee = RatioField(_("maker fee"))
     taker_fee = RatioField(_("taker fee"))
     is_active = models.BooleanField(_("active"), default=True)
+    frozen_at = models.DateTimeField(
+        _("frozen since"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("Nothing is opened here until somebody accepts what its venue changed."),
+    )
+    frozen_for = models.JSONField(
+        _("what changed"),
+        default=dict,
+        blank=True,
+        editable=False,
+        help_text=_("By name: what was last accepted, and what the venue says now."),
+    )
 
     objects = InstrumentQuerySet.as_manager()
 
@@ -146,6 +160,7 @@ class Instrument(Timestamped):
         verbose_name = _("instrument")
         verbose_name_plural = _("instruments")
         ordering = ("venue_id", "venue_symbol")
+        permissions = (("accept_instrument", "Can accept what a venue changed of an instrument"),)
         constraints = (
             models.UniqueConstraint(
                 fields=("venue", "venue_symbol"), name="instrument_unique_per_venue"

@@ -45,6 +45,7 @@ NOW = Circumstances(
     venue_is_enabled=True,
     module_is_enabled=True,
     instrument_is_active=True,
+    instrument_is_frozen=False,
     reference=D(60_000),
     limits=RiskLimits(
         max_position_value=D(1_200),
@@ -134,6 +135,7 @@ def test_the_worst_case_of_what_is_in_flight_counts(holding: Holding, expected: 
         ({"venue_is_enabled": False}, "VENUE_DISABLED"),
         ({"module_is_enabled": False}, "MODULE_NOT_ENABLED"),
         ({"instrument_is_active": False}, "INSTRUMENT_NOT_ACTIVE"),
+        ({"instrument_is_frozen": True}, "INSTRUMENT_FROZEN"),
         ({"reference": None}, "PRICE_STALE: reference=None"),
         ({"reference": D("NaN")}, "PRICE_STALE: reference=NaN"),
     ],

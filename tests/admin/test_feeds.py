@@ -4,6 +4,7 @@ from typing import Any
 
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from markets.models import MarketDataFeed
 from tests import factories
@@ -28,3 +29,24 @@ def test_failover_and_failback_need_a_reason_and_a_permission(page: Client, cler
     assert forced(feed) == "http"
     act(page, "fail_back", feed, **why)
     assert forced(feed) is None
+
+
+def test_accepting_a_changed_contract_needs_a_reason_and_a_permission(
+    page: Client, clerk: Client
+) -> None:
+    listed = reverse("admin:markets_instrument_changelist")
+    change = {"tick": {"from": "0.1", "to": "0.5"}}
+    frozen = factories.instrument(frozen_at=timezone.now(), frozen_for=change)
+
+    def accept(client: Client, reason: str) -> Any:
+        body = {"action": "accept_change", "_selected_action": frozen.pk, "confirmed": "1"}
+        return client.post(listed, {**body, "change_reason": reason}, follow=True)
+
+    accept(page, "")
+    assert accept(clerk, "announced").status_code == 403
+    frozen.refresh_from_db()
+    assert frozen.frozen_for == change
+    accept(page, "announced")
+    frozen.refresh_from_db()
+    assert (frozen.frozen_at, frozen.frozen_for) == (None, {})
+    assert b"is not frozen" in accept(page, "again").content

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from tests import factories
@@ -24,3 +25,18 @@ def test_api_verb_needs_its_permission_and_a_reason(
     )
     if verb == "failback":
         assert client.post(path, body).status_code == 409
+
+
+def test_api_accepting_a_changed_contract_needs_its_permission_and_a_reason(
+    client_with: Callable[..., APIClient],
+) -> None:
+    change = {"tick": {"from": "0.1", "to": "0.5"}}
+    frozen = factories.instrument(frozen_at=timezone.now(), frozen_for=change)
+    path, body = f"/api/v1/instruments/{frozen.pk}/accept/", {"reason": "announced"}
+    assert client_with("view_instrument").post(path, body).status_code == 403
+    client = client_with("view_instrument", "accept_instrument")
+    assert client.get(f"/api/v1/instruments/{frozen.pk}/").json()["frozenFor"] == change
+    assert client.post(path, {}).status_code == 400
+    answer = client.post(path, body)
+    assert (answer.status_code, answer.json()["frozenAt"]) == (200, None)
+    assert client.post(path, body).status_code == 409

@@ -1,6 +1,7 @@
 """Every hook point of the paper venue, in three dialects: what our adapters make of each fault."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -21,7 +22,8 @@ from markets.venues.paper.model import Order
 from markets.venues.paper.rules import Reason
 from markets.venues.paper.server import PaperVenue
 from markets.venues.ports import ExecutionClient, MarketClient
-from markets.venues.types import CancelOrder, OrderStatus
+from markets.venues.types import AccountUpdate, CancelOrder, OrderStatus
+from tests.contracts.conftest import REGISTRY
 from tests.contracts.kits import Kit
 from tests.contracts.orders import accepted, order, resting, settled
 
@@ -236,6 +238,69 @@ async def test_positions_lie_while_the_truth_stays(
     assert venue.engine.accounts["alpha"].size(kit.symbol) == Decimal("0.5")
 
 
+@pytest.mark.parametrize(("factor", "shown"), [("2", "1.2"), ("-1", "-0.6"), ("0", "0")])
+async def test_positions_lie_on_the_private_stream_too(
+    kit: Kit, venue: PaperVenue, client: ExecutionClient, factor: str, shown: str
+) -> None:
+    session, address = REGISTRY.private_session(kit.dialect), await client.open_private_stream()
+    sizes: list[Decimal] = []
+    async with aiohttp.ClientSession() as http, http.ws_connect(address.url) as socket:
+        for frame in address.frames:
+            await socket.send_str(frame)
+        await until(lambda: any(item.streams for item in venue.core.hub.clients.values()))
+        venue.faults.add(Fault(FaultKind.POSITION_LIES, symbol="BTC", factor=Decimal(factor)))
+        venue.core.move_position("alpha", kit.symbol, Decimal("0.1"), source="web")
+        events: list[Any] = []
+        while not sizes:
+            message = await socket.receive(timeout=10)
+            events += session.receive(message.data)
+            if kit.dialect == "pacifica" and factor == "0":  # a flat position is an empty list
+                sizes += [Decimal(0)] * (b'"account_positions","data":[]' in _raw(message))
+            sizes += [
+                position.size
+                for event in events
+                if isinstance(event, AccountUpdate)
+                for position in event.positions
+                if position.size != Decimal("0.5")  # what the channel began with
+            ]
+    assert sizes[0] == Decimal(shown)
+    assert venue.engine.accounts["alpha"].size(kit.symbol) == Decimal("0.6")
+
+
+def _raw(message: aiohttp.WSMessage) -> bytes:
+    return str(message.data).encode().replace(b" ", b"")
+
+
+@pytest.mark.parametrize("topic", [Topic.PLACE, Topic.POSITIONS])
+async def test_latency_delays_what_it_befalls_and_nothing_else(
+    kit: Kit, venue: PaperVenue, client: ExecutionClient, topic: Topic
+) -> None:
+    """By the venue's own clock and the order of answers; a loaded machine only adds to it."""
+    venue.faults.add(Fault(FaultKind.LATENCY, topic=topic, delay_ms=400))
+    slow, quick = client.submit(resting(kit)), client.positions()
+    if topic is Topic.POSITIONS:
+        slow, quick = quick, slow  # type: ignore[assignment]
+    ended: list[str] = []
+    before = venue.core.now_ns()
+
+    async def timed(name: str, work: Awaitable[Any]) -> float:
+        began = time.monotonic()
+        await work
+        ended.append(name)
+        return time.monotonic() - began
+
+    took, _ = await asyncio.gather(timed("slow", slow), timed("quick", quick))
+    assert ended == ["quick", "slow"]
+    assert took >= 0.4
+    [entry] = [e for e in venue.ledger.since(kind="request") if _is_about(e, topic)]
+    assert entry["atNs"] - before >= 200_000_000  # half of it before the act
+
+
+def _is_about(entry: Any, topic: Topic) -> bool:
+    is_write = entry["method"] == "POST"
+    return is_write if topic is Topic.PLACE else "position" in entry["path"].lower()
+
+
 # Streams
 
 
@@ -379,6 +444,23 @@ async def test_a_delisted_symbol_only_lets_positions_go(
     venue.faults.clear(number)
     await client.submit(resting(kit))
     assert len(accepted(venue)) == 1
+
+
+async def test_an_unlisted_symbol_is_gone_until_it_is_cleared(
+    kit: Kit, venue: PaperVenue, client: ExecutionClient, market: MarketClient
+) -> None:
+    async def listed() -> set[str]:
+        return {item.venue_symbol for item in await market.instruments()}
+
+    everything = await listed()
+    number = venue.faults.add(Fault(FaultKind.UNLISTED, symbol="BTC"))
+    assert await listed() == everything - {kit.symbol}
+    with pytest.raises(VenueRejected):
+        await client.submit(resting(kit))
+    assert accepted(venue) == []
+    venue.faults.clear(number)
+    assert await listed() == everything
+    await client.submit(resting(kit))
 
 
 async def test_a_changed_tick_is_listed_and_held_to_and_goes_back(

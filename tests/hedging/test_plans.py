@@ -76,6 +76,15 @@ def test_an_account_whose_claim_would_be_denied_is_not_planned_for(
     assert [order.account_id for order in plan.orders if not order.reduce_only] == ["b", "c"]
 
 
+def test_nothing_is_planned_to_be_opened_where_the_contract_is_frozen(
+    book: tuple[ExchangeAccount, ...], btc: Instrument
+) -> None:
+    Instrument.objects.filter(pk=btc.pk).update(frozen_at=timezone.now())
+    plan = planned()
+    assert ("b", "INSTRUMENT_FROZEN") in plan.skipped
+    assert shape(plan) == []
+
+
 def test_orders_of_one_plan_keep_a_common_limit_together(
     book: tuple[ExchangeAccount, ...],
 ) -> None:
@@ -110,3 +119,13 @@ def test_where_the_venue_refused_lately_is_tried_last(
 ) -> None:
     world.refused(factories.intent(account=book[0], instrument=btc, side="sell"))
     assert shape(planned()) == [("b", "1.5"), ("c", "0.5")]
+
+
+def test_a_hedge_goes_where_the_contract_is_not_frozen(
+    book: tuple[ExchangeAccount, ...], btc: Instrument
+) -> None:
+    elsewhere = world.trader(world.market("BTC"), account_id="d")
+    world.join(*book, elsewhere)
+    ExchangeAccount.objects.update(max_position_value=Decimal(75_000))
+    Instrument.objects.filter(pk=btc.pk).update(frozen_at=timezone.now())
+    assert shape(planned()) == [("d", "1.5")]

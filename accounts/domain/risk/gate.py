@@ -54,6 +54,7 @@ class Circumstances:
     venue_is_enabled: bool
     module_is_enabled: bool
     instrument_is_active: bool
+    instrument_is_frozen: bool
     reference: Decimal | None
     limits: RiskLimits
     standing: AccountStanding | None = None
@@ -106,6 +107,8 @@ def _standing_problem(now: Circumstances) -> Denied | None:
         return denied("MODULE_NOT_ENABLED")
     if not now.instrument_is_active:
         return denied("INSTRUMENT_NOT_ACTIVE")
+    if now.instrument_is_frozen:
+        return denied("INSTRUMENT_FROZEN")
     return None
 
 

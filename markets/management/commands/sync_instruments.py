@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 
 from controlplane.base.audit import Actor, Surface
 from markets.jobs import instruments_sync
+from markets.listing import InstrumentsSynced
 from markets.models import Venue
-from markets.services import InstrumentsSynced
 from markets.venues.errors import VenueError
 
 
@@ -88,6 +88,7 @@ def _wire(outcome: Outcome) -> dict[str, Any]:
         "changed": synced and synced.changed,
         "unchanged": synced and synced.unchanged,
         "retired": synced and synced.retired,
+        "frozen": synced and synced.frozen,
         "refused": list(synced.refused) if synced else [],
         "error": outcome.error,
     }
@@ -99,7 +100,7 @@ def _line(outcome: Outcome) -> str:
     synced = outcome.synced
     text = _(
         "%(venue)s: %(created)d new, %(changed)d changed, %(unchanged)d as before, "
-        "%(retired)d retired, %(refused)d refused"
+        "%(retired)d retired, %(refused)d refused, %(frozen)d frozen"
     ) % {
         "venue": outcome.venue_id,
         "created": synced.created,
@@ -107,5 +108,6 @@ def _line(outcome: Outcome) -> str:
         "unchanged": synced.unchanged,
         "retired": synced.retired,
         "refused": len(synced.refused),
+        "frozen": synced.frozen,
     }
     return "\n  ".join((text, *synced.refused))

@@ -115,6 +115,14 @@ def _relist(world: World, standing: Standing) -> None:
     _market(world, standing).listed = True
 
 
+def _unlist(world: World, standing: Standing) -> None:
+    _market(world, standing).known = False
+
+
+def _list_again(world: World, standing: Standing) -> None:
+    _market(world, standing).known = True
+
+
 def _change_rules(world: World, standing: Standing) -> None:
     fault, market = standing.fault, _market(world, standing)
     standing.kept["instrument"] = market.instrument
@@ -163,6 +171,7 @@ _BEGIN: Final[Mapping[FaultKind, Act]] = {
     FaultKind.CLOCK_OFFSET: _shift_clock,
     FaultKind.HEDGE_MODE: _enter_hedge_mode,
     FaultKind.DELISTED: _delist,
+    FaultKind.UNLISTED: _unlist,
     FaultKind.INSTRUMENT: _change_rules,
     FaultKind.LIQUIDATION: _close_position(LIQUIDATION_PREFIX),
     FaultKind.ADL: _close_position(ADL_PREFIX),
@@ -172,5 +181,6 @@ _END: Final[Mapping[FaultKind, Act]] = {
     FaultKind.CLOCK_OFFSET: _shift_back,
     FaultKind.HEDGE_MODE: _leave_hedge_mode,
     FaultKind.DELISTED: _relist,
+    FaultKind.UNLISTED: _list_again,
     FaultKind.INSTRUMENT: _restore_rules,
 }

@@ -48,7 +48,7 @@ class Engine(Matching):
 
     def market(self, symbol: str) -> Market:
         market = self.markets.get(symbol)
-        if market is None:
+        if market is None or not market.known:
             raise Refused(Reason.UNKNOWN_SYMBOL, symbol)
         return market
 

@@ -105,6 +105,7 @@ class Market:
     index_basis: Decimal = ZERO
     settlements: list[Settlement] = field(default_factory=list)
     listed: bool = True
+    known: bool = True
 
     @property
     def mark(self) -> Decimal:

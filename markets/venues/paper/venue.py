@@ -6,7 +6,7 @@ A dialect reads it and drives it; `server.py` gives it sockets and time.
 import asyncio
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
@@ -14,6 +14,7 @@ from markets.venues.paper.config import PaperConfig
 from markets.venues.paper.effects import Effects
 from markets.venues.paper.engine import Engine
 from markets.venues.paper.faults import (
+    Channel,
     Fault,
     FaultError,
     FaultKind,
@@ -21,11 +22,12 @@ from markets.venues.paper.faults import (
     Stage,
     Standing,
     Subject,
+    Topic,
 )
 from markets.venues.paper.funding import Funding
 from markets.venues.paper.hub import Client, Hub
 from markets.venues.paper.ledger import Ledger
-from markets.venues.paper.lies import Past, View, as_it_is
+from markets.venues.paper.lies import Past, View, as_it_is, view_of
 from markets.venues.paper.model import (
     Account,
     Market,
@@ -327,7 +329,15 @@ class Venue:
         if self.past.watching and not isinstance(event, IncomeBooked):
             label = event.order.account if isinstance(event, OrderChanged) else event.account.label
             self.past.note(self.engine.accounts[label])
+        if isinstance(event, AccountChanged) and event.symbols:
+            event = replace(event, account=self.as_told(event.account))
         self.dialect.engine_event(event)
+
+    def as_told(self, account: Account) -> Account:
+        """Return what private streams show of an account's positions."""
+        subject = Subject(topic=Topic.POSITIONS, account=account.label, channel=Channel.PRIVATE)
+        lies = self.faults.take_all(Stage.READ, subject, kind=FaultKind.POSITION_LIES)
+        return view_of(lies, self.past)(account)
 
 
 def _write(ledger: Ledger, event: EngineEvent) -> None:

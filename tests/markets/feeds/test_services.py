@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from controlplane.base.audit import Actor, Surface
 from controlplane.base.jobs import execute
-from markets import services
+from markets import listing, services
 from markets.choices import FeedSource, FeedStatus
 from markets.models import FeedTraffic, Instrument, MarketDataFeed, Quote, SynthPriceSnapshot
 from markets.services import FeedObservation
@@ -233,8 +233,8 @@ def test_health_leaves_no_audit_rows() -> None:
 
 def test_changed_tick_is_audited_as_the_jobs_and_told() -> None:
     venue = factories.venue()
-    services.instruments_upsert(venue=venue, reports=[report()], actor=ACTOR)
-    outcome = services.instruments_upsert(
+    listing.instruments_upsert(venue=venue, reports=[report()], actor=ACTOR)
+    outcome = listing.instruments_upsert(
         venue=venue, reports=[report(tick=Decimal("0.5"))], actor=ACTOR
     )
     assert (outcome.created, outcome.changed, outcome.unchanged) == (0, 1, 0)
@@ -253,9 +253,9 @@ def test_changed_tick_is_audited_as_the_jobs_and_told() -> None:
 
 def test_same_list_again_changes_nothing() -> None:
     venue = factories.venue()
-    services.instruments_upsert(venue=venue, reports=[report()], actor=ACTOR)
-    outcome = services.instruments_upsert(venue=venue, reports=[report()], actor=ACTOR)
-    assert outcome == services.InstrumentsSynced(0, 0, 1, 0, ())
+    listing.instruments_upsert(venue=venue, reports=[report()], actor=ACTOR)
+    outcome = listing.instruments_upsert(venue=venue, reports=[report()], actor=ACTOR)
+    assert outcome == listing.InstrumentsSynced(0, 0, 1, 0, ())
     assert audit_rows(Instrument.objects.get(venue=venue)).count() == 1
 
 
@@ -273,7 +273,7 @@ def test_same_list_again_changes_nothing() -> None:
 )
 def test_unusable_rule_is_refused_and_never_filled_in(field: str, value: Any) -> None:
     venue = factories.venue()
-    outcome = services.instruments_upsert(
+    outcome = listing.instruments_upsert(
         venue=venue, reports=[report(**{field: value}), report("ETHUSDT")], actor=ACTOR
     )
     assert len(outcome.refused) == 1
@@ -284,7 +284,7 @@ def test_unusable_rule_is_refused_and_never_filled_in(field: str, value: Any) ->
 def test_delisted_instrument_is_retired_not_deleted() -> None:
     venue = factories.venue()
     reports = [report(), report("ETHUSDT")]
-    services.instruments_upsert(venue=venue, reports=reports, actor=ACTOR)
-    outcome = services.instruments_upsert(venue=venue, reports=reports[1:], actor=ACTOR)
+    listing.instruments_upsert(venue=venue, reports=reports, actor=ACTOR)
+    outcome = listing.instruments_upsert(venue=venue, reports=reports[1:], actor=ACTOR)
     assert (outcome.retired, outcome.unchanged) == (1, 1)
     assert not Instrument.objects.get(venue_symbol="BTCUSDT").is_active

@@ -47,7 +47,7 @@ def exchange_info(markets: Iterable[Market], *, now_ms: int, weight_limit: int) 
         ],
         "exchangeFilters": [],
         "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
-        "symbols": [_symbol(market) for market in markets],
+        "symbols": [_symbol(market) for market in markets if market.known],
     }
 
 

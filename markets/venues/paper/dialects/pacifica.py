@@ -149,7 +149,7 @@ class PacificaDialect:
         account = engine.accounts[self._venue.credentials[params["account"]][0]]
         data: Any
         if source == "account_positions":
-            data = render.position_updates(account, engine.markets)
+            data = render.position_updates(self._venue.as_told(account), engine.markets)
         elif source == "account_orders":
             data = [render.open_order(order) for order in account.open_orders.values()]
         else:

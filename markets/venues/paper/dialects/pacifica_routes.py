@@ -23,7 +23,8 @@ _WRITTEN_AFTER_MS: Final = 1_500
 
 
 def info(call: Call) -> Any:
-    return [render.market(market) for market in call.venue.engine.markets.values() if market.listed]
+    markets = call.venue.engine.markets.values()
+    return [render.market(market) for market in markets if market.listed and market.known]
 
 
 def prices(call: Call) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from markets.venues.paper.faults.kinds import HOOKS, Stage
+from markets.venues.paper.faults.kinds import HOOKS, FaultKind, Stage
 from markets.venues.paper.faults.model import Fault, checked
 from markets.venues.paper.faults.subjects import Subject
 
@@ -117,9 +117,11 @@ class Faults:
         found = self._firing(stage, subject, first=True)
         return found[0] if found else None
 
-    def take_all(self, stage: Stage, subject: Subject) -> list[Standing]:
-        """Return every fault that fires for `subject`, each used up by one."""
-        return self._firing(stage, subject, first=False)
+    def take_all(
+        self, stage: Stage, subject: Subject, *, kind: FaultKind | None = None
+    ) -> list[Standing]:
+        """Return every fault (of a kind) that fires for `subject`, each used up by one."""
+        return self._firing(stage, subject, first=False, kind=kind)
 
     def fire(self, item: Standing, subject: Subject) -> None:
         """Count a firing and write it down: frames only the first time, they are too many."""
@@ -137,12 +139,15 @@ class Faults:
             }
             self._tell("fault", item, {name: value for name, value in where.items() if value})
 
-    def _firing(self, stage: Stage, subject: Subject, *, first: bool) -> list[Standing]:
+    def _firing(
+        self, stage: Stage, subject: Subject, *, first: bool, kind: FaultKind | None = None
+    ) -> list[Standing]:
         found: list[Standing] = []
         if not self._standing:
             return found
         for item in self.standing():
-            if item.stage is stage and item.befalls(subject):
+            is_asked_for = item.stage is stage and kind in (None, item.fault.kind)
+            if is_asked_for and item.befalls(subject):
                 self.fire(item, subject)
                 found.append(item)
                 if first:

@@ -40,6 +40,7 @@ class FaultKind(StrEnum):
     CLOCK_OFFSET = "clock_offset"
     HEDGE_MODE = "hedge_mode"
     DELISTED = "delisted"
+    UNLISTED = "unlisted"
     INSTRUMENT = "instrument"
     LIQUIDATION = "liquidation"
     ADL = "adl"
@@ -217,7 +218,8 @@ HOOKS: Final[Mapping[FaultKind, Hook]] = {
     ),
     FaultKind.POSITION_LIES: _hook(
         Stage.READ,
-        "Reads show positions times `factor`: 2 is a wrong size, -1 the other side, 0 flat.",
+        "Reads and private streams show positions times `factor`: 2 is a wrong size, -1 the other "
+        "side, 0 flat.",
         needs="factor",
         topics=frozenset({Topic.ACCOUNT, Topic.POSITIONS}),
         times=None,
@@ -265,6 +267,12 @@ HOOKS: Final[Mapping[FaultKind, Hook]] = {
     ),
     FaultKind.DELISTED: _hook(
         Stage.STATE, "`symbol` takes reducing orders only.", needs="symbol", times=None
+    ),
+    FaultKind.UNLISTED: _hook(
+        Stage.STATE,
+        "`symbol` is gone from the listing, as if renamed; what names it is refused as unknown.",
+        needs="symbol",
+        times=None,
     ),
     FaultKind.INSTRUMENT: _hook(
         Stage.STATE,
