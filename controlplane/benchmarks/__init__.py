@@ -4,8 +4,10 @@ from controlplane.benchmarks import (
     account_sync,
     emergency_stop,
     exposure,
+    feed_burst,
     feed_ingest,
     feed_silence,
+    feed_soak,
     fill_latency,
     hedge_latency,
     order_path,
@@ -16,9 +18,16 @@ BENCHMARKS: dict[str, Benchmark] = {
     "account-sync": account_sync.run,
     "emergency-stop": emergency_stop.run,
     "exposure": exposure.run,
+    "feed-burst": feed_burst.run,
     "feed-ingest": feed_ingest.run,
     "feed-silence": feed_silence.run,
+    "feed-soak": feed_soak.run,
     "fill-latency": fill_latency.run,
     "hedge-latency": hedge_latency.run,
     "order-path": order_path.run,
 }
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "feed-burst": ("capture",),
+    "feed-soak": ("feeds", "minutes"),
+}
+"""What some of them may be told besides."""

@@ -53,7 +53,10 @@ class Report:
 
 
 class Benchmark(Protocol):
-    """Measures; `count` is how many of what it measures, `say` tells people how far it is."""
+    """Measures; `count` is how many of what it measures, `say` tells people how far it is.
+
+    Some take options of their own beside these.
+    """
 
     def __call__(self, *, count: int, say: Callable[[str], None]) -> Report: ...
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Timer
 from typing import Any, Final
@@ -22,7 +22,12 @@ LINES_KEPT: Final = 60
 
 
 def measured(
-    module: str, *, count: int, seconds: float, say: Callable[[str], None]
+    module: str,
+    *,
+    count: int,
+    seconds: float,
+    say: Callable[[str], None],
+    arguments: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return what a stage of `controlplane.benchmarks` leaves, at most so many seconds later.
 
@@ -30,13 +35,17 @@ def measured(
     """
     directory = Path(tempfile.mkdtemp(prefix=f"benchmark-{module}-"))
     try:
-        return _facts(module, directory, count, seconds, say)
+        return _facts(module, directory, [str(count), *arguments], seconds, say)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
 def _facts(
-    module: str, directory: Path, count: int, seconds: float, say: Callable[[str], None]
+    module: str,
+    directory: Path,
+    arguments: Sequence[str],
+    seconds: float,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     result = directory / "result.json"
     environment = {
@@ -47,7 +56,7 @@ def _facts(
         "LOG_LEVEL": "WARNING",
     }
     name = f"controlplane.benchmarks.{module}"
-    command = [sys.executable, "-m", name, str(result), str(count)]
+    command = [sys.executable, "-m", name, str(result), *arguments]
     stage = subprocess.Popen(  # noqa: S603 - our own module
         command,
         cwd=settings.BASE_DIR,

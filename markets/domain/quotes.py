@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol
 
 from controlplane.kernel.units import Price, median
 
@@ -57,3 +57,25 @@ def reference(mids: Iterable[Decimal]) -> Price | None:
     """Return the reference price that fresh mids give: their median, None when there are none."""
     price = median(mids)
     return None if price is None else Price(price)
+
+
+class Dated(Protocol):
+    """What a venue numbers and dates."""
+
+    @property
+    def sequence(self) -> int: ...
+
+    @property
+    def venue_ms(self) -> int: ...
+
+
+def is_older(one: Dated, other: Dated) -> bool:
+    """Tell whether `one` is older by both of the venue's measures: either may start anew."""
+    return one.sequence < other.sequence and one.venue_ms < other.venue_ms
+
+
+def later(one: float | None, other: float | None) -> float | None:
+    """Return the later of two moments, of which either may be never."""
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)

@@ -22,6 +22,8 @@ class LatencyWindow:
     SECONDS: Final = 60
     LONGEST: Final = 60_000
     """Later than this counts as this late."""
+    EXACT: Final = 1_000
+    """Longer delays are counted by tenths of a second: what is kept for good stays small."""
 
     def __init__(self) -> None:
         self._second: list[float] = []
@@ -84,7 +86,8 @@ class LatencyWindow:
             self._window -= self._seconds.popleft()
         fastest = min(self._window, default=0)
         for gap, count in counts.items():
-            self._delays[min(self.LONGEST, gap - fastest)] += count
+            delay = min(self.LONGEST, gap - fastest)
+            self._delays[delay if delay <= self.EXACT else delay // 100 * 100] += count
 
 
 def _below_top(counts: Counter[int], above: int) -> int:

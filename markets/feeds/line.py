@@ -15,7 +15,7 @@ from controlplane.kernel.clock import Clock
 from markets.choices import FeedSource, FeedStatus, SynthReason
 from markets.domain.health import Health
 from markets.domain.jumps import NO_BAND, JumpGuard
-from markets.domain.quotes import mid
+from markets.domain.quotes import is_older, later, mid
 from markets.feeds.clocks import ClockReading, VenueClock
 from markets.feeds.disbelief import Disbelief
 from markets.feeds.latency import LatencyWindow
@@ -173,7 +173,7 @@ class FeedLine:
         self.poll_trouble = ""
         said = self.top
         doubt = None
-        if said is not None and _is_older(top, said):
+        if said is not None and is_older(top, said):
             doubt = Quarantined("out-of-order", "an older answer over HTTP")
         elif top.bid < self._low or top.ask > self._high:
             doubt = self._doubt(top, asked)
@@ -195,7 +195,7 @@ class FeedLine:
     def _doubt(self, top: BookTop, received: float) -> Quarantined | None:
         """Look closely at a top that is not near the last one; return why it is not believed."""
         before = self._before
-        if before is not None and _is_older(top, before):
+        if before is not None and is_older(top, before):
             self._older += 1
             if self._older <= OLDER_DROPPED:
                 return Quarantined("out-of-order", f"{top.sequence} after {before.sequence}")
@@ -229,7 +229,7 @@ class FeedLine:
     @property
     def received(self) -> float | None:
         """When what the venue said last, by stream or over HTTP, was known to be true."""
-        return _newest(self.streamed, self.polled)
+        return later(self.streamed, self.polled)
 
     def age_ms(self, now: float) -> float | None:
         """Return the age of the newest data, None when there never was any."""
@@ -239,8 +239,8 @@ class FeedLine:
     def status(self, now: float) -> FeedStatus:
         if self.link == CONNECTED:
             self._up_at = now
-        main = None if self.forced else _newest(self.streamed, self._proven_quiet(now))
-        heard = main if self.forced is FeedSource.SYNTHETIC else _newest(main, self.polled)
+        main = None if self.forced else later(self.streamed, self._proven_quiet(now))
+        heard = main if self.forced is FeedSource.SYNTHETIC else later(main, self.polled)
         return self._health.look(now, main=main, any_source=heard)
 
     def _proven_quiet(self, now: float) -> float | None:
@@ -285,12 +285,23 @@ class FeedLine:
 
     def wants_poll(self, now: float) -> bool:
         """Tell whether the venue is to be asked over HTTP: in an outage, and when it is quiet."""
+        if self._is_flowing(now):
+            return False
         if self.is_polled or self.forced is not None:
             return self.forced is FeedSource.HTTP
         if self.status(now) is not FeedStatus.HEALTHY:
             return True
         is_waiting = self.streamed is None or (now - self.streamed) * 2000 > self.fresh_ms
         return is_waiting and self._is_fresh(self.marked, now)
+
+    def _is_flowing(self, now: float) -> bool:
+        """Tell, at little cost, of a feed that nothing is wrong with, as most are at any time."""
+        return (
+            self.forced is None
+            and self.streamed is not None
+            and (now - self.streamed) * 2000 <= self.fresh_ms
+            and self._health.status is FeedStatus.HEALTHY
+        )
 
     def wants_synthetic(self, now: float) -> SynthReason | None:
         """Return why a price must be made from other feeds, None while the venue says its own."""
@@ -383,12 +394,3 @@ class FeedLine:
     def marks_connected(self, is_up: bool, reason: str, /) -> None:
         """Note how the stream of mark prices stands, which has a socket of its own."""
         self.marks_trouble = "" if is_up else reason
-
-
-def _is_older(top: BookTop, other: BookTop) -> bool:
-    """Tell whether a top is older by both of the venue's measures: either may start anew."""
-    return top.sequence < other.sequence and top.venue_ms < other.venue_ms
-
-
-def _newest(*times: float | None) -> float | None:
-    return max((at for at in times if at is not None), default=None)

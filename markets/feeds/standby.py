@@ -40,6 +40,8 @@ class Standby:
         self._clock = clock
         self._wanted: dict[tuple[str, Endpoint], dict[FeedLine, str]] = {}
         self._tasks: dict[tuple[str, Endpoint], asyncio.Task[None]] = {}
+        self._served: dict[FeedLine, tuple[str, tuple[str, Endpoint]]] = {}
+        self._looking: asyncio.Task[None] | None = None
 
     async def serve(self, line: FeedLine, symbol: str, dialect: str, endpoint: Endpoint) -> None:
         """Have the venue asked whenever `line` wants it, until cancelled.
@@ -51,19 +53,32 @@ class Standby:
         await asyncio.to_thread(self._registry.market_client, dialect, endpoint)
         if line.forced is None:
             await asyncio.sleep(line.fresh_ms / 1000)
+        self._served[line] = symbol, key
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look(), name="standby")
         try:
-            while True:
-                if line.wants_poll(self._clock.monotonic()):
-                    self._wanted.setdefault(key, {})[line] = symbol
-                    if key not in self._tasks or self._tasks[key].done():
-                        self._tasks[key] = asyncio.create_task(
-                            self._ask(key), name=f"standby {endpoint.rest}"
-                        )
-                else:
-                    self._leave(key, line)
-                await asyncio.sleep(LOOK_SECONDS)
+            # A look that broke is told to all; who still wants one begins it anew.
+            await asyncio.shield(self._looking)
         finally:
+            del self._served[line]
             self._leave(key, line)
+            if not self._served:
+                self._looking.cancel()
+
+    async def _look(self) -> None:
+        """See again and again who wants its venue asked: one task for all feeds."""
+        while True:
+            now = self._clock.monotonic()
+            for line, (symbol, key) in self._served.items():
+                if not line.wants_poll(now):
+                    self._leave(key, line)
+                    continue
+                self._wanted.setdefault(key, {})[line] = symbol
+                if key not in self._tasks or self._tasks[key].done():
+                    self._tasks[key] = asyncio.create_task(
+                        self._ask(key), name=f"standby {key[1].rest}"
+                    )
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _leave(self, key: tuple[str, Endpoint], line: FeedLine) -> None:
         lines = self._wanted.get(key, {})

@@ -6,6 +6,7 @@ BadAnswer, with a short text fit to log.
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ EPOCH: Final = datetime.fromtimestamp(0, tz=UTC)
 MIN_MS: Final = 1_000_000_000_000
 MAX_MS: Final = 4_102_444_800_000
 """2001 to 2100: what lies outside is seconds, microseconds or no clock at all."""
+TEXTS_KEPT: Final = 4096
 UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 Shape = TypeVar("Shape")
@@ -52,10 +54,19 @@ def number(text: str, name: str) -> Decimal:
 
 
 def positive(text: str, name: str) -> Decimal:
-    value = number(text, name)
+    """Return a number above zero; most texts of a quote are those of the quote before it."""
+    value = number(text, name) if (known := _sound(text)) is None else known
     if value <= 0:
         raise BadAnswer("not-positive", f"{name} is {text}")
     return value
+
+
+@lru_cache(maxsize=TEXTS_KEPT)
+def _sound(text: str) -> Decimal | None:
+    try:
+        return finite_decimal(text)
+    except InvalidNumber:
+        return None
 
 
 def unsigned(text: str, name: str) -> Decimal:

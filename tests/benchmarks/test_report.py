@@ -48,7 +48,16 @@ def test_a_missed_goal_exits_1_after_the_report(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nothing"], ["hedge-latency", "--count", "0"], ["hedge-latency", "--count", "2001"]],
+    [
+        ["nothing"],
+        ["hedge-latency", "--count", "0"],
+        ["hedge-latency", "--count", "2001"],
+        ["hedge-latency", "--minutes", "1"],
+        ["feed-soak", "--feeds", "0"],
+        ["feed-soak", "--minutes", "241"],
+        ["feed-burst"],
+        ["feed-burst", "--capture", "nowhere.txt.gz"],
+    ],
 )
 def test_what_cannot_be_measured_exits_2(arguments: list[str]) -> None:
     with pytest.raises(CommandError) as caught:

@@ -2,15 +2,19 @@
 
 import json
 from argparse import ArgumentParser
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext_lazy as _
 
-from controlplane.benchmarks import BENCHMARKS
+from controlplane.benchmarks import BENCHMARKS, OPTIONS
 from controlplane.benchmarks.report import BenchmarkFailed, Report
 
 MOST: Final = 2_000
+LONGEST: Final = 240
+EXTRAS: Final = ("feeds", "minutes", "capture")
 
 
 class Command(BaseCommand):
@@ -27,6 +31,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--count", type=int, default=200, help=f"how many to measure, at most {MOST}"
         )
+        parser.add_argument("--feeds", type=int, help="feed-soak: how many feeds (200)")
+        parser.add_argument("--minutes", type=float, help="feed-soak: for how long (3)")
+        parser.add_argument("--capture", type=Path, help="feed-burst: the recorded market to play")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -38,7 +45,9 @@ class Command(BaseCommand):
                 returncode=2,
             )
         try:
-            report = benchmark(count=options["count"], say=self.stderr.write)
+            report = benchmark(
+                count=options["count"], say=self.stderr.write, **_told(options["name"], options)
+            )
         except BenchmarkFailed as problem:
             raise CommandError(
                 str(_("Nothing could be measured: %(problem)s")) % {"problem": problem}
@@ -57,3 +66,24 @@ class Command(BaseCommand):
         for goal in document["goals"]:
             met = _("met") if goal["met"] else _("missed")
             self.stdout.write(f"{goal['figure']:16} ≤ {goal['limit']:>8} {met}")
+
+
+def _told(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was said to this benchmark besides; raises CommandError for what it has not."""
+    said = {key: options[key] for key in EXTRAS if options[key] is not None}
+    known = OPTIONS.get(name, ())
+    if strange := sorted(said.keys() - set(known)):
+        raise CommandError(
+            str(_("%(name)s has no option %(options)s."))
+            % {"name": name, "options": ", ".join(f"--{key}" for key in strange)},
+            returncode=2,
+        )
+    is_odd = not 1 <= said.get("feeds", 1) <= MOST or not 0 < said.get("minutes", 1) <= LONGEST
+    is_missing = "capture" in known and not (said.get("capture") and said["capture"].is_file())
+    if is_odd or is_missing:
+        raise CommandError(
+            str(_("Give 1 to %(feeds)d feeds, at most %(minutes)d minutes, a capture that exists."))
+            % {"feeds": MOST, "minutes": LONGEST},
+            returncode=2,
+        )
+    return said

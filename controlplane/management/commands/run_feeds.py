@@ -139,5 +139,6 @@ def _figures(board: QuoteBoard, publisher: Publisher) -> dict[str, Any]:
             for p99, worst in (line.delays,)
         ],
         "stored": publisher.stored,
+        "tasks": len(asyncio.all_tasks()),
         "cpuSeconds": round(time.process_time(), 3),
     }

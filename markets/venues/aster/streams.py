@@ -3,7 +3,8 @@
 from collections.abc import Collection
 
 from markets.venues.aster.facts import SETTLEMENT_ASSET
-from markets.venues.fapi.streams import FapiMarketSession, FapiPrivateSession
+from markets.venues.fapi.streams import FapiMarketSession
+from markets.venues.fapi.user_streams import FapiPrivateSession
 from markets.venues.types import Endpoint
 
 

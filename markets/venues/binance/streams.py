@@ -7,7 +7,8 @@ WebSocket Change Notice").
 from collections.abc import Collection
 
 from markets.venues.binance.facts import SETTLEMENT_ASSET
-from markets.venues.fapi.streams import FapiMarketSession, FapiPrivateSession
+from markets.venues.fapi.streams import FapiMarketSession
+from markets.venues.fapi.user_streams import FapiPrivateSession
 from markets.venues.types import Endpoint
 
 

@@ -15,7 +15,8 @@ from markets.venues.errors import OutcomeUnknown, VenueError
 from markets.venues.fapi import parsing as fapi
 from markets.venues.fapi import wire as fapi_wire
 from markets.venues.fapi.errors import failure as fapi_failure
-from markets.venues.fapi.streams import FapiMarketSession, FapiPrivateSession
+from markets.venues.fapi.streams import FapiMarketSession
+from markets.venues.fapi.user_streams import FapiPrivateSession
 from markets.venues.pacifica import parsing as pacifica
 from markets.venues.pacifica import wire as pacifica_wire
 from markets.venues.pacifica.errors import failure as pacifica_failure
@@ -181,6 +182,15 @@ def passed_over(sample: Any) -> Sequence[Any]:
     """Frames that carry nothing for us: answers to subscriptions and events we did not ask for."""
     market = FapiMarketSession("ws://x", ["BTCUSDT"]).receive(body(sample))
     assert (market, FapiPrivateSession(asset="USDT").receive(body(sample))) == ((), ())
+    return ()
+
+
+def refused_request(sample: Any) -> Sequence[Any]:
+    """An error that answers the request of ours with this number; accounts make none."""
+    [event] = FapiMarketSession("ws://x", ["BTCUSDT"]).receive(body(sample))
+    assert isinstance(event, Quarantined)
+    assert event.reason == "refused-subscription"
+    assert FapiPrivateSession(asset="USDT").receive(body(sample)) == ()
     return ()
 
 

@@ -196,7 +196,7 @@ CONCERNS: Final[Mapping[tuple[str, str], Mapping[str, Concern]]] = {
         "parse_ws_order": {0: read.order_body, 2: read.passed_over},
         "handle_order_update": {0: read.private_frame, 1: read.passed_over},
         "parse_ws_position": read.position_body,
-        "handle_ws_error": read.passed_over,
+        "handle_ws_error": read.refused_request,
     },
     ("binance", "docs_ws"): {
         "subscribe": OUR_REQUEST,
