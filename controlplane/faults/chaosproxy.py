@@ -30,7 +30,7 @@ _NO_LINGER: Final = struct.pack("ii", 1, 0)
 class ChaosProxy:
     """Accepts on `port` and connects each to the target. Use it through `chaos_proxy`."""
 
-    def __init__(self, target: tuple[str, int], *, seed: int) -> None:
+    def __init__(self, target: int | str, *, seed: int) -> None:
         self.port = 0
         self.accepted = 0
         self.passed = {Way.UP: 0, Way.DOWN: 0}
@@ -104,7 +104,7 @@ class ChaosProxy:
             _reset(writer)
             return
         try:
-            back, forth = await asyncio.open_connection(*self._target)
+            back, forth = await self._connect()
         except OSError:
             _reset(writer)
             return
@@ -114,6 +114,11 @@ class ChaosProxy:
             await link.run(reader, back)
         finally:
             self._links.discard(link)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._target, str):
+            return await asyncio.open_unix_connection(self._target)
+        return await asyncio.open_connection(HOST, self._target)
 
 
 class _Link:
@@ -206,11 +211,12 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 @contextmanager
-def chaos_proxy(
-    target_port: int, *, target_host: str = HOST, seed: int = 1
-) -> Iterator[ChaosProxy]:
-    """Serve a proxy to a loopback port on a thread of its own until the block is left."""
-    proxy = ChaosProxy((target_host, target_port), seed=seed)
+def chaos_proxy(target: int | str, *, seed: int = 1) -> Iterator[ChaosProxy]:
+    """Serve a proxy to a port of loopback, or to a socket's path, until the block is left.
+
+    It runs on a thread of its own.
+    """
+    proxy = ChaosProxy(target, seed=seed)
     loop = proxy._loop
     stop, started = asyncio.Event(), threading.Event()
 
