@@ -2,6 +2,7 @@
 
 from controlplane.benchmarks import (
     account_sync,
+    cancel_wait,
     emergency_stop,
     exposure,
     feed_burst,
@@ -16,6 +17,7 @@ from controlplane.benchmarks.report import Benchmark
 
 BENCHMARKS: dict[str, Benchmark] = {
     "account-sync": account_sync.run,
+    "cancel-wait": cancel_wait.run,
     "emergency-stop": emergency_stop.run,
     "exposure": exposure.run,
     "feed-burst": feed_burst.run,

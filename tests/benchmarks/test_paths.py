@@ -2,7 +2,7 @@
 
 import pytest
 
-from controlplane.benchmarks import account_sync, emergency_stop, order_path
+from controlplane.benchmarks import account_sync, cancel_wait, emergency_stop, order_path
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +26,14 @@ def test_emergency_stop_reports_its_ratio_to_a_bare_client() -> None:
     assert report.figures["accounts"].value == 3
     assert report.figures["not_confirmed"].value == 0
     assert [peer["name"] for peer in report.peers] == ["bare aiohttp"]
+
+
+def test_cancel_wait_reports_cancels_that_went_out_while_orders_queued() -> None:
+    report = cancel_wait.run(count=3, say=lambda _text: None)
+    assert {goal.figure for goal in report.goals} == {"cancel_p99", "refused_by_venue"}
+    assert report.figures["cancels"].value == 3
+    assert report.figures["orders_waiting"].value > 0
+    assert report.figures["refused_by_venue"].value == 0
 
 
 def test_account_sync_reports_ratios_to_both_peers(monkeypatch: pytest.MonkeyPatch) -> None:

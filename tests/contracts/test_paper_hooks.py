@@ -60,6 +60,25 @@ async def test_a_reply_cut_in_its_middle_is_unknown_and_the_order_is_live(
     assert (len(accepted(venue)), placed(venue).status) == (1, OrderStatus.OPEN)
 
 
+@pytest.mark.parametrize("accepts", [True, False])
+@pytest.mark.parametrize("kind", [FaultKind.HANG, FaultKind.RESET])
+async def test_an_answer_that_never_comes_leaves_the_order_unknown(
+    kit: Kit, venue: PaperVenue, client: ExecutionClient, kind: FaultKind, accepts: bool
+) -> None:
+    venue.faults.add(Fault(kind, topic=Topic.PLACE, accepts=accepts))
+    sending = asyncio.create_task(client.submit(resting(kit)))
+    if kind is FaultKind.HANG:
+        await until(lambda: bool(venue.ledger.since(kind="fault")))
+        await asyncio.wait({sending}, timeout=0.2)
+        assert not sending.done()
+        sending.cancel()
+        await asyncio.wait({sending})
+    else:
+        with pytest.raises(OutcomeUnknown):
+            await sending
+    assert len(venue.engine.accounts["alpha"].orders) == accepts
+
+
 async def test_a_poisoned_reply_is_unknown(
     kit: Kit, venue: PaperVenue, client: ExecutionClient
 ) -> None:
