@@ -77,7 +77,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--first-seed", type=_count, default=1)
     parser.add_argument("--rounds", type=_count, default=500, help="double dispatches")
     parser.add_argument("--plugs", type=_count, default=3, help="kill -9 of a running demo")
-    parser.add_argument("--stride", type=_count, default=1, help="sweep every so many points")
+    parser.add_argument(
+        "--points", type=_count, help="kill at so many points of each flow; at all when unset"
+    )
     parser.add_argument("--results", default=str(RESULTS), help="where figures are left")
     parser.add_argument("--report", default="", help="the report to write, Markdown")
     parser.add_argument("--commit", default="", help="what the report calls this version")

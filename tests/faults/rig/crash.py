@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,14 @@ class ChildBroke(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """How a child ended: killed at a point, or not at all after `points`."""
+    """How a child ended: killed at the last of its points, or not at all."""
 
     was_killed: bool
-    points: int
-    at: str
+    points: Sequence[str]
+
+    @property
+    def at(self) -> str:
+        return f"{len(self.points)}: {self.points[-1] if self.points else 'nothing'}"
 
 
 class _Counter:
@@ -65,12 +68,11 @@ def run_and_kill(flow: Callable[[], None], *, kill_at: int) -> Death:
             _child(flow, kill_at, trace, error)
         status = _waited(pid)
         points = trace.read_text().splitlines() if trace.exists() else []
-        at = f"{len(points)}: {points[-1]}" if points else "0"
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-            return Death(True, len(points), at)
+            return Death(True, points)
         if os.WEXITSTATUS(status) != 0:
             raise ChildBroke(error.read_text() if error.exists() else f"status {status}")
-        return Death(False, len(points), at)
+        return Death(False, points)
 
 
 def _waited(pid: int) -> int:

@@ -13,14 +13,15 @@ from tests.faults.rig.dispatch import dispatches
 from tests.faults.rig.flows import FLOWS
 from tests.faults.rig.plugs import pulled
 from tests.faults.rig.schedules import schedules
-from tests.faults.rig.sweep import sweep
+from tests.faults.rig.sweep import crucial, every, sweep
 
 Facts = dict[str, Any]
 Fresh = Callable[[], None]
 
 
 def _sweep(flow: str, options: argparse.Namespace, fresh: Fresh) -> Facts:
-    made = sweep(flow, stride=options.stride, fresh=fresh, say=say)
+    choose = partial(crucial, most=options.points) if options.points else every
+    made = sweep(flow, choose=choose, fresh=fresh, say=say)
     return {
         "points": made.points,
         "killed": len(made.killed),
