@@ -23,7 +23,7 @@ import psutil
 SHARES: Final = {"binance": 0.5, "aster": 0.3, "pacifica": 0.2}
 STEP_MS: Final = 500
 """How often each contract's price moves."""
-READY_SECONDS: Final = 120.0
+READY_SECONDS: Final = 300.0
 LOOK_SECONDS: Final = 2.0
 STOP_SECONDS: Final = 10.0
 
@@ -93,7 +93,7 @@ def _watched(
             _add(venue, deadline)
         with _program("run_feeds", "--json", stdout=subprocess.PIPE) as process:
             said = _Reports(process)
-            _wait(lambda: said.is_well(feeds), deadline, "not every feed is healthy")
+            _wait(lambda: said.is_well(feeds), deadline, said.trouble)
             return _samples(process, said, minutes, [venue.port for venue in venues])
 
 
@@ -156,6 +156,13 @@ class _Reports:
         """How often channels stood anew, beyond the first time."""
         return sum(feed["connections"] - 1 for feed in self.latest["feeds"])
 
+    def trouble(self) -> str:
+        """Say which feeds are not well, and why."""
+        rows = self.latest["feeds"]
+        odd = [r for r in rows if r["status"] != "healthy" or r["marksTrouble"]]
+        told = [f"{r['feedId']} {r['status']} {r['link']} {r['marksTrouble']}" for r in odd[:5]]
+        return f"{len(odd)} of {len(rows)} feeds are not well: {'; '.join(told)}"
+
     def is_well(self, feeds: int) -> bool:
         """Tell whether so many feeds have quotes and marks."""
         rows = self.latest["feeds"]
@@ -185,7 +192,7 @@ def _add(venue: SoakVenue, deadline: float) -> None:
             return False
         return True
 
-    _wait(listed, deadline, f"{venue.dialect} lists nothing")
+    _wait(listed, deadline, lambda: f"{venue.dialect} lists nothing")
     for base in venue.bases:
         feed_id = f"{venue.dialect}-{base.lower()}"
         MarketDataFeed.objects.create(feed_id=feed_id, exchange=row, symbol=base)
@@ -229,10 +236,10 @@ def _stop(processes: "Sequence[subprocess.Popen[str]]") -> None:
             process.wait()
 
 
-def _wait(condition: Callable[[], bool], deadline: float, problem: str) -> None:
+def _wait(condition: Callable[[], bool], deadline: float, problem: Callable[[], str]) -> None:
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(problem)
+            raise TimeoutError(problem())
         time.sleep(0.5)
 
 

@@ -29,6 +29,8 @@ CONNECTED: Final = "connected"
 OLDER_DROPPED: Final = 20
 """So many tops older than the last one of the connection before are dropped; a stream that goes on
 so is a venue that has set its clock and its numbers back."""
+BACK_MS: Final = 60_000
+"""A top dated so long before the one before it is no news of now: venues' clocks do not go back."""
 HTTP_PATIENCE_MS: Final = 750
 """How long after the freshness threshold the venue may take to answer over HTTP before a synthetic
 price stands in; at most half the threshold."""
@@ -51,49 +53,6 @@ class FeedLine:
     over HTTP were last believed, `confirmed` when that answer was last what the stream had said.
     All are monotonic seconds, None for never.
     """
-
-    __slots__ = (
-        "_before",
-        "_dropped_at",
-        "_gap_seconds",
-        "_guard",
-        "_health",
-        "_high",
-        "_latency",
-        "_low",
-        "_marks_awaited",
-        "_older",
-        "_stored",
-        "_up_at",
-        "_venue_clock",
-        "basis",
-        "confirmed",
-        "connections",
-        "disbelief",
-        "failover_ms",
-        "feed_id",
-        "forced",
-        "fresh_ms",
-        "funding",
-        "gaps",
-        "is_polled",
-        "latency_p95",
-        "link",
-        "mark",
-        "marked",
-        "marks_are_silent",
-        "marks_trouble",
-        "poll_trouble",
-        "polled",
-        "polled_top",
-        "quotes",
-        "since",
-        "streamed",
-        "symbol",
-        "synthesized",
-        "synthetic_sources",
-        "top",
-    )
 
     def __init__(
         self,
@@ -140,6 +99,8 @@ class FeedLine:
         self._low, self._high = NO_BAND
         self._before: BookTop | None = None
         self._older = 0
+        self._not_before = 0
+        self._backward = 0
         self.marks_trouble = ""
         self.marks_are_silent = False
         self._marks_awaited: float | None = None
@@ -152,14 +113,17 @@ class FeedLine:
         """Put what a frame said on the board; the only work done for each message."""
         for event in events:
             if isinstance(event, BookTop):
-                if (event.bid < self._low or event.ask > self._high) and (
-                    doubt := self._doubt(event, received)
-                ):
+                if (
+                    event.bid < self._low
+                    or event.ask > self._high
+                    or event.venue_ms < self._not_before
+                ) and (doubt := self._doubt(event, received)):
                     self._drop(doubt, received)
                     continue
                 if self.streamed is not None and received - self.streamed > self._gap_seconds:
                     self.gaps += 1
                 self.top = event
+                self._not_before = event.venue_ms - BACK_MS
                 self.streamed = received
                 self.quotes += 1
                 self._latency.add(received, event.venue_ms)
@@ -194,6 +158,10 @@ class FeedLine:
 
     def _doubt(self, top: BookTop, received: float) -> Quarantined | None:
         """Look closely at a top that is not near the last one; return why it is not believed."""
+        if top.venue_ms < self._not_before:
+            self._backward += 1
+            if self._backward <= OLDER_DROPPED:
+                return Quarantined("past", f"{top.venue_ms - self._not_before - BACK_MS} ms")
         before = self._before
         if before is not None and is_older(top, before):
             self._older += 1
@@ -203,7 +171,7 @@ class FeedLine:
         middle = mid(top.bid, top.ask)
         if not self._guard.believes_top(middle, received, mark_is_fresh=mark_is_fresh):
             return Quarantined("jump", f"{top.bid}/{top.ask}")
-        self._before, self._older = None, 0
+        self._before, self._older, self._backward = None, 0, 0
         self._low, self._high = self._guard.band()
         return None
 
