@@ -166,6 +166,7 @@ class AccountStateSerializer(EntitySerializer):
             "funding_at",
             "base_cash",
             "base_cash_at",
+            "cash_agreed_at",
             "cash_unexplained",
             "cash_unexplained_at",
             "stop_loss_at",

@@ -387,6 +387,12 @@ class AccountState(Entity):
         help_text=_("Wallet less the cost of positions that all before the reconciled time makes."),
     )
     base_cash_at = models.DateTimeField(_("cash reconciled until"), null=True, blank=True)
+    cash_agreed_at = models.DateTimeField(
+        _("cash agreed at"),
+        null=True,
+        blank=True,
+        help_text=_("When a second look last agreed with the reconciled cash; empty: not yet."),
+    )
     cash_unexplained = MoneyField(
         _("unexplained cash"),
         default=0,

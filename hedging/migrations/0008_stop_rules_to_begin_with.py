@@ -5,7 +5,7 @@ from django.db import migrations
 RULES = (
     ("margin", Decimal("0.8"), "book", "flatten"),
     ("rejects", Decimal(20), "account", "pause"),
-    ("mismatch", Decimal(0), "account", "pause"),
+    ("mismatch", Decimal(1000), "account", "pause"),
     ("stale-data", Decimal(30), "account", "pause"),
 )
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Case, F, Max, Q, Sum, When
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce
 
 from accounts.models import AccountState, ExchangeAccount, FundingPayment, Position
@@ -55,8 +56,9 @@ def cash_compare(
     """Compare an account's money with the record at a complete look at its venue.
 
     Left alone: a venue that tells no funding, an account that holds something unlisted or of
-    unknown cost. Where to begin from is taken from a look that has read funding too: what was
-    settled and not read would be missed later on. Belongs behind the comparison of positions.
+    unknown cost. Where to begin from is taken from a look that has read funding too (what was
+    settled and not read would be missed later on) and holds when a second look has agreed: a
+    trade may fall between the answers of one. Belongs behind the comparison of positions.
     """
     held = _costed(account, reading.positions or ())
     venue = account.exchange
@@ -64,8 +66,6 @@ def cash_compare(
     if not can_tell or held is None or reading.balance is None:
         return []
     state = AccountState.objects.select_for_update().get(account=account.pk)
-    if state.base_cash is None and reading.funding is None:
-        return []
     flows = _Flows(account.pk, state, reading.at - SETTLED)
     cash = cash_of(reading.balance.wallet_balance, held)
     check = check_cash(
@@ -81,7 +81,11 @@ def cash_compare(
         at=reading.at,
         funding_read_at=state.funding_at,
     )
-    _write(state, check, flows, cash)
+    has_begun = state.cash_agreed_at is not None
+    if state.base_cash is None or (check.unexplained and not has_begun):
+        _begin(state, flows, cash, reading)
+        return []
+    _write(state, check, flows, reading.at)
     if check.unexplained and not check.is_certain:
         return []
     return breaks_settle(
@@ -110,50 +114,74 @@ def _costed(
 
 
 class _Flows:
-    """What trades, fees and funding have added to an account's cash since it last agreed."""
+    """What trades, fees and funding have added to an account's cash since it last agreed.
+
+    `total` is all of it, `unsettled` the part whose trades may still be on their way to the record.
+    Each table is read by one statement: what is written in between would be in one sum and not in
+    the other, and the base be wrong for ever.
+    """
 
     def __init__(self, account_id: str, state: AccountState, settled: datetime) -> None:
-        self._account_id, self._asset = account_id, state.settlement_asset
-        self._since = settled if state.base_cash_at is None else state.base_cash_at
         self.settled = settled
-        self.total, self.last_at = self._after(self._since)
-        self.unsettled, _last = self._after(settled)
+        since = uuid7_floor(settled if state.base_cash_at is None else state.base_cash_at)
+        late = Q(pk__gte=uuid7_floor(settled))
+        fills = Fill.objects.filter(account=account_id, sandbox=False, pk__gte=since).order_by()
+        spent = F("amount") * F("price")
+        cost = Case(When(side=str(Side.BUY), then=-spent), default=spent)
+        fee = Case(When(fee_asset__in=["", state.settlement_asset], then=F("fee")), default=ZERO)
+        traded = fills.aggregate(**_sums(cost - fee, late))
+        funding = FundingPayment.objects.filter(
+            account=account_id, asset=state.settlement_asset, pk__gte=since
+        )
+        paid = funding.order_by().aggregate(**_sums(F("amount"), late))
+        self.total: Decimal = traded["total"] + paid["total"]
+        self.unsettled: Decimal = traded["late"] + paid["late"]
+        newest = fills.order_by("-pk").values_list("pk", flat=True).first()
+        self.last_at = None if newest is None else uuid7_time(newest)
 
     @property
     def settled_total(self) -> Decimal:
         """The part that is certainly whole by now."""
         return self.total - self.unsettled
 
-    def _after(self, moment: datetime) -> tuple[Decimal, datetime | None]:
-        floor = uuid7_floor(moment)
-        fills = Fill.objects.filter(account=self._account_id, sandbox=False, pk__gte=floor)
-        spent = F("amount") * F("price")
-        paid_here = Q(fee_asset__in=["", self._asset])
-        traded = fills.order_by().aggregate(
-            cost=Coalesce(Sum(Case(When(side=str(Side.BUY), then=-spent), default=spent)), ZERO),
-            fees=Coalesce(Sum("fee", filter=paid_here), ZERO),
-        )
-        funding = FundingPayment.objects.filter(
-            account=self._account_id, asset=self._asset, pk__gte=floor
-        ).aggregate(sum=Coalesce(Sum("amount"), ZERO))
-        newest = fills.order_by("-pk").values_list("pk", flat=True).first()
-        last_at = None if newest is None else uuid7_time(newest)
-        return traded["cost"] - traded["fees"] + funding["sum"], last_at
+
+def _sums(amount: CombinedExpression | F, late: Q) -> dict[str, Coalesce]:
+    """Return the sum of an amount over all rows, and over those that are late."""
+    return {
+        "total": Coalesce(Sum(amount), ZERO),
+        "late": Coalesce(Sum(amount, filter=late), ZERO),
+    }
 
 
-def _write(state: AccountState, check: CashCheck, flows: _Flows, cash: Decimal) -> None:
+def _begin(state: AccountState, flows: _Flows, cash: Decimal, reading: AccountReading) -> None:
+    """Take a look's cash as where to begin from; or have funding read first."""
+    if reading.funding is not None:
+        state.base_cash = round(cash - flows.unsettled, DECIMAL_PLACES)
+        state.base_cash_at, state.cash_unexplained_at = flows.settled, None
+    else:
+        state.cash_unexplained_at = reading.at
+    state.save(update_fields=["base_cash", "base_cash_at", "cash_unexplained_at"])
+
+
+def _write(state: AccountState, check: CashCheck, flows: _Flows, at: datetime) -> None:
     """Keep what was found; where all is explained, carry the base on by what explains it.
 
     The base is never set to what was read: differences too small to tell would add up unseen.
     """
+    assert state.base_cash is not None, "compared only once begun"
     state.cash_unexplained = round(check.unexplained, DECIMAL_PLACES)
     state.cash_unexplained_at = check.since
     if not check.unexplained:
-        base = cash - flows.total if state.base_cash is None else state.base_cash
-        state.base_cash = round(base + flows.settled_total, DECIMAL_PLACES)
-        state.base_cash_at = flows.settled
+        state.base_cash = round(state.base_cash + flows.settled_total, DECIMAL_PLACES)
+        state.base_cash_at, state.cash_agreed_at = flows.settled, at
     state.save(
-        update_fields=["base_cash", "base_cash_at", "cash_unexplained", "cash_unexplained_at"]
+        update_fields=[
+            "base_cash",
+            "base_cash_at",
+            "cash_agreed_at",
+            "cash_unexplained",
+            "cash_unexplained_at",
+        ]
     )
 
 

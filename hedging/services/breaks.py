@@ -82,7 +82,11 @@ def break_accept(
         )
     if row.kind == BreakKind.BALANCE_MISMATCH:
         AccountState.objects.filter(pk=row.account_id).update(
-            base_cash=None, base_cash_at=None, cash_unexplained=0, cash_unexplained_at=None
+            base_cash=None,
+            base_cash_at=None,
+            cash_agreed_at=None,
+            cash_unexplained=0,
+            cash_unexplained_at=None,
         )
     return _close(row, BreakStatus.ACCEPTED, reason, actor=actor)
 

@@ -85,6 +85,6 @@ def test_every_trigger_is_watched_from_the_start(db: None) -> None:
     assert set(rows) == {
         ("margin", D("0.8"), "book", "flatten", True),
         ("rejects", D(20), "account", "pause", True),
-        ("mismatch", D(0), "account", "pause", True),
+        ("mismatch", D(1000), "account", "pause", True),
         ("stale-data", D(30), "account", "pause", True),
     }
