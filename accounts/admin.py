@@ -36,6 +36,7 @@ from controlplane.base.admin import (
     number,
     related,
     rows_link,
+    stop_button,
 )
 
 ACCOUNT_COLOURS = {
@@ -88,6 +89,17 @@ class ExchangeAccountAdmin(AuditedModelAdmin):
     autocomplete_fields = ("exchange", "proxy_profile", "stop_loss_config")
     inlines = (RiskEnvelopeInline,)
     actions = ("sync", "pause", "resume", "reroute")
+    actions_detail = ("stop_account", "stop_book")
+    stop_account = stop_button(
+        "stop_account",
+        _("STOP account…"),
+        asked=lambda account: {"scope": "account", "target": account.pk},
+    )
+    stop_book = stop_button(
+        "stop_book",
+        _("STOP its book…"),
+        asked=lambda account: {"scope": "book", "account": account.pk},
+    )
     verb_fields = ("status",)
     owned = (RiskEnvelope, AccountState, AccountSyncJob, Position, EquitySample)
     _positions = rows_link(

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
+from controlplane.base.admin.stops import ENGAGE
 from monitoring.dashboard import PANELS, Panel
 
 KEEP_SECONDS: Final = 0.3
@@ -47,4 +48,5 @@ def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str
         for panel in visible_panels(request.user)
     ]
     context["server_time"] = timezone.now()
+    context["may_stop"] = request.user.has_perm(ENGAGE)
     return context

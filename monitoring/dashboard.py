@@ -11,12 +11,13 @@ from django.utils.translation import gettext_lazy as _
 from accounts.domain.utilization import BandPlace, place_in_band, utilization
 from accounts.models import ExchangeAccount
 from hedging import selectors as hedging
-from hedging.models import HedgeExecution, ReconciliationBreak
+from hedging.models import EmergencyStop, HedgeExecution, ReconciliationBreak
 from markets.models import MarketDataFeed
 from monitoring.models import MonitoringEvent
 
 HEDGES_SHOWN: Final = 10
 EVENTS_SHOWN: Final = 14
+STOPS_SHOWN: Final = 10
 BAR_SPAN: Final = Decimal(2)
 """A delta bar reaches twice the threshold to either side."""
 
@@ -71,7 +72,14 @@ def _accounts(now: datetime) -> Mapping[str, Any]:
     return {
         "accounts": [_account_row(account) for account in accounts[:200]],
         "breaks": ReconciliationBreak.objects.open().count(),
+        "stops": [_stop_row(stop) for stop in EmergencyStop.objects.standing()[:STOPS_SHOWN]],
     }
+
+
+def _stop_row(stop: EmergencyStop) -> dict[str, Any]:
+    """Return a standing stop with the accounts that are NOT confirmed."""
+    open_ = stop.accounts.unfinished().order_by("account_id").values_list("account_id", flat=True)
+    return {"stop": stop, "open": list(open_[:STOPS_SHOWN])}
 
 
 def _account_row(account: ExchangeAccount) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from controlplane.base.admin.forms import ReasonForm
 from controlplane.base.validators import plain_text
 from controlplane.kernel.errors import ControlPlaneError
 from hedging.domain.emergency import StopScope, StopState
+from hedging.emergency.scopes import book_of
 from hedging.emergency.verbs import stop_engage, stop_release
 from hedging.models import EmergencyStop, StoppedAccount
 
@@ -142,8 +143,7 @@ class EmergencyStopAdmin(ReadOnlyModelAdmin):
             if form.is_valid() and (stop := self._engage(request, form)) is not None:
                 return redirect("admin:hedging_emergencystop_change", stop.pk)
         else:
-            asked = {name: request.GET.get(name, "") for name in ("scope", "target")}
-            form = EngageForm(initial=asked)
+            form = EngageForm(initial=self._asked(request))
         return TemplateResponse(
             request,
             "admin/hedging/engage_stop.html",
@@ -155,6 +155,15 @@ class EmergencyStopAdmin(ReadOnlyModelAdmin):
                 "back": reverse("admin:hedging_emergencystop_changelist"),
             },
         )
+
+    @staticmethod
+    def _asked(request: HttpRequest) -> dict[str, str]:
+        """Return what a link asks to stop; it may name a book by an account that is in it."""
+        asked = {name: request.GET.get(name, "")[:80] for name in ("scope", "target", "account")}
+        account = asked.pop("account").replace("\x00", "")
+        if asked["scope"] == StopScope.BOOK and account:
+            asked["target"] = book_of(account)
+        return asked
 
     def _engage(self, request: HttpRequest, form: EngageForm) -> EmergencyStop | None:
         given = form.cleaned_data

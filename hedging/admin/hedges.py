@@ -22,6 +22,7 @@ from controlplane.base.admin import (
     duration,
     number,
     related,
+    stop_button,
 )
 from controlplane.base.audit import Actor
 from controlplane.kernel.ids import uuid7_floor
@@ -70,6 +71,12 @@ class HedgeExecutionAdmin(ReadOnlyModelAdmin):
     search_help_text = _("Book")
     ordering = ("-execution_id",)
     actions = ("hedge_book",)
+    actions_detail = ("stop_book",)
+    stop_book = stop_button(
+        "stop_book",
+        _("STOP its book…"),
+        asked=lambda hedge: {"scope": "book", "target": hedge.book},
+    )
     readonly_fields = ("orders_and_fills", "events")
     fieldsets = (
         (

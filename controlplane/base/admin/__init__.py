@@ -8,6 +8,7 @@ from controlplane.base.admin.options import (
     FieldsMixin,
     ReadOnlyModelAdmin,
 )
+from controlplane.base.admin.stops import stop_button
 
 __all__ = [
     "AuditedModelAdmin",
@@ -22,4 +23,5 @@ __all__ = [
     "number",
     "related",
     "rows_link",
+    "stop_button",
 ]

@@ -25,6 +25,7 @@ from controlplane.base.admin.forms import (
     RelatedSelectMultiple,
     SecretFormField,
 )
+from controlplane.base.admin.stops import ENGAGE
 from controlplane.base.fields import DocumentField, SecretField, SlugKey
 
 NUL: Final = "\x00"  # PostgreSQL holds no text with it
@@ -90,6 +91,9 @@ class ConsoleModelAdmin(FieldsMixin, ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConsoleChangeList]:
         return ConsoleChangeList
+
+    def has_stop_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return request.user.has_perm(ENGAGE)
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
