@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import uvloop
 from django.conf import settings
 
 from accounts.choices import ProxyStatus
@@ -148,7 +149,7 @@ async def _close_later(client: ExecutionClient) -> None:
 def _background_loop() -> asyncio.AbstractEventLoop:
     with _process.lock:
         if _process.loop is None:
-            _process.loop = asyncio.new_event_loop()
+            _process.loop = uvloop.new_event_loop()
             threading.Thread(target=_process.loop.run_forever, name="egress", daemon=True).start()
         return _process.loop
 

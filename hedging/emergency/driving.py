@@ -5,7 +5,6 @@ other works on, by a lease that ends by itself when its holder dies. What an acc
 not answer is tried again for ever, with growing pauses; the other accounts go on meanwhile.
 """
 
-import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -233,7 +232,11 @@ class _Round:
         holdings: Mapping[str, Holdings],
         sent: Iterable[OrderIntent],
     ) -> list[StoppedAccount]:
-        """Return the accounts of books that the wave closed some of; the others try later."""
+        """Return the accounts to go on with: of books that the wave closed some of.
+
+        One whose orders filled whole is flat by its venue's own answers and goes on to be
+        verified; the others try later.
+        """
         by_account: dict[str, list[OrderIntent]] = {}
         for intent in sent:
             by_account.setdefault(intent.account_id, []).append(intent)
@@ -244,14 +247,16 @@ class _Round:
         }
         with self._together():
             for row in rows:
-                problem = holdings[row.account_id].problem or _refusals(
-                    by_account.get(row.account_id, ())
-                )
-                if row.book not in closed:
+                held, orders = holdings[row.account_id], by_account.get(row.account_id, [])
+                problem = held.problem or _refusals(orders)
+                if held.is_closed_by(orders):
+                    flat_at = timezone.now()
+                    self._go(row, StopEvent.FLAT, flat_at=flat_at, residual=held.residual)
+                elif row.book not in closed:
                     self._put_off(row, problem or "Waits for the other side of its book.")
                 elif problem:
                     self._writes.append((row, {"last_error": problem}))
-        return [row for row in rows if row.book in closed]
+        return [it for it in rows if it.book in closed and it.state == StopState.FLATTENING]
 
     # Verify
 
@@ -347,7 +352,7 @@ def _refusals(intents: Iterable[OrderIntent]) -> str:
 async def _both(
     cancels: Mapping[str, Cancels], name: str, client: ExecutionClient
 ) -> tuple[Sequence[OrderReport], Sequence[PositionReport]]:
-    """Return the orders within the scope and the positions, asked for together."""
-    orders, positions = await asyncio.gather(client.open_orders(), client.positions())
+    """Return the orders within the scope, and then the positions: on the one warm connection."""
+    orders, positions = await client.open_orders(), await client.positions()
     only = cancels[name].only
     return [it for it in orders if only is None or it.client_order_id in only], positions

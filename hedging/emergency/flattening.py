@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Case, F, Sum, When
@@ -42,6 +43,15 @@ class Holdings:
     def open(self) -> list[Leg]:
         """The legs that are large enough to trade."""
         return [leg for leg in self.legs if not leg.is_dust]
+
+    def is_closed_by(self, intents: Iterable[OrderIntent]) -> bool:
+        """Tell whether orders, by what they filled, have closed every leg that can be traded."""
+        filled: dict[UUID, Decimal] = defaultdict(lambda: ZERO)
+        for intent in intents:
+            filled[intent.instrument_id] += intent.filled_amount
+        return not self.problem and all(
+            filled[leg.instrument_id] == abs(leg.size) for leg in self.open
+        )
 
     @property
     def is_to_close(self) -> bool:
@@ -136,7 +146,8 @@ def wave_write(
             planned += plan_wave(leg for name in names for leg in holdings[name].legs)
     is_module = stop.scope == StopScope.MODULE
     module = StrategyModule.objects.get(pk=stop.target if is_module else SYSTEM_HEDGE)
-    return orders_write(planned, module=module, reason=_mark(stop), actor=actor)
+    accounts = {row.account_id: row.account for row in rows}
+    return orders_write(planned, accounts, module=module, reason=_mark(stop), actor=actor)
 
 
 def _busy(stop: EmergencyStop, names: Sequence[str], actor: Actor) -> set[str]:
@@ -148,10 +159,14 @@ def _busy(stop: EmergencyStop, names: Sequence[str], actor: Actor) -> set[str]:
 
 
 def orders_write(
-    planned: Sequence[PlannedOrder], *, module: StrategyModule, reason: str, actor: Actor
+    planned: Sequence[PlannedOrder],
+    accounts: Mapping[str, ExchangeAccount],
+    *,
+    module: StrategyModule,
+    reason: str,
+    actor: Actor,
 ) -> list[OrderIntent]:
     """Write planned orders as intents of `module`, immediate-or-cancel; nothing is sent."""
-    accounts = ExchangeAccount.objects.in_bulk([order.account_id for order in planned])
     instruments = Instrument.objects.in_bulk([order.instrument_id for order in planned])
     drafts = [
         services.intent_draft(

@@ -39,7 +39,8 @@ def book_reduce(*, key: str, actor: Actor, reason: str) -> Sequence[OrderIntent]
     held = Position.objects.live().held().filter(account__in=accounts, mark_price__isnull=False)
     legs = [_leg(accounts[row.account_id], row) for row in held.select_related("instrument")]
     module = StrategyModule.objects.get(pk=SYSTEM_HEDGE)
-    made = orders_write(plan_wave(legs), module=module, reason=f"{mark}: {reason}", actor=actor)
+    text = f"{mark}: {reason}"
+    made = orders_write(plan_wave(legs), accounts, module=module, reason=text, actor=actor)
     for intent in made:
         jobs.enqueue(SubmitIntent, intent_id=str(intent.pk))
     return made

@@ -47,8 +47,9 @@ def intents_locked(intent_ids: Collection[UUID]) -> dict[UUID, OrderIntent]:
 
 
 def _locked() -> IntentQuerySet:
+    # Not the account: its keys would be decrypted each time, and a claim has its own.
     return OrderIntent.objects.select_for_update(of=("self",)).select_related(
-        "instrument", "account", "module"
+        "instrument", "module"
     )
 
 
