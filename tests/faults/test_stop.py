@@ -19,6 +19,8 @@ from accounts.models import ExchangeAccount
 from controlplane.base.audit import Actor
 from controlplane.kernel.errors import Conflict, Denied
 from controlplane.sentinel import Sentinel
+from hedging.emergency import driving
+from hedging.emergency.flattening import wave_send
 from hedging.emergency.verbs import stop_engage, stop_release
 from hedging.jobs import DriveStop
 from hedging.models import EmergencyStop
@@ -71,6 +73,28 @@ def test_stop_cancels_closes_verifies_and_latches(stage: Stage) -> None:
     assert execution.unknown_resolve(intent=resting, actor=ACTOR).state == "cancelled"
     stage.sync()
     stage.verify()
+
+
+def test_what_orders_filled_whole_is_still_read_again_before_it_is_confirmed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody trades between the fill that closed the account and the look that confirms it."""
+    waves: list[int] = []
+
+    def send_then_trade(written: Sequence[OrderIntent], actor: Actor) -> Sequence[OrderIntent]:
+        sent = wave_send(written, actor)
+        waves.append(len(sent))
+        if len(waves) == 1:
+            stage.paper.move("alpha", "BTCUSDT", "0.2")
+        return sent
+
+    monkeypatch.setattr(driving, "wave_send", send_then_trade)
+    stop = pull()
+    assert drive(stop)
+    assert stop.accounts.get().state == "latched"
+    assert sizes(stage.paper, "alpha") == {}
+    closed = OrderIntent.objects.filter(module="system-hedge").order_by("pk")
+    assert [it.filled_amount for it in closed] == [D("0.5"), D("0.2")]
 
 
 def test_orders_are_kept_from_positions_where_the_stop_was_asked_to(stage: Stage) -> None:

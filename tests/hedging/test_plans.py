@@ -4,6 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import AccountState, ExchangeAccount, Position
@@ -129,3 +131,22 @@ def test_a_hedge_goes_where_the_contract_is_not_frozen(
     ExchangeAccount.objects.update(max_position_value=Decimal(75_000))
     Instrument.objects.filter(pk=btc.pk).update(frozen_at=timezone.now())
     assert shape(planned()) == [("d", "1.5")]
+
+
+def test_a_hedge_is_decided_in_few_queries(btc: Instrument) -> None:
+    """Each thing is read once: what a hedge adds grows with its orders by the gate's sums alone."""
+
+    def queries(name: str, *, adds: bool) -> int:
+        accounts = [world.trader(btc, account_id=f"{name}{number}") for number in range(3)]
+        world.join(*accounts)
+        world.holds(accounts[0], btc if not adds else world.market("BTC", is_active=False), "2")
+        with CaptureQueriesContext(connection) as captured:
+            made = book_evaluate(
+                key=f"live:{name}0", trigger_reason=TriggerReason.DELTA, actor=ACTOR
+            )
+        assert made is not None
+        assert {order["reduceOnly"] for order in made.orders} == {not adds}
+        return len(captured)
+
+    assert queries("reduces", adds=False) <= 32
+    assert queries("adds", adds=True) <= 44
