@@ -19,6 +19,9 @@ FILLS_OVERLAP: Final = timedelta(minutes=1)
 FIRST_FILLS: Final = timedelta(days=1)
 FUNDING_EVERY: Final = timedelta(minutes=5)
 """Venues settle by the hour or less often, and the query is a dear one (Binance: weight 30)."""
+DOUBTED_FOR: Final = timedelta(seconds=12)
+"""Money that nothing explains has funding read sooner, when it has outlasted the next look: a
+trade between the answers of one look differs too."""
 FUNDING_OVERLAP: Final = timedelta(hours=1)
 FIRST_FUNDING: Final = timedelta(days=7)
 
@@ -38,7 +41,7 @@ def funding_since(
     if state.funding_at is None:
         return now - FIRST_FUNDING
     doubted = state.cash_unexplained_at
-    is_doubted = doubted is not None and state.funding_at < doubted
+    is_doubted = doubted is not None and state.funding_at < doubted and now - doubted >= DOUBTED_FOR
     is_due = thorough or is_doubted or now - state.funding_at >= FUNDING_EVERY
     return state.funding_at - FUNDING_OVERLAP if is_due else None
 

@@ -52,6 +52,7 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a difference be certain at the second look, however soon that is."""
     monkeypatch.setattr("hedging.domain.money.STEADY", timedelta(0))
     monkeypatch.setattr("hedging.domain.money.STEADY_AMONG_TRADES", timedelta(0))
+    monkeypatch.setattr("accounts.selectors.DOUBTED_FOR", timedelta(0))
 
 
 def test_what_one_look_says_is_no_beginning(bare: Stage) -> None:
