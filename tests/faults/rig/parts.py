@@ -1,6 +1,8 @@
 """The parts of the pack: each runs one kind of scenario and returns its figures."""
 
 import argparse
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -8,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.benchmarks.report import percentile
-from tests.faults.pack import Part, say
+from tests.faults.pack import ROOT, Part, say
 from tests.faults.rig.dispatch import dispatches
 from tests.faults.rig.flows import FLOWS
+from tests.faults.rig.machine import play
 from tests.faults.rig.plugs import pulled
 from tests.faults.rig.schedules import schedules
 from tests.faults.rig.sweep import crucial, every, sweep
 
 Facts = dict[str, Any]
 Fresh = Callable[[], None]
+SEEDS_PER_EXAMPLE = 5
+"""An example of the model is as long as some schedules."""
 
 
 def _sweep(flow: str, options: argparse.Namespace, fresh: Fresh) -> Facts:
@@ -48,6 +53,32 @@ def _schedules(options: argparse.Namespace, fresh: Fresh) -> Facts:
     }
 
 
+def _model(options: argparse.Namespace, fresh: Fresh) -> Facts:
+    examples = max(1, options.seeds // SEEDS_PER_EXAMPLE)
+    try:
+        made = play(examples, first_seed=options.first_seed, fresh=fresh)
+    except Exception as error:  # with the steps that lead there
+        steps = "\n".join(getattr(error, "__notes__", ()))
+        raise AssertionError(f"{error!r}\n{steps}") from error
+    return {"examples": made.examples, "orders": made.orders, "seed": options.first_seed}
+
+
+def _tests(_options: argparse.Namespace, _fresh: Fresh) -> Facts:
+    """Run the named tests of the matrix in a process of their own."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "tests/faults", "tests/flows"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = ran.stdout.strip().splitlines()
+    return {
+        "told": lines[-1] if lines else "nothing",
+        "broken": [line for line in lines if line.startswith(("FAILED", "ERROR"))],
+    }
+
+
 def _plugs(options: argparse.Namespace, _fresh: Fresh) -> Facts:
     with tempfile.TemporaryDirectory(prefix="plugs-") as directory:
         made = pulled(options.plugs, Path(directory), say=say)
@@ -75,5 +106,7 @@ PARTS: Mapping[str, Part] = {
     **{f"sweep-{flow}": partial(_sweep, flow) for flow in FLOWS},
     "dispatch": _dispatch,
     "schedules": _schedules,
+    "model": _model,
     "plugs": _plugs,
+    "tests": _tests,
 }

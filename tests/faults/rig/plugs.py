@@ -54,6 +54,7 @@ def pulled(
         "CONTROLPLANE_VAR": str(directory),
         "CONTROLPLANE_ENV": "local",
         "DATABASE_URL": "",
+        "EMBEDDED_POSTGRES_DURABLE": "1",  # tests set it off, and a kill would lose commits
         "DJANGO_SETTINGS_MODULE": "controlplane.settings",
         "LOG_LEVEL": "ERROR",
     }

@@ -36,8 +36,10 @@ def _row(name: str, facts: Facts) -> str:
 def _sweep(facts: Facts) -> str:
     if "points" not in facts:
         return "not finished"
-    known = f"; everything known after p95 {facts['known_p95']} s, at most {facts['known_max']} s"
-    return f"killed at {facts['killed']} of {facts['points']} points{known}"
+    return (
+        f"killed at {facts['killed']} points ({facts['points']} in a run that nobody kills); all "
+        f"orders and trades known after p95 {facts['known_p95']} s, at most {facts['known_max']} s"
+    )
 
 
 def _dispatch(facts: Facts) -> str:
@@ -56,6 +58,17 @@ def _schedules(facts: Facts) -> str:
         return text
     truth = f"p95 {facts['resolved_p95']} s, at most {facts['resolved_max']} s"
     return f"{text}; from unknown to known {truth}"
+
+
+def _model(facts: Facts) -> str:
+    if "examples" not in facts:
+        return "not finished"
+    played = f"{facts['examples']} examples of random acts on {facts['orders']} orders"
+    return f"{played}, seed {facts['seed']}"
+
+
+def _tests(facts: Facts) -> str:
+    return f"the tests of the matrix: {facts.get('told', 'not finished')}"
 
 
 def _plugs(facts: Facts) -> str:
@@ -79,4 +92,6 @@ _TOLD: Final[Mapping[str, Callable[[Facts], str]]] = {
     "dispatch": _dispatch,
     "schedules": _schedules,
     "plugs": _plugs,
+    "model": _model,
+    "tests": _tests,
 }

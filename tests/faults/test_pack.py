@@ -1,0 +1,58 @@
+"""The pack runs what it is asked for, tells by its exit code, and writes what it found."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.pack import ROOT
+from tests.faults.rig.report import rendered
+
+FACTS = {"commit": "abc", "at": "2026-11-26T02:00:00+00:00", "seconds": 61, "broken": []}
+
+
+def pack(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.faults.pack", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_part_that_does_not_exist_is_refused() -> None:
+    refused = pack("--only", "nothing")
+    assert refused.returncode == 2
+    assert "There is no part nothing; there are sweep-open-hedge" in refused.stderr
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "many"])
+def test_a_count_must_be_a_count(wrong: str) -> None:
+    assert pack("--seeds", wrong).returncode == 2
+
+
+@pytest.mark.slow
+def test_a_part_leaves_figures_and_a_report(tmp_path: Path) -> None:
+    report = tmp_path / "report.md"
+    ran = pack(
+        *("--only", "sweep-cancel", "--points", "1", "--results", str(tmp_path)),
+        *("--report", str(report), "--commit", "this", "--json"),
+    )
+    assert ran.returncode == 0, ran.stderr
+    facts = json.loads(ran.stdout)["sweep-cancel"]
+    assert (facts["killed"], facts["broken"], facts["commit"]) == (1, [], "this")
+    assert "| sweep-cancel | killed at 1 points" in report.read_text()
+
+
+def test_what_is_broken_is_named_in_the_report() -> None:
+    broken = {**FACTS, "broken": ["I1 at paper-1 #7: sent twice"], "rounds": 9, "orders": 10}
+    text = rendered({"dispatch": broken, "schedules": {**FACTS, "seeds": 0, "first": 1} | ZERO})
+    assert "| **1 broken** | abc | 2026-11-26 02:00:00 | 1 min 1 s |" in text
+    assert text.endswith("## Broken\n\n- dispatch: I1 at paper-1 #7: sent twice\n")
+
+
+ZERO = {"orders": 0, "unknown": 0, "absent": 0}
+
+
+def test_a_part_that_broke_off_is_said_to_be_unfinished() -> None:
+    parts = ("sweep-cancel", "dispatch", "plugs", "model", "tests")
+    text = rendered(dict.fromkeys(parts, FACTS))
+    assert text.count("not finished") == len(parts)
