@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from controlplane.benchmarks.report import BenchmarkFailed, Figure, Goal, Report
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", *(f"COIN{number:03}USDT" for number in range(18)))
-READERS: Final = ("websockets", "ours", "ccxt.pro")
+READERS: Final = ("websockets", "socket", "ours", "ccxt.pro")
 EACH: Final = 50
 """Messages for each one counted."""
 CALM: Final = 1_000
@@ -46,12 +46,9 @@ def report(calm: Results, fast: Results) -> Report:
     figures = {
         "cpu": Figure(round(cpu["ours"], 1), "µs a message"),
         "cpu_websockets": Figure(round(cpu["websockets"], 1), "µs a message"),
+        "cpu_socket": Figure(round(cpu["socket"], 1), "µs a message"),
         "cpu_of_ccxt": Figure(round(cpu["ours"] / cpu["ccxt.pro"], 3), "× ccxt.pro"),
-        "cpu_over_bare": Figure(round(cpu["ours"] - cpu["websockets"], 1), "µs a message"),
-        "over_bare_of_ccxt": Figure(
-            round((cpu["ours"] - cpu["websockets"]) / (cpu["ccxt.pro"] - cpu["websockets"]), 3),
-            "× ccxt.pro, without the library",
-        ),
+        "cpu_over_socket": Figure(round(cpu["ours"] - cpu["socket"], 1), "µs a message"),
         "cpu_calm": Figure(round(cpu_calm["ours"], 1), "µs a message at 1,000 a second"),
         "cpu_calm_of_ccxt": Figure(
             round(cpu_calm["ours"] / cpu_calm["ccxt.pro"], 3), "× ccxt.pro at 1,000 a second"
@@ -65,7 +62,7 @@ def report(calm: Results, fast: Results) -> Report:
     }
     peers: list[Mapping[str, Any]] = [
         {"name": name, "cpuMicros": round(cpu[name], 1), **_rounded(fast[name])}
-        for name in ("ccxt.pro", "websockets")
+        for name in ("ccxt.pro", "websockets", "socket")
     ]
     if importlib.util.find_spec("cryptofeed") is None:
         peers.append({"name": "cryptofeed", "absent": "it needs an environment of its own"})

@@ -16,13 +16,13 @@ from controlplane.benchmarks.report import BenchmarkFailed, Figure, Goal, Report
 from controlplane.kernel.clock import SYSTEM_CLOCK
 from markets.choices import FeedSource, FeedStatus
 from markets.feeds.line import FeedLine
-from markets.feeds.runner import Opening, run_session
 from markets.feeds.standby import Standby
+from markets.feeds.trunks import TrunkKind, Trunks
 from markets.venues.paper.config import PaperConfig, symbol_config
 from markets.venues.paper.server import PaperVenue
 from markets.venues.ratelimit.limiter import limiter
 from markets.venues.registry import VenueRegistry
-from markets.venues.types import Endpoint, MarketEvent
+from markets.venues.types import Endpoint
 
 FEEDS: Final = 20
 FRESH_MS: Final = 2000
@@ -85,17 +85,18 @@ def report(trials: Sequence[Trial]) -> Report:
 
 
 async def _trials(rounds: int, say: Callable[[str], None]) -> list[Trial]:
-    config = PaperConfig(symbols=(symbol_config("BTC"), symbol_config("ETH")), accounts=())
+    symbols = tuple(symbol_config(_base(number)) for number in range(FEEDS))
+    config = PaperConfig(symbols=symbols, accounts=())
     done: list[Trial] = []
     async with AsyncExitStack() as stack:
         venue = await stack.enter_async_context(PaperVenue.start(config))
         feeds = [Feed(_line(number)) for number in range(FEEDS)]
         registry = VenueRegistry(allow_loopback=True)
-        standby = Standby(registry, SYSTEM_CLOCK)
+        standby, trunks = Standby(registry, SYSTEM_CLOCK), Trunks(registry, SYSTEM_CLOCK)
         streams = [
             asyncio.create_task(work)
             for feed in feeds
-            for work in _streams(feed.line, venue, registry, standby)
+            for work in _streams(feed.line, venue, trunks, standby)
         ]
         stack.push_async_callback(_end, streams)
         for number in range(rounds):
@@ -111,26 +112,27 @@ async def _trials(rounds: int, say: Callable[[str], None]) -> list[Trial]:
 
 
 def _line(number: int) -> FeedLine:
-    symbol = ("BTC", "ETH")[number % 2]
     return FeedLine(
-        f"feed-{number}", symbol, fresh_ms=FRESH_MS, failover_ms=10_000, since=SYSTEM_CLOCK.now()
+        f"feed-{number}",
+        _base(number),
+        fresh_ms=FRESH_MS,
+        failover_ms=10_000,
+        since=SYSTEM_CLOCK.now(),
     )
 
 
+def _base(number: int) -> str:
+    return f"C{number}"
+
+
 def _streams(
-    line: FeedLine, venue: PaperVenue, registry: VenueRegistry, standby: Standby
+    line: FeedLine, venue: PaperVenue, trunks: Trunks, standby: Standby
 ) -> tuple[Any, Any]:
     """Return a feed's stream and its venue over HTTP, as a feed's consumer runs them."""
     endpoint, symbol = Endpoint(venue.rest_url, venue.ws_url), f"{line.symbol}USDT"
-
-    async def opened() -> Opening[MarketEvent]:
-        session = registry.market_session("binance", endpoint, (symbol,))
-        return Opening(session.url(), session, session.opening_frames())
-
+    kind = TrunkKind("binance", endpoint, line.failover_ms / 1000)
     return (
-        run_session(
-            opened, line.take, clock=SYSTEM_CLOCK, name=line.feed_id, on_link=line.connected
-        ),
+        trunks.serve(kind, symbol, line.take, line.connected),
         standby.serve(line, symbol, "binance", endpoint),
     )
 

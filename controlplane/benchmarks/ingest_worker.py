@@ -49,57 +49,68 @@ class Sink:
 
 
 async def ours(port: int, symbols: Sequence[str], sink: Sink) -> None:
-    """Read as `run_feeds` does: session, board, latency, health; a line for each symbol."""
+    """Read as `run_feeds` does: socket, session, board, latency, health; a line for each symbol."""
     from controlplane.kernel.clock import SYSTEM_CLOCK
     from markets.feeds.line import FeedLine
-    from markets.feeds.runner import Opening, run_session
+    from markets.feeds.trunks import TrunkKind, Trunks
     from markets.venues.registry import VenueRegistry
     from markets.venues.types import BookTop, Endpoint, MarketEvent
 
     address = f"127.0.0.1:{port}"
-    endpoint = Endpoint(f"http://{address}", f"ws://{address}")
-    registry = VenueRegistry(allow_loopback=True)
-    lines = {
-        symbol: FeedLine(
-            symbol, symbol, fresh_ms=2000, failover_ms=10_000, since=SYSTEM_CLOCK.now()
-        )
+    kind = TrunkKind("binance", Endpoint(f"http://{address}", f"ws://{address}"), 10.0)
+    trunks = Trunks(VenueRegistry(allow_loopback=True), SYSTEM_CLOCK)
+    lines = [
+        FeedLine(symbol, symbol, fresh_ms=2000, failover_ms=10_000, since=SYSTEM_CLOCK.now())
         for symbol in symbols
-    }
+    ]
 
-    def take(events: Sequence[MarketEvent], received: float) -> None:
-        for event in events:
-            if isinstance(event, BookTop):
-                lines[event.venue_symbol].take(events, received)
+    def serving(line: FeedLine) -> Any:
+        def take(events: Sequence[MarketEvent], received: float) -> None:
+            line.take(events, received)
+            if isinstance(event := events[0], BookTop):
                 sink.put(event.sequence)
 
-    async def opened() -> Opening[MarketEvent]:
-        session = registry.market_session("binance", endpoint, symbols)
-        return Opening(session.url(), session, session.opening_frames())
+        return trunks.serve(kind, line.symbol, take, line.connected)
 
     async def watch() -> None:
         while True:
             await asyncio.sleep(0.1)  # as often as the publisher asks
-            for line in lines.values():
+            for line in lines:
                 line.source(SYSTEM_CLOCK.monotonic())
 
     async def roll() -> None:
         while True:
             await asyncio.sleep(1.0)
-            for line in lines.values():
+            for line in lines:
                 line.roll()
 
-    await asyncio.gather(
-        run_session(opened, take, clock=SYSTEM_CLOCK, name="benchmark"), watch(), roll()
-    )
+    await asyncio.gather(*map(serving, lines), watch(), roll())
+
+
+async def socket(port: int, symbols: Sequence[str], sink: Sink) -> None:
+    """Take messages off our socket and nothing else: what the way to the session costs."""
+    from markets.feeds.socket import StreamSocket
+
+    def hand(frame: bytes) -> bool:
+        sink.put(_sent(frame))
+        return False
+
+    url = f"ws://127.0.0.1:{port}/stream"
+    async with connect(url, create_connection=StreamSocket, compression=None) as opened:
+        assert isinstance(opened, StreamSocket)
+        await opened.run(hand, print)
 
 
 async def websockets(port: int, symbols: Sequence[str], sink: Sink) -> None:
     """Take frames off our websocket library and nothing else: what it costs by itself."""
     async with connect(f"ws://127.0.0.1:{port}/stream", compression=None) as socket:
         while True:
-            frame = await socket.recv(decode=False)
-            at = frame.index(b'"u":') + 4
-            sink.put(int(frame[at : frame.index(b",", at)]))
+            sink.put(_sent(await socket.recv(decode=False)))
+
+
+def _sent(frame: bytes) -> int:
+    at = frame.index(b'"u":') + 4
+    return int(frame[at : frame.index(b",", at)])
 
 
 async def ccxt_pro(port: int, symbols: Sequence[str], sink: Sink) -> None:
@@ -147,6 +158,7 @@ def _listing(symbol: str) -> dict[str, Any]:
 CLIENTS: Final[dict[str, Callable[..., Any]]] = {
     "ours": ours,
     "ccxt.pro": ccxt_pro,
+    "socket": socket,
     "websockets": websockets,
 }
 

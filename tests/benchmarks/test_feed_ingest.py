@@ -12,14 +12,17 @@ def result(cpu: float, p99: float) -> dict[str, Any]:
 
 def test_ratios_are_of_readers_in_one_run_and_the_library_is_told_apart() -> None:
     fast = {"ours": result(20, 100), "ccxt.pro": result(70, 2000), "websockets": result(10, 90)}
+    fast["socket"] = result(4, 80)
     calm = {"ours": result(100, 100), "ccxt.pro": result(300, 200), "websockets": result(60, 90)}
+    calm["socket"] = result(50, 90)
     report = feed_ingest.report(calm, fast)
     figures = {name: figure.value for name, figure in report.figures.items()}
     assert figures["cpu_of_ccxt"] == 0.286
-    assert figures["over_bare_of_ccxt"] == 0.167
+    assert (figures["cpu_websockets"], figures["cpu_socket"]) == (10, 4)
+    assert figures["cpu_over_socket"] == 16
     assert figures["p99_of_ccxt"] == 0.05
     assert report.is_met
-    assert [peer["name"] for peer in report.peers][:2] == ["ccxt.pro", "websockets"]
+    assert [peer["name"] for peer in report.peers][:3] == ["ccxt.pro", "websockets", "socket"]
 
 
 def test_our_reader_puts_every_message_on_the_board() -> None:
