@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -105,8 +106,6 @@ def _sync_finish(
         problems |= {symbol: f"{UNKNOWN_INSTRUMENT} {symbol}" for symbol in unknown}
     if reading.open_orders is not None and not is_older(reading.at, state.orders_at):
         state.orders_at, state.open_orders = reading.at, len(reading.open_orders)
-    if reading.fills_complete:
-        state.fills_at = reading.at
     if reading.funding is not None:
         funding_record(account=account, reports=reading.funding)
         state.funding_at = reading.at
@@ -147,6 +146,10 @@ def _status(reading: AccountReading, problems: dict[str, str]) -> SyncStatus:
 def _publish(account: ExchangeAccount, reading: AccountReading) -> None:
     if reading.fills:
         observations.publish(observations.FillsSeen(account.pk, reading.fills))
+    if reading.fills_complete:
+        # Only now: of a look that dies before its trades are recorded they are read again.
+        state = AccountState.objects.filter(account=account)
+        state.filter(Q(fills_at=None) | Q(fills_at__lt=reading.at)).update(fills_at=reading.at)
     if reading.open_orders is not None:
         observations.publish(
             observations.OrdersSeen(account.pk, reading.open_orders, all_open=True, at=reading.at)

@@ -26,7 +26,7 @@ from controlplane.kernel.ids import client_order_id, uuid7
 from controlplane.sentinel import Sentinel
 from hedging.models import Fill, ReconciliationBreak
 from hedging.services import break_accept, break_take
-from markets.venues.paper.faults import FaultKind
+from markets.venues.paper.faults import Fault, FaultKind
 from markets.venues.types import CancelOrder, OrderType, Side, SubmitOrder
 from monitoring.models import MonitoringEvent
 from strategies.models import OrderIntent
@@ -213,6 +213,24 @@ def test_a_trade_whose_writer_died_reaches_its_intent_when_it_is_told_again(
     assert (intent.state, intent.filled_amount) == ("filled", trade.amount)
     assert intent.fee == trade.fee > 0
     assert Fill.objects.get() == trade
+
+
+def test_trades_of_a_look_that_died_are_read_again_however_old_they_are(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    AccountState.objects.update(fills_at=timezone.now() - timedelta(minutes=10))  # all was down
+    ago = Fault(FaultKind.CLOCK_OFFSET, offset_ms=-300_000)
+    stage.paper.do(lambda: stage.paper.server.faults.add(ago))
+    stage.paper.move("alpha", "BTCUSDT", "0.02")
+    stage.mend()
+    with monkeypatch.context() as dying:
+        dying.setattr("accounts.observations.publish", dies)
+        with pytest.raises(RuntimeError):
+            stage.sync()
+    assert not Fill.objects.exists()
+    stage.sync()
+    assert Fill.objects.get().amount == D("0.02")
+    stage.verify()
 
 
 def dies(*args: object) -> None:
