@@ -15,6 +15,7 @@ from markets.venues.types import (
     FillReport,
     FundingPayment,
     OrderReport,
+    PositionMode,
     PositionReport,
 )
 
@@ -30,7 +31,8 @@ class AccountReading:
 
     `at` was taken before the first request left, so nothing a private stream said later is
     older than these answers. `fills` holds what could be read; `fills_complete` tells whether
-    that is everything of the instruments asked for.
+    that is everything of the instruments asked for. `is_one_way` is false where it was asked how
+    positions are kept, and the answer was not one for each contract.
     """
 
     at: datetime
@@ -40,12 +42,13 @@ class AccountReading:
     fills: list[FillReport] = field(default_factory=list)
     fills_complete: bool = False
     funding: Sequence[FundingPayment] | None = None
+    is_one_way: bool = True
     errors: dict[str, VenueError] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
         """Tell whether all that orders and positions depend on was answered."""
-        return self.balance is not None and self.fills_complete
+        return self.balance is not None and self.fills_complete and self.is_one_way
 
 
 async def read_account(
@@ -54,11 +57,13 @@ async def read_account(
     venue_symbols: Iterable[str],
     since: datetime,
     funding_since: datetime | None = None,
+    asks_mode: bool = False,
     clock: Clock = SYSTEM_CLOCK,
 ) -> AccountReading:
     """Read balance, positions, open orders, and fills since `since`, all at the same time.
 
-    Funding payments are read too when `funding_since` says from when on.
+    Funding payments are read too when `funding_since` says from when on, and how the account keeps
+    positions when `asks_mode`.
 
     Fills are asked for `venue_symbols` and, in a second round, for instruments that turned up
     in the positions or open orders. Raises nothing: failures are in `errors`, by query.
@@ -71,12 +76,14 @@ async def read_account(
         reading.open_orders,
         known_fills_read,
         reading.funding,
+        reading.is_one_way,
     ) = await asyncio.gather(
         _attempt(reading, "balance", client.balance()),
         _attempt(reading, "positions", client.positions()),
         _attempt(reading, "open_orders", client.open_orders()),
         _read_fills(reading, client, known, since),
         _read_funding(reading, client, funding_since),
+        _read_mode(reading, client, asks=asks_mode),
     )
     seen = {report.venue_symbol for report in reading.positions or ()}
     seen |= {report.venue_symbol for report in reading.open_orders or ()}
@@ -88,6 +95,18 @@ async def read_account(
         and reading.open_orders is not None
     )
     return reading
+
+
+async def _read_mode(reading: AccountReading, client: ExecutionClient, *, asks: bool) -> bool:
+    """Return whether the account may be traded by its mode; no answer is no yes."""
+    if not asks:
+        return True
+    mode = await _attempt(reading, "position mode", client.position_mode())
+    if mode is PositionMode.HEDGE:
+        reading.errors["position mode"] = VenueUnavailable(
+            "The account keeps long and short beside each other; only one-way ones are traded."
+        )
+    return mode is PositionMode.ONE_WAY
 
 
 async def _read_funding(

@@ -46,6 +46,14 @@ def funding_since(
     return state.funding_at - FUNDING_OVERLAP if is_due else None
 
 
+def asks_mode(account: ExchangeAccount, state: AccountState) -> bool:
+    """Tell whether a look is to ask how positions are kept: before an account is armed."""
+    if not capabilities(account.exchange.dialect, account.exchange.endpoint()).position_mode:
+        return False
+    at, recovery_at = state.reconciled_at, state.recovery_at
+    return at is None or (recovery_at is not None and at < recovery_at)
+
+
 def reconciled_of(account: ExchangeAccount) -> Reconciled:
     """Return what is known of the account's reconciliations."""
     at, recovery_at = AccountState.objects.values_list("reconciled_at", "recovery_at").get(

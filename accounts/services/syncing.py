@@ -13,7 +13,13 @@ from accounts.choices import SyncStatus
 from accounts.claims import commit_without_waiting, sync_claim
 from accounts.models import AccountState, AccountSyncJob, ExchangeAccount
 from accounts.reading import AccountReading, read_account
-from accounts.selectors import able_to_read, fill_symbols, fills_since, funding_since
+from accounts.selectors import (
+    able_to_read,
+    asks_mode,
+    fill_symbols,
+    fills_since,
+    funding_since,
+)
 from accounts.services.funding import funding_record
 from accounts.services.observing import (
     UNKNOWN_INSTRUMENT,
@@ -70,6 +76,7 @@ def _read(account: ExchangeAccount, *, thorough: bool) -> AccountReading:
             venue_symbols=fill_symbols(state, thorough=thorough),
             since=fills_since(state, now=began),
             funding_since=funding_since(account, state, now=began, thorough=thorough),
+            asks_mode=asks_mode(account, state),
         )
     )
 
