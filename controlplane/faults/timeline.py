@@ -22,8 +22,8 @@ from strategies.models import OrderIntent
 ZERO: Final = Decimal(0)
 STOPPED_AFTER: Final = timedelta(milliseconds=250)
 """From a stop's commit until nothing that adds is accepted any more."""
-COMMIT: Final = timedelta(milliseconds=750)
-"""Between the date of a row and its commit, on a busy machine."""
+UNSEEN: Final = timedelta(seconds=3)
+"""Between the date of a row and its commit, or a read and what follows, on a busy machine."""
 SLACK: Final = Decimal("1.02")
 """A limit is held at the reference price and replayed at the order's own."""
 _ORDER_EVENTS: Final = "order"
@@ -35,7 +35,7 @@ Place = tuple[str, UUID]
 def stops_kept(ledger: VenueLedger) -> Iterator[Violation]:
     """Yield the orders that add and were accepted while a stop stood (I6)."""
     for stop in EmergencyStop.objects.prefetch_related("accounts"):
-        begin = stop.created_at + STOPPED_AFTER + COMMIT
+        begin = stop.created_at + STOPPED_AFTER + UNSEEN
         end = stop.released_at or datetime.max.replace(tzinfo=UTC)
         held = {
             row.account_id
@@ -154,7 +154,7 @@ class _Held:
 
     def _judge(self, move: _Move, intent: OrderIntent) -> Iterator[Violation]:
         at_ns = int(move.at.timestamp() * 1e9)
-        lost = [pk for pk, since in self.unknown.items() if move.at - since > COMMIT]
+        lost = [pk for pk, since in self.unknown.items() if move.at - since > UNSEEN]
         if lost:
             text = f"{intent.pk} was sent while nobody knew the fate of {lost[0]}"
             yield Violation("I5", text, at_ns, f"intent {intent.pk}")

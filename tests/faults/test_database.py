@@ -82,6 +82,7 @@ def test_g01_an_answer_that_could_not_be_written_is_asked_for_again(
     stage.verify()
 
 
+@pytest.mark.timeout(300)
 def test_g01_a_line_cut_at_any_byte_sends_nothing_without_its_claim(
     stage: Stage, line: ChaosProxy
 ) -> None:

@@ -126,7 +126,7 @@ def test_i5_a_send_beside_an_unknown_order_is_named(stage: Stage) -> None:
     assert violations([ledger(stage)]) == []
     claim = MonitoringEvent.objects.get(payload__event="claim")
     # As if the other order had been lost before a claim some seconds later.
-    for intent, event, seconds in ((lost, "lose", 1), (sent, "claim", 3)):
+    for intent, event, seconds in ((lost, "lose", 1), (sent, "claim", 6)):
         payload = {**claim.payload, "intentId": str(intent.pk), "event": event}
         at = claim.created_at + timedelta(seconds=seconds)
         MonitoringEvent.objects.create(type="order", message="", payload=payload, created_at=at)
@@ -138,7 +138,7 @@ def test_i6_an_order_accepted_under_a_stop_is_named(stage: Stage) -> None:
     told = traded(stage)
     stop = stop_engage(scope="account", target="alpha", actor=stage.actor, reason="test")
     assert violations([told]) == []
-    late = int((stop.created_at + timedelta(seconds=2)).timestamp() * 1e9)
+    late = int((stop.created_at + timedelta(seconds=5)).timestamp() * 1e9)
     add(told, "order", atNs=late, status="filled")
     assert [item.invariant for item in violations([told])] == ["I6"]
 

@@ -30,6 +30,7 @@ def test_a_count_must_be_a_count(wrong: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_part_leaves_figures_and_a_report(tmp_path: Path) -> None:
     report = tmp_path / "report.md"
     ran = pack(
