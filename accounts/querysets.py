@@ -7,6 +7,7 @@ from django.db.models import Exists, ExpressionWrapper, F, OuterRef, Q
 
 from accounts.choices import ProxyStatus
 
+ACCOUNT_SECRETS = ("public_key", "api_key", "api_secret", "passphrase", "agent_key")
 REQUEUE_AFTER = timedelta(minutes=5)
 """A queued sync that has not begun by then is taken for lost."""
 
@@ -17,6 +18,10 @@ class AccountQuerySet(models.QuerySet):
     def locked(self) -> "AccountQuerySet":
         """The rows in key order, locked until the transaction ends."""
         return self.order_by("pk").select_for_update(of=("self",))
+
+    def without_keys(self) -> "AccountQuerySet":
+        """Without the credentials, for where nothing is signed: each would be decrypted."""
+        return self.defer(*ACCOUNT_SECRETS)
 
     def syncable(self) -> "AccountQuerySet":
         """Accounts whose venue is enabled; paused and stopped ones are still watched."""

@@ -45,9 +45,9 @@ def carriers_of(facts: BookFacts, symbol: str) -> Carriers:
 
     Those it holds, and the one it would open: the first tradable contract of its venue.
     """
-    accounts = ExchangeAccount.objects.select_related("exchange", "risk_envelope", "state").in_bulk(
-        list(facts.book.account_ids)
-    )
+    rows = ExchangeAccount.objects.without_keys()
+    rows = rows.select_related("exchange", "risk_envelope", "state")
+    accounts = rows.in_bulk(list(facts.book.account_ids))
     return Carriers(accounts, _contracts(facts, accounts.values(), symbol))
 
 

@@ -14,7 +14,7 @@ from accounts.choices import (
 )
 from accounts.domain.risk import RiskLimits
 from accounts.models.egress import ProxyProfile, ProxySession
-from accounts.querysets import AccountQuerySet, StateQuerySet
+from accounts.querysets import ACCOUNT_SECRETS, AccountQuerySet, StateQuerySet
 from controlplane.base import audit
 from controlplane.base.fields import (
     EnumField,
@@ -39,7 +39,6 @@ from markets.venues.types import Credentials
 
 # The credential that names an account at its venue; Aster and Pacifica know wallets.
 IDENTITIES = {"binance": "api_key", "aster": "public_key", "pacifica": "public_key"}
-ACCOUNT_SECRETS = ("public_key", "api_key", "api_secret", "passphrase", "agent_key")
 
 
 @audit.track()

@@ -111,9 +111,8 @@ def accounts_hold(stop: EmergencyStop, books: Mapping[str, str]) -> None:
     `updated_at` is left: it tells of changed keys and routes, for which streams are opened anew.
     """
     now = timezone.now()
-    accounts = list(
-        ExchangeAccount.objects.filter(pk__in=books).locked().select_related("risk_envelope")
-    )
+    rows = ExchangeAccount.objects.filter(pk__in=books).locked().without_keys()
+    accounts = list(rows.select_related("risk_envelope"))
     held = dict(
         StoppedAccount.objects.standing()
         .filter(account__in=books, account__status=AccountStatus.EMERGENCY)
