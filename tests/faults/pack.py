@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     results = Path(options.results)
     results.mkdir(parents=True, exist_ok=True)
-    for name in options.only or parts:
+    for name in () if options.render else options.only or parts:
         _run(name, parts[name], options, results)
     told = {path.stem: json.loads(path.read_text()) for path in sorted(results.glob("*.json"))}
     if options.report:
@@ -82,6 +82,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--results", default=str(RESULTS), help="where figures are left")
     parser.add_argument("--report", default="", help="the report to write, Markdown")
+    parser.add_argument(
+        "--render", action="store_true", help="run nothing: report what earlier runs have left"
+    )
     parser.add_argument("--commit", default="", help="what the report calls this version")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     return parser.parse_args(arguments)

@@ -41,13 +41,16 @@ def test_a_part_leaves_figures_and_a_report(tmp_path: Path) -> None:
     facts = json.loads(ran.stdout)["sweep-cancel"]
     assert (facts["killed"], facts["broken"], facts["commit"]) == (1, [], "this")
     assert "| sweep-cancel | killed at 1 points" in report.read_text()
+    again = tmp_path / "again.md"
+    rendered_only = pack("--render", "--results", str(tmp_path), "--report", str(again))
+    assert (rendered_only.returncode, again.read_text()) == (0, report.read_text())
 
 
 def test_what_is_broken_is_named_in_the_report() -> None:
     broken = {**FACTS, "broken": ["I1 at paper-1 #7: sent twice"], "rounds": 9, "orders": 10}
     text = rendered({"dispatch": broken, "schedules": {**FACTS, "seeds": 0, "first": 1} | ZERO})
     assert "| **1 broken** | abc | 2026-11-26 02:00:00 | 1 min 1 s |" in text
-    assert text.endswith("## Broken\n\n- dispatch: I1 at paper-1 #7: sent twice\n")
+    assert "\n## Broken\n\n- dispatch: I1 at paper-1 #7: sent twice\n" in text
 
 
 ZERO = {"orders": 0, "unknown": 0, "absent": 0}

@@ -7,11 +7,31 @@ Facts = Mapping[str, Any]
 
 HEAD: Final = """# What the fault pack found
 
-Written by `make faults`; the figures are those of the run named in each row. Every scenario ends
-with the oracle, which compares the paper venues' ledgers with the database.
+Written by the fault pack from what its parts have left; each row names the version it ran on.
 
 | part | what was done | result | commit | when | took |
 | --- | --- | --- | --- | --- | --- |
+"""
+TAIL: Final = """
+## What the parts do
+
+- `sweep-…`: a flow runs in a child process that kills itself (`kill -9`) at its k-th database
+  statement, commit or socket write, for every k. The parent recovers as the product does after a
+  start (boot sweep, resolver, reconciliation, queued jobs delivered again) and the book must come
+  to rest, hedged.
+- `dispatch`: every job is given to two workers at the same moment.
+- `schedules`: each seed draws a few orders and what befalls them (replies lost, cut, poisoned or
+  refused, fills before the answer, reads that lag or lie, cancels that cross fills), played
+  against two paper venues over sockets.
+- `model`: hypothesis invents sequences of acts of people, workers, markets and networks.
+- `plugs`: everything of a trading product is killed at once, PostgreSQL too; the venues and
+  proxies live on.
+- `tests`: the named tests of the fault matrix.
+
+After each scenario the oracle (`controlplane/faults/oracle.py`) compares the venues' ledgers with
+the database, and names the broken invariant, the seed and the first bad event. `make faults
+SEEDS=1000 ROUNDS=10000 PLUGS=50 ARGS="--report docs/faults.md"` runs it all; `ARGS="--only
+schedules --first-seed 7 --seeds 1"` plays one seed again.
 """
 
 
@@ -20,9 +40,9 @@ def rendered(parts: Mapping[str, Facts]) -> str:
     rows = "".join(_row(name, parts[name]) for name in sorted(parts))
     broken = [(name, text) for name in sorted(parts) for text in parts[name]["broken"]]
     if not broken:
-        return HEAD + rows
+        return HEAD + rows + TAIL
     found = "\n".join(f"- {name}: {text}" for name, text in broken)
-    return f"{HEAD}{rows}\n## Broken\n\n{found}\n"
+    return f"{HEAD}{rows}\n## Broken\n\n{found}\n{TAIL}"
 
 
 def _row(name: str, facts: Facts) -> str:
