@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
@@ -236,6 +238,14 @@ class ProxySessionAdmin(AuditedModelAdmin):
         ExchangeAccount, "proxy_session__pk__exact", _("accounts"), text=_("Show its accounts")
     )
     readonly_fields = ("is_held", "last_rotation", "checked_at", "last_error", _accounts)
+
+    def formfield_for_dbfield(
+        self, db_field: models.Field, request: HttpRequest, **kwargs: Any
+    ) -> forms.Field | None:
+        made = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if made is not None and db_field.name == "ip":
+            made.help_text = _("The IP address alone; the profile has the scheme.")
+        return made
 
     def has_rotate_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.rotate_proxysession")

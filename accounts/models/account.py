@@ -203,7 +203,7 @@ class ExchangeAccount(SecretHolder, Timestamped):
             )
 
     def _check_credentials(self) -> None:
-        """Refuse what can be no key of the venue's, and a ccxt venue's account without its keys."""
+        """Refuse what can be no key of the venue's, and an account without the keys it needs."""
         if not self.exchange_id:
             return
         dialect, endpoint = self.exchange.dialect, self.exchange.endpoint()
@@ -217,14 +217,13 @@ class ExchangeAccount(SecretHolder, Timestamped):
                     code="bad_credential",
                     params={"problem": problem},
                 )
-        if dialect == GENERIC:
-            for name in required_credentials(dialect, endpoint):
-                if not getattr(self, name):
-                    problems[name] = ValidationError(
-                        _("%(venue)s cannot be used without it."),
-                        code="missing_credential",
-                        params={"venue": self.exchange_id},
-                    )
+        for name in required_credentials(dialect, endpoint):
+            if not getattr(self, name):
+                problems[name] = ValidationError(
+                    _("%(venue)s cannot be used without it."),
+                    code="missing_credential",
+                    params={"venue": self.exchange_id},
+                )
         if problems:
             raise ValidationError(problems)
 

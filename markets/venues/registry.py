@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Protocol
 
+from controlplane.kernel.secrets import Secret
 from markets.domain.endpoints import endpoint_problem
 from markets.venues.aster import facts as aster
 from markets.venues.aster.streams import AsterMarketSession, AsterPrivateSession
 from markets.venues.binance import facts as binance
 from markets.venues.binance.streams import BinanceMarketSession, BinancePrivateSession
 from markets.venues.capabilities import Capabilities
-from markets.venues.errors import VenueError
+from markets.venues.errors import MissingCredential, VenueError
 from markets.venues.generic import facts as generic
 from markets.venues.generic import names
 from markets.venues.pacifica import facts as pacifica
@@ -127,7 +128,30 @@ def credential_problem(dialect: str, endpoint: Endpoint, name: str, text: str) -
         form = generic.venue_facts(endpoint.ccxt_id).formats.get(name)
         if form is not None and not form.fullmatch(text):
             return f"has not the form that {endpoint.ccxt_id} wants"
+        return None
+    try:
+        _check_own_key(dialect, name, Secret(text))
+    except MissingCredential as error:
+        return f"is no such key ({error.message.rstrip('.')})"
     return None
+
+
+def _check_own_key(dialect: str, name: str, key: Secret) -> None:
+    """Raise MissingCredential, without the key, when it has not the form its adapter wants."""
+    if dialect == "aster":
+        from markets.venues.aster import signing as aster_keys
+
+        if name == "public_key":
+            aster_keys.checked_address(key.reveal())
+        elif name == "agent_key":
+            aster_keys.Signer(key, chain_id=1)
+    elif dialect == "pacifica":
+        from markets.venues.pacifica import signing as pacifica_keys
+
+        if name == "public_key":
+            pacifica_keys.checked_address(key.reveal())
+        elif name == "agent_key":
+            pacifica_keys.Signer(key)
 
 
 def capabilities(dialect: str, endpoint: Endpoint) -> Capabilities:

@@ -16,6 +16,7 @@ def body(**fields):
         "exchange": fields.pop("exchange", None) or factories.venue().pk,
         "accountName": "Main",
         "maxPositionValue": "100000",
+        "apiSecret": "secret-of-the-account",
         "apiKey": "the-api-key-of-main-account",
         **fields,
     }
