@@ -10,7 +10,7 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -28,6 +28,8 @@ from markets.venues.types import Credentials, Endpoint
 
 T = TypeVar("T")
 
+new_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+"""Makes a process's background loop; the crash sweep puts one here whose writes it can see."""
 CLOSE_AFTER: Final = 30.0
 """A replaced client lives on for some seconds, so what it has under way can end."""
 
@@ -149,7 +151,7 @@ async def _close_later(client: ExecutionClient) -> None:
 def _background_loop() -> asyncio.AbstractEventLoop:
     with _process.lock:
         if _process.loop is None:
-            _process.loop = uvloop.new_event_loop()
+            _process.loop = new_loop()
             threading.Thread(target=_process.loop.run_forever, name="egress", daemon=True).start()
         return _process.loop
 

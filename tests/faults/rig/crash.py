@@ -19,6 +19,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
+from accounts import egress
 from markets.venues.ratelimit import limiter
 
 CHILD_SECONDS = 60.0
@@ -108,6 +109,7 @@ def install(kill_at: int, trace: Path) -> None:
     _before(CursorWrapper, "_execute", lambda a: f"db {_said(a[1])}", counter)
     _before(CursorWrapper, "_executemany", lambda a: f"db many {_said(a[1])}", counter)
     _before(BaseDatabaseWrapper, "_commit", lambda _a: "db COMMIT", counter)
+    egress.new_loop = asyncio.new_event_loop  # uvloop writes where nobody can count
     transport = asyncio.selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
     _around(transport, "write", lambda a: f"write {len(a[1])} bytes", counter)
     _around(transport, "writelines", lambda _a: "write lines", counter)
