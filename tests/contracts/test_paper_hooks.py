@@ -139,6 +139,21 @@ async def test_a_storm_hits_by_chance_and_the_same_way_again(kit: Kit) -> None:
     assert await answers() == first
 
 
+async def test_a_listen_key_is_not_prolonged_where_there_is_one(
+    kit: Kit, venue: PaperVenue, client: ExecutionClient
+) -> None:
+    await client.open_private_stream()
+    fault = Fault(FaultKind.KEEPALIVE_FAILS)
+    if kit.dialect == "pacifica":
+        with pytest.raises(FaultError):
+            venue.faults.add(fault)
+        return
+    venue.faults.add(fault)
+    with pytest.raises(VenueRejected):
+        await client.keep_private_stream()
+    await client.keep_private_stream()
+
+
 # Fills that cross the answer
 
 
