@@ -96,15 +96,16 @@ class Measures:
             worth = LIMIT if mark is None else abs(row.unexplained) * mark
             worst[row.account_id] = max(worst.get(row.account_id, worth), worth)
         for account_id, worth in worst.items():
-            state = self._states[account_id]
-            if self._counts(state, seen[account_id]):
+            state = self._states.get(account_id)
+            if state is not None and self._counts(state, seen[account_id]):
                 yield Measured(state.account, worth, seen[account_id])
 
     def _silences(self, _rule: StopRule) -> Iterator[Measured]:
         at_stake = self._at_stake()
         heard = self._prices_heard({symbol for symbols in at_stake.values() for symbol in symbols})
         for account_id, symbols in at_stake.items():
-            state = self._states[account_id]
+            if (state := self._states.get(account_id)) is None:
+                continue
             since = max(self._since, state.rearmed_at or self._since)
             interval = timedelta(seconds=state.account.sync_interval_seconds)
             silences = [
