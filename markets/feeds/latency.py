@@ -22,8 +22,6 @@ class LatencyWindow:
     SECONDS: Final = 60
     LONGEST: Final = 60_000
     """Later than this counts as this late."""
-    EXACT: Final = 1_000
-    """Longer delays are counted by tenths of a second: what is kept for good stays small."""
 
     def __init__(self) -> None:
         self._second: list[float] = []
@@ -31,6 +29,7 @@ class LatencyWindow:
         self._seconds: deque[Counter[int]] = deque()
         self._window: Counter[int] = Counter()
         self._delays: Counter[int] = Counter()
+        self._worst: int | None = None
         self.error_ms: int | None = None
 
     def add(self, received: float, venue_ms: int) -> None:
@@ -57,7 +56,7 @@ class LatencyWindow:
 
     def worst(self) -> int | None:
         """Return the longest delay of all closed seconds, None before the first message."""
-        return max(self._delays, default=None)
+        return self._worst
 
     def p99(self) -> int | None:
         """Return the p99 of all closed seconds, None before the first message."""
@@ -87,7 +86,14 @@ class LatencyWindow:
         fastest = min(self._window, default=0)
         for gap, count in counts.items():
             delay = min(self.LONGEST, gap - fastest)
-            self._delays[delay if delay <= self.EXACT else delay // 100 * 100] += count
+            self._worst = max(self._worst or 0, delay)
+            self._delays[_rounded(delay)] += count
+
+
+def _rounded(delay: int) -> int:
+    """Return a delay to two digits, so that what is kept for good stays small however it varies."""
+    step = 1 if delay < 100 else 10 if delay < 1000 else 100 if delay < 10_000 else 1000
+    return delay // step * step
 
 
 def _below_top(counts: Counter[int], above: int) -> int:

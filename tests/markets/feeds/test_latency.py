@@ -89,3 +89,16 @@ async def test_running_feed_knows_its_venues_clock_and_pace() -> None:
         feed = await sync_to_async(factories.feed)(exchange=row)
         async with running_feeds():
             await row_until(is_known, True, seconds=20)
+
+
+def test_delays_that_vary_widely_are_kept_in_few_counts() -> None:
+    window = LatencyWindow()
+    for second in range(20_000):
+        window.add(second + 0.001 * (second * 7_919 % 60_000), second * 1000)
+        window.roll()
+    assert len(window._delays) <= 100 + 90 + 90 + 51
+    worst, p99 = window.worst(), window.p99()
+    assert worst is not None
+    assert p99 is not None
+    assert 55_000 < p99 <= worst <= 60_000
+    assert p99 % 1000 == 0
