@@ -322,16 +322,19 @@ def write_events(
 
     Trades go first: nothing may hold them back. Until the positions follow, whatever reads both
     finds a trade that the position does not contain yet, and counts it as on its way. Returns
-    what the trades lead to and the positions need not wait for.
+    what the trades lead to and the positions need not wait for; raises when they could not be
+    recorded, with the positions written all the same.
     """
     fills = [event.fill for event, _ in batch if isinstance(event, OrderUpdate) and event.fill]
     fills += [event for event, _ in batch if isinstance(event, FillReport)]
     followups = []
-    if fills:
-        followups = observations.record(observations.FillsSeen(account.pk, fills))
-    for event, at in batch:
-        if isinstance(event, AccountUpdate):
-            stream_observe(account=account, update=event, at=at)
+    try:
+        if fills:
+            followups = observations.record(observations.FillsSeen(account.pk, fills))
+    finally:
+        for event, at in batch:
+            if isinstance(event, AccountUpdate):
+                stream_observe(account=account, update=event, at=at)
     return followups
 
 

@@ -33,18 +33,19 @@ ACTOR: Final = Actor(name="venue-reports", surface=Surface.FEED)
 def observed(observation: Observation) -> Followup | None:
     """Act on an observation; subscribed after those who keep intents in line with orders.
 
-    Raises nothing: whoever saw something goes on, and the next sync tells it again.
+    Raises only for trades that could not be recorded: whoever saw them must ask for them again.
+    Of everything else the next sync tells anew.
     """
+    if isinstance(observation, FillsSeen):
+        added = fills_write(
+            account_id=observation.account_id,
+            reports=observation.fills,
+            sandbox=observation.sandbox,
+            actor=ACTOR,
+        )
+        return partial(_traded, observation.account_id, added)
     try:
         match observation:
-            case FillsSeen():
-                added = fills_write(
-                    account_id=observation.account_id,
-                    reports=observation.fills,
-                    sandbox=observation.sandbox,
-                    actor=ACTOR,
-                )
-                return partial(_traded, observation.account_id, added)
             case OrdersSeen():
                 fills_attach(account_id=observation.account_id, actor=ACTOR)
                 executions_finish(account_id=observation.account_id)

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, settings
 from pytest_django import DjangoDbBlocker
 
 from markets.venues.ratelimit import limiter
+from monitoring import console
 from tests.schema import schema_template
 
 # A busy machine is no failure.
@@ -41,3 +42,9 @@ def unseen_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """
     if "transactional_db" not in request.fixturenames:
         monkeypatch.setattr("strategies.execution.LOOK_AGAIN", 3600.0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_rendered_yet() -> None:
+    """Forget the console's panels: one rendering serves for a moment, also the next test."""
+    console._rendered.clear()

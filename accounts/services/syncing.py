@@ -1,5 +1,6 @@
 """Syncs: reading an account at its venue, and writing down what that told."""
 
+import logging
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -33,6 +34,8 @@ from controlplane.base import events
 from controlplane.base.audit import Actor
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from markets.venues.errors import AuthenticationFailed, VenueError
+
+logger = logging.getLogger(__name__)
 
 MAX_ERROR: Final = 500
 
@@ -151,10 +154,8 @@ def _status(reading: AccountReading, problems: dict[str, str]) -> SyncStatus:
 
 
 def _publish(account: ExchangeAccount, reading: AccountReading) -> None:
-    if reading.fills:
-        observations.publish(observations.FillsSeen(account.pk, reading.fills))
-    if reading.fills_complete:
-        # Only now: of a look that dies before its trades are recorded they are read again.
+    if _fills_tell(account, reading) and reading.fills_complete:
+        # Only now: trades that could not be recorded, whatever died, are read again.
         state = AccountState.objects.filter(account=account)
         state.filter(Q(fills_at=None) | Q(fills_at__lt=reading.at)).update(fills_at=reading.at)
     if reading.open_orders is not None:
@@ -164,6 +165,17 @@ def _publish(account: ExchangeAccount, reading: AccountReading) -> None:
     observations.publish(observations.AccountRead(account.pk, reading))
     if reading.balance is not None or reading.positions is not None:
         observations.publish(observations.AccountMoved(account.pk))
+
+
+def _fills_tell(account: ExchangeAccount, reading: AccountReading) -> bool:
+    """Have the trades recorded; False when they were not, which holds nothing else back."""
+    try:
+        if reading.fills:
+            observations.publish(observations.FillsSeen(account.pk, reading.fills))
+    except Exception:
+        logger.exception("The trades of %s could not be recorded.", account.pk)
+        return False
+    return True
 
 
 def _scrubbed(account: ExchangeAccount, text: str) -> str:

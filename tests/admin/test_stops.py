@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
@@ -72,17 +73,18 @@ def test_pages_of_accounts_and_hedges_lead_to_a_form_that_is_filled_in(page: Cli
     account = factories.account()
     module = factories.module(dry_run_enabled=False)
     other = factories.account()
-    for row in (account, other):
-        factories.allocation(module=module, account=row)
+    for allocated in (account, other):
+        factories.allocation(module=module, account=allocated)
     hedge = HedgeExecution.objects.create(
         book=book_of(account.pk), symbol="BTC", primary_account=account, delta_before=1,
         threshold=1, trigger_reason="delta",
     )  # fmt: skip
-    for row, button, scope, target in (
+    ways: tuple[tuple[Model, str, str, str], ...] = (
         (account, "stop_account", "account", account.pk),
         (account, "stop_book", "book", book_of(account.pk)),
         (hedge, "stop_book", "book", hedge.book),
-    ):
+    )
+    for row, button, scope, target in ways:
         name = f"admin:{row._meta.app_label}_{row._meta.model_name}"
         address = reverse(f"{name}_{button}", args=[row.pk])
         assert address in page.get(reverse(f"{name}_change", args=[row.pk])).content.decode()

@@ -233,7 +233,24 @@ def test_trades_of_a_look_that_died_are_read_again_however_old_they_are(
     stage.verify()
 
 
-def dies(*args: object) -> None:
+def test_trades_that_could_not_be_recorded_are_read_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    AccountState.objects.update(fills_at=timezone.now() - timedelta(minutes=10))
+    ago = Fault(FaultKind.CLOCK_OFFSET, offset_ms=-300_000)
+    stage.paper.do(lambda: stage.paper.server.faults.add(ago))
+    stage.paper.move("alpha", "BTCUSDT", "0.02")
+    stage.mend()
+    with monkeypatch.context() as failing:
+        failing.setattr("hedging.services.fills.commit_without_waiting", dies)
+        stage.sync()
+    assert not Fill.objects.exists()
+    stage.sync()
+    assert Fill.objects.get().amount == D("0.02")
+    stage.verify()
+
+
+def dies(*args: object, **named: object) -> None:
     raise RuntimeError("killed between the two")
 
 
@@ -294,7 +311,7 @@ elif sys.argv[3] == "between send and answer":
     send = egress.run
     egress.run = lambda work: die(send(work))
 else:
-    services.order_report_apply = die
+    services.report_move = die
 execution.intent_submit(intent_id=sys.argv[1], actor=Actor(name="child", surface=Surface.JOB))
 """
 

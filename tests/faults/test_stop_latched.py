@@ -84,6 +84,7 @@ def test_what_is_too_small_to_close_or_was_read_before_reopens_nothing(two: Floo
     row.update(size=D("0.00001"), observed_at=now)
     assert latched_reopen() == 0
     confirmed = stop.accounts.get().confirmed_at
+    assert confirmed is not None
     row.update(size=D("0.2"), observed_at=confirmed - timedelta(seconds=1))
     assert latched_reopen() == 0
     row.update(size=D("0.2"), observed_at=now)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -95,7 +96,7 @@ def test_h08_rejects_in_the_window_pause_and_older_ones_count_no_more(stage: Sta
     def refused(count: int) -> None:
         for number in range(count):
             fault = Fault(FaultKind.REFUSE, topic=Topic.PLACE, reason=Reason.INSUFFICIENT_MARGIN)
-            stage.paper.do(lambda fault=fault: stage.paper.server.faults.add(fault))
+            stage.paper.do(partial(stage.paper.server.faults.add, fault))
             amount = D("0.01") + D("0.001") * number
             assert stage.submit(stage.wish(amount=amount)) == ("failed", "acknowledged")
 

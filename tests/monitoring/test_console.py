@@ -27,11 +27,6 @@ ORIGIN = (b"origin", b"http://localhost")
 
 
 @pytest.fixture(autouse=True)
-def nothing_rendered_yet() -> None:
-    console._rendered.clear()
-
-
-@pytest.fixture(autouse=True)
 async def no_listener_left() -> AsyncIterator[None]:
     yield
     listener = bus.ensure_listening()
