@@ -1,8 +1,9 @@
 """Accounts at venues, their limits, their egress and the last truth known of them."""
 
-from accounts.models.account import AccountState, ExchangeAccount, RiskEnvelope, StopLossConfig
+from accounts.models.account import AccountState, ExchangeAccount, RiskEnvelope
 from accounts.models.egress import ProxyProfile, ProxySession
 from accounts.models.observed import AccountSyncJob, EquitySample, FundingPayment, Position
+from accounts.models.stoploss import StopLossConfig
 
 __all__ = [
     "AccountState",

@@ -66,7 +66,7 @@ class MakerWatch:
         return len(due)
 
 
-def _resting_too_long(now: datetime) -> "list[tuple[UUID, datetime]]":
+def _resting_too_long(now: datetime) -> list[tuple[UUID, datetime]]:
     """Return the orders past their hedge's time, each with a moment long enough ago to ask."""
     makers = HedgeExecution.objects.running().filter(
         decision_inputs__style=str(HedgeStyle.MAKER),
