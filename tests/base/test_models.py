@@ -96,6 +96,7 @@ def test_one_account_of_a_venue_is_one_row() -> None:
         exchange=first.exchange,
         account_name="Twin",
         api_key=Secret("one-and-the-same-api-key"),
+        api_secret=Secret("another-api-secret"),
         max_position_value=Decimal(1),
     )
     with pytest.raises(ValidationError) as refusal:

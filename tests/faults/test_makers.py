@@ -18,7 +18,7 @@ from hedging.domain.making import HedgeStyle, MakerTerms, maker_seconds, style_o
 from hedging.models import Fill, HedgeExecution
 from markets.venues.paper.faults import Fault, FaultKind, Topic
 from markets.venues.paper.rules import Reason as Reject
-from strategies.models import OrderIntent, StrategyModule
+from strategies.models import StrategyModule
 from tests.flows.test_hedge_flow import Stage, breach, settle, stage, work
 from tests.hedging.test_decision import exposure
 
@@ -179,7 +179,7 @@ def test_a_fill_after_the_cancel_was_acknowledged_is_hedged_back(
         work()
     settle(stage)
     assert stage.size("alpha") == -stage.size("beta")
-    assert OrderIntent.objects.get(type="post-only").filled_amount == D("0.02")
+    assert maker.intents.get(type="post-only").filled_amount == D("0.02")
     assert done.result is not None
 
 

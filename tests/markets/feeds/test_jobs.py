@@ -74,6 +74,7 @@ async def test_command_says_what_changed(venue: Venue) -> None:
             "changed": 0,
             "unchanged": 0,
             "retired": 0,
+            "frozen": 0,
             "refused": [],
             "error": "",
         }

@@ -155,7 +155,9 @@ def test_market_streams() -> None:
     assert isinstance(mark, MarkPrice)
     assert (mark.mark, mark.index) == (D("11794.15000000"), D("11784.62659091"))
     assert (mark.funding_rate, mark.next_funding_ms) == (D("0.00038167"), 1562306400000)
-    assert marks.url() == "wss://fstream.asterdex.com/stream?streams=btcusdt@markPrice@1s"
+    assert marks.url() == "wss://fstream.asterdex.com/stream"
+    [wish] = map(json.loads, marks.opening_frames())
+    assert (wish["method"], wish["params"]) == ("SUBSCRIBE", ["btcusdt@markPrice@1s"])
     for answer in frames["Live Subscribing/Unsubscribing to streams"]["examples"]:
         assert quotes.receive(json.dumps(answer)) == ()
 

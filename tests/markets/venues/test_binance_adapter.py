@@ -1,6 +1,6 @@
 """The Binance adapter against the paper venue, over real sockets."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -29,6 +29,7 @@ from markets.venues.types import (
     CancelOrder,
     Credentials,
     Endpoint,
+    MarketEvent,
     MarkPrice,
     OrderStatus,
     OrderType,
@@ -250,7 +251,12 @@ async def test_quotes_and_marks_arrive_over_their_own_sockets(venue: PaperVenue)
             (REGISTRY.mark_session("binance", venue.endpoint, ["BTCUSDT"]), MarkPrice),
         ):
             async with http.ws_connect(session.url()) as socket:
-                [event] = session.receive((await socket.receive(timeout=3)).data)
+                for frame in session.opening_frames():
+                    await socket.send_str(frame)
+                events: Sequence[MarketEvent] = ()
+                while not events:  # the acknowledgement comes first
+                    events = session.receive((await socket.receive(timeout=3)).data)
+            [event] = events
             assert isinstance(event, kind)
             assert event.venue_symbol == "BTCUSDT"
 

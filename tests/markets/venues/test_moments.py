@@ -44,7 +44,7 @@ def test_only_the_events_from_the_future_are_quarantined() -> None:
     events: list[MarketEvent] = [top(NOW), top(NOW + MAX_AHEAD_MS + 1)]
     first, second = timely(events, now_ms=NOW)
     assert first is events[0]
-    assert second == Quarantined("future", f"{MAX_AHEAD_MS + 1} ms ahead")
+    assert second == Quarantined("future", f"{MAX_AHEAD_MS + 1} ms ahead", "BTCUSDT")
 
 
 def test_a_position_from_the_future_spoils_its_account_update() -> None:

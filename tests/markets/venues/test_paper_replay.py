@@ -58,10 +58,17 @@ def captures(tmp_path: Path) -> tuple[Path, Path]:
     return btc, eth
 
 
+async def subscribe(session: BinanceMarketSession, ws: aiohttp.ClientWebSocketResponse) -> None:
+    for wish in session.opening_frames():
+        await ws.send_str(wish)
+        assert session.receive((await ws.receive(timeout=5)).data) == ()  # acknowledged
+
+
 async def collect(venue: PaperVenue, symbols: list[str], raw: list[Any]) -> list[BookTop]:
     session = BinanceMarketSession(venue.endpoint, symbols)
     tops: list[BookTop] = []
     async with aiohttp.ClientSession() as http, http.ws_connect(session.url()) as ws:
+        await subscribe(session, ws)
         venue.core.running.set()
         player = venue.player
         assert player is not None
@@ -123,6 +130,7 @@ async def test_update_ids_go_on_growing_when_a_capture_starts_over(
     async with PaperVenue.start(config) as venue:
         session = BinanceMarketSession(venue.endpoint, ["ETHUSDT"])
         async with aiohttp.ClientSession() as http, http.ws_connect(session.url()) as ws:
+            await subscribe(session, ws)
             venue.core.running.set()
             for _ in range(QUIET * 2):
                 [event] = session.receive((await ws.receive(timeout=5)).data)
