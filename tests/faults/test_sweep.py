@@ -7,7 +7,7 @@ import pytest
 from tests.faults.rig.flows import FLOWS
 from tests.faults.rig.sweep import crucial, sweep
 
-MOST = {"open-hedge": 7, "close-hedge": 5, "cancel": 3, "emergency-stop": 3}
+MOST = {"open-hedge": 5, "close-hedge": 4, "cancel": 3, "emergency-stop": 3}
 """A sample of what cannot be taken back; `make faults` kills at every point."""
 
 
