@@ -4,6 +4,7 @@ A wallet that moves by what nothing of ours explains has had money put in or tak
 shown as an external transfer. Nobody is stopped by it: a person looks, and accepts it.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Case, F, Max, Q, Sum, When
+from django.db.models import Case, F, Q, Sum, When
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce
 
@@ -230,8 +231,10 @@ def funding_compare(
     differences = []
     rows = Position.objects.live().filter(account=account.pk, disputed_at=None)
     sizes = dict(rows.order_by().values_list("instrument_id", "size"))
-    for due in _settlements(account, sizes, at):
-        settled = _settled(account, due, sizes[due.instrument_id])
+    dues = list(_settlements(account, sizes, at))
+    history = _History(account, dues)
+    for due in dues:
+        settled = history.settled(due, sizes[due.instrument_id])
         if settled is None:
             continue
         compared.append(due.subject)
@@ -268,27 +271,40 @@ def _settlements(
             )
 
 
-def _settled(account: ExchangeAccount, due: _Due, size_now: Decimal) -> Settled | None:
-    """Return what was held and paid then; None where a trade was too near to tell.
+class _History:
+    """The trades and payments of an account since the first of some settlements, read once.
 
     Trades and settlements are ordered by the venue's clock, which tells both.
     """
-    later = Fill.objects.filter(
-        account=account.pk, sandbox=False, instrument=due.instrument_id,
-        venue_at__gte=due.at - UNCLEAR_AROUND,
-    ).order_by()  # fmt: skip
-    signed = Case(When(side=str(Side.BUY), then=F("amount")), default=-F("amount"))
-    found = later.aggregate(
-        net=Coalesce(Sum(signed), ZERO),
-        near=Max("venue_at", filter=Q(venue_at__lte=due.at + UNCLEAR_AROUND)),
-    )
-    if found["near"] is not None:
-        return None
-    paid = FundingPayment.objects.filter(
-        account=account.pk, venue_symbol=due.venue_symbol,
-        venue_at__gte=due.at, venue_at__lt=due.at + PAID_WITHIN,
-    ).aggregate(sum=Coalesce(Sum("amount"), ZERO))  # fmt: skip
-    return Settled(due.rate, due.mark, size_now - found["net"], paid["sum"])
+
+    def __init__(self, account: ExchangeAccount, dues: Sequence[_Due]) -> None:
+        self._traded: dict[UUID, list[tuple[datetime, Decimal]]] = defaultdict(list)
+        self._paid: dict[str, list[tuple[datetime, Decimal]]] = defaultdict(list)
+        if not dues:
+            return
+        first = min(due.at for due in dues)
+        fills = Fill.objects.filter(
+            account=account.pk, sandbox=False, instrument__in={due.instrument_id for due in dues},
+            venue_at__gte=first - UNCLEAR_AROUND,
+        ).order_by()  # fmt: skip
+        signed = Case(When(side=str(Side.BUY), then=F("amount")), default=-F("amount"))
+        for instrument_id, at, size in fills.values_list("instrument_id", "venue_at", signed):
+            self._traded[instrument_id].append((at, size))
+        payments = FundingPayment.objects.filter(account=account.pk, venue_at__gte=first).order_by()
+        for symbol, at, amount in payments.values_list("venue_symbol", "venue_at", "amount"):
+            self._paid[symbol].append((at, amount))
+
+    def settled(self, due: _Due, size_now: Decimal) -> Settled | None:
+        """Return what was held and paid then; None where a trade was too near to tell."""
+        since = due.at - UNCLEAR_AROUND
+        later = [(at, size) for at, size in self._traded[due.instrument_id] if at >= since]
+        if any(at <= due.at + UNCLEAR_AROUND for at, _ in later):
+            return None
+        paid = sum(
+            (it for at, it in self._paid[due.venue_symbol] if due.at <= at < due.at + PAID_WITHIN),
+            ZERO,
+        )
+        return Settled(due.rate, due.mark, size_now - sum((it for _, it in later), ZERO), paid)
 
 
 def _off(due: _Due, settled: Settled, gap: Decimal) -> Difference:
