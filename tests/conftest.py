@@ -5,7 +5,9 @@ from django.db import connection
 from hypothesis import HealthCheck, settings
 from pytest_django import DjangoDbBlocker
 
+from markets.venues.generic import exchange
 from markets.venues.ratelimit import limiter
+from markets.venues.shared import server_clock
 from monitoring import console
 from tests.schema import schema_template
 
@@ -32,6 +34,13 @@ def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = limiter.Limiter()
     fresh.share(before._board, processes=before._processes)
     monkeypatch.setattr(limiter, "_LIMITER", fresh)
+
+
+@pytest.fixture(autouse=True)
+def unmet_venues() -> None:
+    """Forget clocks and listings by address: another test's venue may have had the same port."""
+    server_clock.cache_clear()
+    exchange._listing.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -63,6 +63,11 @@ class Secret:
 
 def redact(text: str) -> str:
     """Return `text` with everything that looks like a credential masked."""
-    text = _PATTERNS[0].sub(rf"\1\2{MASK}", text)
-    text = _PATTERNS[1].sub(rf"\1\2{MASK}", text)
-    return _PATTERNS[2].sub(rf"\1\2{MASK}", text)
+    for pattern in _PATTERNS:
+        text = pattern.sub(_masked, text)
+    return text
+
+
+def _masked(found: re.Match[str]) -> str:
+    # No template: `re` imports a module for one, and an ending process logs without imports.
+    return f"{found[1]}{found[2]}{MASK}"
