@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -33,7 +34,9 @@ from hedging import services as hedging
 from hedging.choices import TriggerReason
 from hedging.facts import book_facts, topology
 from hedging.services.watching import BookWatch
+from markets.models import Venue
 from markets.services import feeds_watch
+from markets.venue_watch import clock_measure, venues_judge
 from strategies import services as strategies
 from strategies.claims import claims_recover
 from strategies.failover import resting_on_failing
@@ -43,6 +46,8 @@ from strategies.models import OrderIntent
 logger = logging.getLogger(__name__)
 
 ROUND_SECONDS: Final = 1.0
+CLOCKS_EVERY: Final = 3.0
+"""Seconds between two looks at a venue's clock: one that is off is told of within five."""
 EVALUATE_EVERY: Final = timedelta(seconds=10)
 CANCEL_AGAIN: Final = timedelta(seconds=10)
 """An order that still rests this long after its cancel was asked for is asked about again."""
@@ -79,6 +84,7 @@ class Sentinel:
     _makers: hedging.MakerWatch = field(default_factory=hedging.MakerWatch)
     _evaluated_at: datetime | None = None
     _cancelled: dict[UUID, datetime] = field(default_factory=dict)
+    _clocks_at: float = field(default=-CLOCKS_EVERY)
     _owes_recovery: bool = False
     _broken: set[str] = field(default_factory=set)
 
@@ -120,6 +126,7 @@ class Sentinel:
             self.books,
             self.utilization,
             self.feeds,
+            self.venues,
             self.failing,
             self.syncs,
             self.proxies,
@@ -224,6 +231,15 @@ class Sentinel:
     def feeds(self) -> int:
         """Call failing the feeds that claim to be well and are not heard of."""
         return feeds_watch(now=timezone.now())
+
+    def venues(self) -> int:
+        """Measure the venues' clocks, and tell of venues that are not as they should be."""
+        now = time.monotonic()
+        if self.background.has_threads and now - self._clocks_at >= CLOCKS_EVERY:
+            self._clocks_at = now
+            for venue in Venue.objects.in_use():
+                self.background.start(("clock", venue.pk), partial(clock_measure, venue))
+        return venues_judge(now=timezone.now())
 
     def failing(self) -> int:
         """Have orders cancelled that rest where the market data fails; again while they do."""

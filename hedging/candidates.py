@@ -17,8 +17,10 @@ from controlplane.kernel.units import ZERO, BaseAmount, QuoteAmount, Ratio
 from hedging.domain.delta import is_known
 from hedging.domain.planning import Candidate, Top
 from hedging.facts import BookFacts
+from markets.domain.venue_status import opening_obstacle
 from markets.models import Instrument
 from markets.selectors import MarketStanding, instrument_spec
+from markets.venue_watch import clock_apart, venue_standing
 from markets.venues.types import Side
 from strategies.models import OrderIntent
 from strategies.moment import Moment
@@ -91,7 +93,11 @@ def _obstacle(facts: BookFacts, account: ExchangeAccount, *, now: datetime) -> s
         recovery_at=state.recovery_at,
         sync_interval=timedelta(seconds=account.sync_interval_seconds),
     )
-    return "" if is_armed(known, now=now) else "ACCOUNT_NOT_RECONCILED"
+    if not is_armed(known, now=now):
+        return "ACCOUNT_NOT_RECONCILED"
+    venue = account.exchange
+    lost = venue_standing(venue).lost(now=now)
+    return opening_obstacle(apart=clock_apart(venue, now=now), lost=lost)
 
 
 def _rejected(facts: BookFacts, *, now: datetime) -> set[tuple[str, UUID]]:

@@ -53,12 +53,16 @@ class VenueAdmin(AuditedModelAdmin):
         "name",
         "dialect",
         badge("environment", _("environment"), ENVIRONMENT_COLOURS),
+        badge("status", _("status"), FEED_COLOURS),
+        "status_reason",
+        number("clock_offset", _("clock ahead of ours"), unit="ms"),
         "rest_endpoint",
         "is_enabled",
     )
     list_filter = (
         ("dialect", ChoicesDropdownFilter),
         ("environment", ChoicesDropdownFilter),
+        ("status", ChoicesDropdownFilter),
         "is_enabled",
     )
     search_fields = ("venue_id", "name")
@@ -66,7 +70,17 @@ class VenueAdmin(AuditedModelAdmin):
         Instrument, "venue__pk__exact", _("instruments"), text=_("Show its instruments")
     )
     _feeds = rows_link(MarketDataFeed, "exchange__pk__exact", _("feeds"), text=_("Show its feeds"))
-    readonly_fields = (_instruments, _feeds)
+    readonly_fields = (
+        "status",
+        "status_reason",
+        "clock_offset",
+        "clock_error",
+        "clock_at",
+        "writes_lost",
+        "writes_lost_at",
+        _instruments,
+        _feeds,
+    )
 
 
 @admin.register(Instrument)

@@ -23,6 +23,7 @@ from controlplane.kernel.events import Severity
 from controlplane.kernel.secrets import redact
 from controlplane.kernel.units import BaseAmount, Price
 from markets.bans import bans_hear
+from markets.venue_watch import write_lost, write_taken
 from markets.venues.errors import (
     AuthenticationFailed,
     MissingCredential,
@@ -144,6 +145,8 @@ def _settled(
     told = dict(zip(claimed, answers, strict=True))
     reports = {it.pk: answer for it, answer in told.items() if isinstance(answer, OrderReport)}
     ended, unbelieved = _reports_apply(reports, actor=actor)
+    for venue in {it.account.exchange for it in claimed if it.pk in ended and not it.sandbox}:
+        write_taken(venue=venue)
     for intent, answer in told.items():
         error = unbelieved.get(intent.pk, answer)
         if isinstance(error, BaseException):
@@ -216,6 +219,8 @@ def _conclude(intent: OrderIntent, error: BaseException, *, actor: Actor) -> Ord
     lost = settle(intent, IntentEvent.LOSE, _reason(error), actor=actor)
     if body := _said(error):
         services.answer_quarantine(intent=lost, reason=_reason(error), body=body, actor=actor)
+    if isinstance(error, OutcomeUnknown) and error.is_venues_failure:
+        write_lost(venue_id=intent.account.exchange_id)
     if not isinstance(error, Exception):
         return lost
     session_doubt(lost.proxy_session_id)

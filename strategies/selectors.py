@@ -16,6 +16,7 @@ from controlplane.kernel.units import ZERO
 from markets import selectors as markets
 from markets.domain.quotes import is_fresh
 from markets.models import FeedTraffic, FundingRate, Instrument, Quote
+from markets.venue_watch import clock_apart, venue_standing
 from strategies.choices import ModuleStatus
 from strategies.domain.capacity import capacity
 from strategies.models import AccountAllocation, OrderIntent, StrategyModule
@@ -196,6 +197,7 @@ def circumstances(
     A reduce-only order is held to none of the limits, so none of them is read.
     """
     account, adds = intent.account, not intent.reduce_only
+    is_sent_out = adds and not intent.sandbox
     return Circumstances(
         account_is_active=account.status == AccountStatus.ACTIVE,
         account_is_reconciled=not adds or intent.sandbox or moment.is_armed(account),
@@ -208,6 +210,8 @@ def circumstances(
         standing=account_standing(intent, moment, beside=beside) if adds else None,
         tallies=tallies(intent, moment, beside=beside, lock=lock) if adds else (),
         twin=twin(intent, now=moment.now) if adds else "",
+        clock_apart=clock_apart(account.exchange, now=moment.now) if is_sent_out else None,
+        orders_lost=venue_standing(account.exchange).lost(now=moment.now) if is_sent_out else 0,
     )
 
 

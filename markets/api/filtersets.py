@@ -17,7 +17,7 @@ from markets.models import (
 class VenueFilters(EntityFilterSet):
     class Meta:
         model = Venue
-        fields = ("dialect", "environment", "is_enabled", "created_at", "updated_at")
+        fields = ("dialect", "environment", "status", "is_enabled", "created_at", "updated_at")
 
 
 class InstrumentFilters(EntityFilterSet):

@@ -1,5 +1,7 @@
 """Market data on the wire."""
 
+from typing import Final
+
 from controlplane.base.api.serializers import EntitySerializer
 from markets.models import (
     FeedTraffic,
@@ -10,6 +12,17 @@ from markets.models import (
     SynthPriceSnapshot,
     Venue,
 )
+
+_STANDING: Final = (
+    "status",
+    "status_reason",
+    "clock_offset",
+    "clock_error",
+    "clock_at",
+    "writes_lost",
+    "writes_lost_at",
+)
+"""What we learn of a venue ourselves."""
 
 
 class VenueSerializer(EntitySerializer):
@@ -24,9 +37,11 @@ class VenueSerializer(EntitySerializer):
             "rest_endpoint",
             "ws_endpoint",
             "is_enabled",
+            *_STANDING,
             "created_at",
             "updated_at",
         )
+        read_only_fields = _STANDING
 
 
 class InstrumentSerializer(EntitySerializer):

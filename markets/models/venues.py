@@ -37,9 +37,22 @@ from markets.venues.generic.names import venue_problem
 from markets.venues.types import Endpoint
 
 
-@audit.track()
+@audit.track(
+    exclude=(
+        "status",
+        "status_reason",
+        "clock_offset",
+        "clock_error",
+        "clock_at",
+        "writes_lost",
+        "writes_lost_at",
+    )
+)
 class Venue(Timestamped):
-    """A place to trade. `venue_id` is the `exchange` of accounts and feeds."""
+    """A place to trade. `venue_id` is the `exchange` of accounts and feeds.
+
+    `clock_offset` is its clock less ours; `writes_lost` counts the orders in a row it failed at.
+    """
 
     venue_id = SlugKey(_("venue"))
     name = TextLine(_("name"))
@@ -61,6 +74,23 @@ class Venue(Timestamped):
     )
     ws_endpoint = TextLine(_("websocket endpoint"), blank=True)
     is_enabled = models.BooleanField(_("enabled"), default=True)
+    status = EnumField(
+        FeedStatus, verbose_name=_("status"), default=FeedStatus.HEALTHY, editable=False
+    )
+    status_reason = TextLine(_("why"), max_length=40, blank=True, default="", editable=False)
+    clock_offset = models.BigIntegerField(
+        _("clock ahead of ours, ms"), null=True, blank=True, editable=False
+    )
+    clock_error = models.PositiveIntegerField(
+        _("by as much uncertain, ms"), null=True, blank=True, editable=False
+    )
+    clock_at = models.DateTimeField(_("clock read"), null=True, blank=True, editable=False)
+    writes_lost = models.PositiveIntegerField(
+        _("orders it failed at in a row"), default=0, editable=False
+    )
+    writes_lost_at = models.DateTimeField(
+        _("last failed order"), null=True, blank=True, editable=False
+    )
 
     objects = VenueQuerySet.as_manager()
 
@@ -71,6 +101,7 @@ class Venue(Timestamped):
         triggers = (tell_venue_feeds_changed(),)
         constraints = (
             one_of("venue", "dialect", Dialect),
+            one_of("venue", "status", FeedStatus),
             one_of("venue", "environment", VenueEnvironment),
             models.CheckConstraint(
                 name="venue_ccxt_id_with_generic",

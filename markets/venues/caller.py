@@ -160,7 +160,7 @@ class Caller(Generic[Operation]):
         if isinstance(error, ClockRefused):
             self._clock.doubt()
         if isinstance(error, OutcomeUnknown):
-            error.body = answer.body[:MOST_KEPT]
+            error.body, error.status = answer.body[:MOST_KEPT], answer.status
         raise error
 
     async def _set_clock(self) -> None:

@@ -1,5 +1,6 @@
 """What can go wrong at a venue, split by who must act next (never by a library's class)."""
 
+from http import HTTPStatus
 from typing import Final
 
 from controlplane.kernel.errors import ControlPlaneError
@@ -89,14 +90,21 @@ MOST_KEPT: Final = 64 * 1024
 class OutcomeUnknown(VenueError):
     """The act may or may not have happened. Only proof closes this; never send again.
 
-    `body` is the beginning of what was answered, as it came; empty when nothing was.
+    `body` is the beginning of what was answered, as it came; empty when nothing was. `status` is
+    the answer's HTTP status, 0 without an answer.
     """
 
     code = "outcome_unknown"
 
-    def __init__(self, message: str, *, body: bytes = b"") -> None:
+    def __init__(self, message: str, *, body: bytes = b"", status: int = 0) -> None:
         super().__init__(message)
         self.body = body[:MOST_KEPT]
+        self.status = status
+
+    @property
+    def is_venues_failure(self) -> bool:
+        """True when the venue said that it failed (RFC 9110, 15.6)."""
+        return self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 class AuthenticationFailed(VenueError):

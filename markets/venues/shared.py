@@ -246,6 +246,15 @@ class ServerClock:
     def is_stale(self) -> bool:
         return not self.is_known or time.monotonic_ns() - self._measured_ns > self.MAX_AGE_NS
 
+    @property
+    def age_seconds(self) -> float:
+        """How long ago it was measured."""
+        return (time.monotonic_ns() - self._measured_ns) / 1_000_000_000
+
+    def ahead_ms(self) -> int | None:
+        """Return the venue's time less this machine's own, None when it is not known."""
+        return self.now_ms() - time.time_ns() // 1_000_000 if self.is_known else None
+
     def learn(self, server_ms: int, *, sent_ns: int, received_ns: int) -> None:
         """Take a reading; the error is at most half the round trip. Stamps are monotonic."""
         self._offset_ns = server_ms * 1_000_000 - (sent_ns + received_ns) // 2

@@ -1,12 +1,14 @@
 """A06, A18, D05 · A venue that is away, that only reads, or that keeps positions otherwise."""
 
 import time
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.utils import timezone
 
 from accounts.services import recovery_begin
+from markets.models import Instrument, Venue
 from markets.venues.paper.faults import Fault, FaultKind
 from monitoring.models import MonitoringEvent
 from strategies.models import OrderIntent
@@ -55,6 +57,44 @@ def test_a18_a_venue_that_takes_no_orders_gets_one_and_no_more_until_it_is_known
     assert stage.sync() == "success"  # reads are served
     assert stage.requests("POST", "order") == 1
     stage.verify()
+
+
+def test_a18_a_venue_that_fails_at_orders_is_shown_so_and_nothing_is_opened_there(
+    stage: Stage,
+) -> None:
+    ether = Instrument.objects.get(venue=stage.paper.row, symbol="ETH")
+    venue = stage.paper.row
+    fault(stage, Fault(FaultKind.MAINTENANCE))
+    assert stage.submit(stage.wish()) == ("submitted", "unknown")
+    venue.refresh_from_db()
+    assert (venue.status, venue.status_reason, venue.writes_lost) == ("degraded", "order_failed", 1)
+    shrinks = {"side": "sell", "reduce_only": True}
+    assert stage.submit(stage.wish(**shrinks)) == ("submitted", "unknown")  # always tried
+    venue.refresh_from_db()
+    assert (venue.status, venue.status_reason) == ("degraded", "takes_no_orders")
+    refused = stage.wish(instrument=ether, amount=D("0.2"))
+    assert stage.submit(refused) == ("failed", "none")
+    assert refused.reason.startswith("VENUE_TAKES_NO_ORDERS: ")
+    assert refused.reason.endswith("orders_lost=2")
+    told = MonitoringEvent.objects.filter(payload__code="venue_status")
+    assert [event.severity for event in told] == ["WARN"]  # of an edge, once
+    stage.mend()
+    assert stage.submit(stage.wish(amount=D("0.02"), **shrinks)) == ("filled", "acknowledged")
+    venue.refresh_from_db()
+    assert (venue.status, venue.status_reason, venue.writes_lost) == ("healthy", "", 0)
+    after = stage.wish(instrument=ether, amount=D("0.3"))
+    assert stage.submit(after) == ("failed", "none")
+    assert after.reason.startswith("PRICE_STALE")  # nobody quotes it here; the venue is no obstacle
+    stage.sync()
+    stage.verify()
+
+
+def test_a18_after_a_minute_one_order_more_is_let_out_to_see(stage: Stage) -> None:
+    long_ago = timezone.now() - timedelta(seconds=61)
+    Venue.objects.update(writes_lost=5, writes_lost_at=long_ago, status="degraded")
+    assert stage.submit(stage.wish()) == ("filled", "acknowledged")
+    venue = Venue.objects.get()
+    assert (venue.status, venue.writes_lost) == ("healthy", 0)
 
 
 @pytest.mark.parametrize("held", [True, False], ids=["with a position", "flat"])

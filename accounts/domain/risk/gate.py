@@ -15,6 +15,7 @@ from accounts.domain.risk.terms import OrderTerms, denied
 from controlplane.kernel.errors import Denied
 from controlplane.kernel.units import LIMIT
 from markets.domain.instrument import InstrumentSpec
+from markets.domain.venue_status import opening_obstacle
 from markets.venues.types import OrderType, Side
 
 
@@ -47,6 +48,8 @@ class Circumstances:
     `standing` is None where there is no money to lose: a simulated order of an account whose
     equity nobody has read. `tallies` are those of every limit the order falls under. `twin` is
     the id of an order of the same terms that was sent a moment ago, blank when there is none.
+    `clock_apart` is the venue's clock less ours in ms, None when unknown or of no matter;
+    `orders_lost` counts the orders in a row that the venue has failed at lately.
     """
 
     account_is_active: bool
@@ -60,6 +63,8 @@ class Circumstances:
     standing: AccountStanding | None = None
     tallies: tuple[Tally, ...] = ()
     twin: str = ""
+    clock_apart: int | None = None
+    orders_lost: int = 0
 
 
 def denial(
@@ -109,6 +114,8 @@ def _standing_problem(now: Circumstances) -> Denied | None:
         return denied("INSTRUMENT_NOT_ACTIVE")
     if now.instrument_is_frozen:
         return denied("INSTRUMENT_FROZEN")
+    if code := opening_obstacle(apart=now.clock_apart, lost=now.orders_lost):
+        return denied(code, clock_apart_ms=now.clock_apart, orders_lost=now.orders_lost)
     return None
 
 

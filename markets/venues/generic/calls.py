@@ -139,7 +139,9 @@ class Calls:
         except Exception as error:
             proven = self._proven(error, flight, is_act=is_act)
             if isinstance(proven, OutcomeUnknown) and flight.answer is not None:
-                proven = OutcomeUnknown(proven.message, body=proven.body or flight.answer.body)
+                answer = flight.answer
+                body = proven.body or answer.body
+                proven = OutcomeUnknown(proven.message, body=body, status=answer.status)
             raise proven from None
         finally:
             FLIGHT.reset(token)
