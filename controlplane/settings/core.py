@@ -70,6 +70,12 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 DATABASES["default"]["CONN_MAX_AGE"] = 600
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# PostgreSQL weighs every order of so many joined tables, at each statement anew: what an order
+# needs (seven tables) was planned for 9 ms at its own limit of 8, and takes 1 ms in our order.
+DATABASES["default"]["OPTIONS"] = {
+    "options": "-c join_collapse_limit=4",
+    **DATABASES["default"].get("OPTIONS", {}),
+}
 
 CHANNEL_LAYERS = {
     "default": {

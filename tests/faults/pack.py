@@ -5,6 +5,7 @@ may run one by one. Exits with 1 when a part has found something broken, 2 on us
 """
 
 import argparse
+import fcntl
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 RESULTS: Final = ROOT / "var" / "faults"
+ADDABLE: Final = frozenset({"dispatch", "schedules"})
 Part = Callable[[argparse.Namespace, Callable[[], None]], dict[str, Any]]
 
 
@@ -24,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the parts that were asked for, and write the report."""
     options = _options(arguments)
     parts = _parts()
+    if options.add and set(options.only) - ADDABLE:
+        sys.stderr.write(f"Figures are added only to {', '.join(sorted(ADDABLE))}.\n")
+        return 2
     if unknown := sorted(set(options.only) - set(parts)):
         sys.stderr.write(f"There is no part {', '.join(unknown)}; there are {', '.join(parts)}.\n")
         return 2
@@ -57,10 +62,21 @@ def _run(name: str, part: Part, options: argparse.Namespace, results: Path) -> N
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began),
     }
-    (results / f"{name}.json").write_text(json.dumps(facts, indent=1))
+    _keep(results / f"{name}.json", facts, adds=options.add)
     say(f"{name} ends: {len(facts['broken'])} broken, {facts['seconds']} s")
     for text in facts["broken"]:
         say(text)
+
+
+def _keep(path: Path, facts: dict[str, Any], *, adds: bool) -> None:
+    """Leave the figures, added to those of earlier runs if so asked; two may end at once."""
+    from tests.faults.rig.adding import added
+
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if adds and path.exists():
+            facts = added(json.loads(path.read_text()), facts)
+        path.write_text(json.dumps(facts, indent=1))
 
 
 def say(text: str) -> None:
@@ -81,6 +97,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--points", type=_count, help="kill at so many points of each flow; at all when unset"
     )
     parser.add_argument("--results", default=str(RESULTS), help="where figures are left")
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help="add to the figures that earlier runs of the part have left (schedules, dispatch)",
+    )
     parser.add_argument("--report", default="", help="the report to write, Markdown")
     parser.add_argument(
         "--render", action="store_true", help="run nothing: report what earlier runs have left"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.pack import ROOT
+from tests.faults.rig.adding import added
 from tests.faults.rig.report import rendered
 
 FACTS = {"commit": "abc", "at": "2026-11-26T02:00:00+00:00", "seconds": 61, "broken": []}
@@ -48,15 +49,51 @@ def test_a_part_leaves_figures_and_a_report(tmp_path: Path) -> None:
 
 def test_what_is_broken_is_named_in_the_report() -> None:
     broken = {**FACTS, "broken": ["I1 at paper-1 #7: sent twice"], "rounds": 9, "orders": 10}
-    text = rendered({"dispatch": broken, "schedules": {**FACTS, "seeds": 0, "first": 1} | ZERO})
+    text = rendered({"dispatch": broken, "schedules": FACTS | PLAYED})
     assert "| **1 broken** | abc | 2026-11-26 02:00:00 | 1 min 1 s |" in text
     assert "\n## Broken\n\n- dispatch: I1 at paper-1 #7: sent twice\n" in text
 
 
-ZERO = {"orders": 0, "unknown": 0, "absent": 0}
+PLAYED = {
+    "seeds": 8,
+    "ranges": [[1, 8]],
+    "orders": 12,
+    "unknown": 3,
+    "absent": 1,
+    "resolved": {"0.25": 1, "0.50": 1},
+}
+
+
+def test_slices_add_up_to_the_seeds_they_played() -> None:
+    later = {**PLAYED, "ranges": [[9, 12]], "seeds": 4, "resolved": {"0.25": 2}}
+    apart = {**PLAYED, "ranges": [[20, 27]], "resolved": {}}
+    made = added(added(FACTS | PLAYED, {**FACTS, "commit": "abd"} | later), FACTS | apart)
+    assert (made["ranges"], made["seeds"], made["orders"]) == ([[1, 12], [20, 27]], 20, 36)
+    assert (made["resolved"], made["seconds"]) == ({"0.25": 3, "0.50": 1}, 183)
+    assert made["commit"] == "abc, abd"
+    row = rendered({"schedules": made})
+    assert "| 20 seeds, 1 to 12 and 20 to 27: 36 orders, 9 of unknown fate, 3 proven" in row
+    assert "known p95 0.50 s, at most 0.50 s | all invariants hold | abc, abd |" in row
+
+
+def test_a_slice_that_is_broken_stays_broken() -> None:
+    broken = {**FACTS, "broken": ["I1"], "rounds": 5, "orders": 6}
+    made = added(broken, {**FACTS, "rounds": 5, "orders": 5})
+    assert (made["broken"], made["rounds"], made["orders"]) == (["I1"], 10, 11)
+
+
+def test_a_seed_counts_once() -> None:
+    with pytest.raises(ValueError, match="Seeds from 8 were played already"):
+        added(FACTS | PLAYED, FACTS | PLAYED | {"ranges": [[8, 9]]})
+
+
+def test_figures_of_other_parts_are_not_added() -> None:
+    refused = pack("--only", "plugs", "--add")
+    assert refused.returncode == 2
+    assert "Figures are added only to dispatch, schedules." in refused.stderr
 
 
 def test_a_part_that_broke_off_is_said_to_be_unfinished() -> None:
-    parts = ("sweep-cancel", "dispatch", "plugs", "model", "tests")
+    parts = ("sweep-cancel", "dispatch", "schedules", "plugs", "model", "tests")
     text = rendered(dict.fromkeys(parts, FACTS))
     assert text.count("not finished") == len(parts)

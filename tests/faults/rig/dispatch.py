@@ -14,7 +14,7 @@ from tests.faults.rig.arena import ACTOR, NAMES, Arena, arena
 from tests.faults.rig.flows import LOT, wish
 
 ROUNDS_PER_ARENA = 400
-SYNC_EVERY = 40
+SYNC_EVERY = 80
 """Positions read longer ago than a minute are unknown, and nothing is sent."""
 WORKERS = 2
 ANSWER_SECONDS = 60.0

@@ -11,6 +11,7 @@ from typing import Any
 
 from controlplane.benchmarks.report import percentile
 from tests.faults.pack import ROOT, Part, say
+from tests.faults.rig.adding import counted
 from tests.faults.rig.dispatch import dispatches
 from tests.faults.rig.flows import FLOWS
 from tests.faults.rig.machine import play
@@ -44,12 +45,12 @@ def _schedules(options: argparse.Namespace, fresh: Fresh) -> Facts:
     made = schedules(seeds, fresh=fresh, say=say)
     return {
         "seeds": made.seeds,
-        "first": options.first_seed,
+        "ranges": [[seeds[0], seeds[-1]]],
         "orders": made.orders,
         "unknown": made.unknown,
         "absent": made.absent,
         "broken": made.broken,
-        **_spread("resolved", made.resolved),
+        "resolved": counted(made.resolved),
     }
 
 

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from controlplane.benchmarks.report import percentile
+from tests.faults.rig.adding import times
+
 Facts = Mapping[str, Any]
 
 HEAD: Final = """# What the fault pack found
@@ -31,7 +34,8 @@ TAIL: Final = """
 After each scenario the oracle (`controlplane/faults/oracle.py`) compares the venues' ledgers with
 the database, and names the broken invariant, the seed and the first bad event. `make faults
 SEEDS=1000 ROUNDS=10000 PLUGS=50 ARGS="--report docs/faults.md"` runs it all; `ARGS="--only
-schedules --first-seed 7 --seeds 1"` plays one seed again.
+schedules --first-seed 7 --seeds 1"` plays one seed again; `--add` adds a slice of seeds or rounds
+to those that were run before, and `--render --report docs/faults.md` only writes this page.
 """
 
 
@@ -69,14 +73,16 @@ def _dispatch(facts: Facts) -> str:
 
 
 def _schedules(facts: Facts) -> str:
-    last = facts["first"] + facts["seeds"] - 1
+    if "ranges" not in facts:
+        return "not finished"
+    played = " and ".join(f"{first} to {last}" for first, last in facts["ranges"])
     text = (
-        f"seeds {facts['first']} to {last}: {facts['orders']} orders, {facts['unknown']} of "
+        f"{facts['seeds']} seeds, {played}: {facts['orders']} orders, {facts['unknown']} of "
         f"unknown fate, {facts['absent']} proven never accepted"
     )
-    if "resolved_p95" not in facts:
+    if not (resolved := times(facts["resolved"])):
         return text
-    truth = f"p95 {facts['resolved_p95']} s, at most {facts['resolved_max']} s"
+    truth = f"p95 {percentile(resolved, 0.95):.2f} s, at most {max(resolved):.2f} s"
     return f"{text}; from unknown to known {truth}"
 
 

@@ -24,8 +24,10 @@ from tests.faults.rig.arena import ACTOR, NAMES, SYMBOL, Arena, arena, prove_abs
 from tests.faults.rig.dispatch import Workers
 from tests.faults.rig.flows import LOT, wish
 
-SEEDS_PER_ARENA: Final = 80
-SEEDS_PER_CHECK: Final = 8
+SEEDS_PER_ARENA: Final = 120
+SEEDS_PER_CHECK: Final = 40
+SYNC_AFTER: Final = 20.0
+"""Seconds. Positions read longer ago than a minute are unknown, and nothing is sent."""
 MOST_KNOWN: Final = 30.0
 
 BODIES: Final = (b"", b"null", b"[]", b"{}", b"<html>", b'{"orderId": NaN}', b'{"orderId": 1, "sym')
@@ -130,8 +132,11 @@ def _parts(batch: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def _play(stage: Arena, workers: Workers, seeds: Sequence[int], made: Outcomes) -> None:
     stage.sync()
-    whose: dict[str, int] = {}
+    synced, whose = time.monotonic(), dict[str, int]()
     for seed in seeds:
+        if time.monotonic() - synced > SYNC_AFTER:
+            stage.sync()
+            synced = time.monotonic()
         schedule = _Schedule(stage, workers, seed, made)
         schedule.run()
         whose |= dict.fromkeys(schedule.names, seed)
@@ -180,7 +185,6 @@ class _Schedule:
             self._stage.fault(name, place_fault(chance))
         if chance.random() < 0.4:
             self._stage.fault(name, read_fault(chance))
-        self._stage.quote()
         self._workers.submit(intent)
         intent.refresh_from_db()
         self._made.orders += 1
@@ -195,8 +199,7 @@ class _Schedule:
     def _meanwhile(self, intents: Sequence[OrderIntent]) -> None:
         """Look in vain, cancel, and have the market reach what rests."""
         chance = self._chance
-        for intent in intents:
-            intent.refresh_from_db()
+        for intent in intents:  # as its submission has left it
             if intent.submission == "unknown" and chance.random() < 0.5:
                 unknown_look(intent_id=intent.pk, actor=ACTOR)
             if intent.type != "post-only":
@@ -217,6 +220,7 @@ class _Schedule:
         through = intent.price * Decimal("0.9995" if intent.side == "buy" else "1.0005")
         for price in (through.quantize(Decimal("0.1")), before):
             self._stage.venues[intent.account_id].do(partial(core.jump, SYMBOL, price))
+        self._stage.quote()
 
     def _resolve(self, intents: Sequence[OrderIntent], began: float) -> None:
         for intent in intents:
