@@ -26,6 +26,7 @@ from controlplane.background import Background
 from controlplane.base import events
 from controlplane.base.audit import Actor, Surface
 from controlplane.base.jobs import enqueue
+from controlplane.database_watch import DatabaseWatch
 from controlplane.emergencies import Emergencies
 from controlplane.kernel.errors import Conflict
 from controlplane.kernel.events import EventType, Occurrence, Severity
@@ -48,6 +49,8 @@ logger = logging.getLogger(__name__)
 ROUND_SECONDS: Final = 1.0
 CLOCKS_EVERY: Final = 3.0
 """Seconds between two looks at a venue's clock: one that is off is told of within five."""
+DATABASE_EVERY: Final = 30.0
+"""Seconds between two looks at PostgreSQL itself."""
 EVALUATE_EVERY: Final = timedelta(seconds=10)
 CANCEL_AGAIN: Final = timedelta(seconds=10)
 """An order that still rests this long after its cancel was asked for is asked about again."""
@@ -84,6 +87,8 @@ class Sentinel:
     _makers: hedging.MakerWatch = field(default_factory=hedging.MakerWatch)
     _evaluated_at: datetime | None = None
     _cancelled: dict[UUID, datetime] = field(default_factory=dict)
+    _database: DatabaseWatch = field(default_factory=DatabaseWatch)
+    _database_at: float = field(default=-DATABASE_EVERY)
     _clocks_at: float = field(default=-CLOCKS_EVERY)
     _owes_recovery: bool = False
     _broken: set[str] = field(default_factory=set)
@@ -130,6 +135,7 @@ class Sentinel:
             self.failing,
             self.syncs,
             self.proxies,
+            self.database,
             self.modules,
         )
 
@@ -261,6 +267,14 @@ class Sentinel:
     def proxies(self) -> int:
         """Move accounts off proxy sessions they may not stay on, once their orders have ended."""
         return accounts_settle(actor=self.actor)
+
+    def database(self) -> int:
+        """Tell of what would slow or stop PostgreSQL."""
+        now = time.monotonic()
+        if now - self._database_at < DATABASE_EVERY:
+            return 0
+        self._database_at = now
+        return self._database.look()
 
     def modules(self) -> int:
         """Queue a look of the strategies at their markets."""

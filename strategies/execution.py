@@ -17,6 +17,7 @@ from accounts.choices import AccountStatus
 from accounts.jobs import session_doubt
 from accounts.lifecycle import account_pause
 from accounts.selectors import able_to_read
+from controlplane.base.attempts import attempted
 from controlplane.base.audit import Actor
 from controlplane.kernel.errors import Conflict, ControlPlaneError, Denied, IllegalMove
 from controlplane.kernel.events import Severity
@@ -93,7 +94,7 @@ def _submit(intents: Sequence[OrderIntent], *, actor: Actor) -> list[OrderIntent
         except ControlPlaneError as error:
             ended[intent.pk] = claims.intent_deny(intent, error, actor=actor)
     if ready:
-        claimed = claims.intents_claim(ready, actor=actor)
+        claimed = attempted(partial(claims.intents_claim, ready, actor=actor))
         ended |= _settled(claimed, _answers(claimed), actor=actor)
     for intent in ready:
         if intent.pk not in ended:
@@ -144,7 +145,7 @@ def _settled(
     """
     told = dict(zip(claimed, answers, strict=True))
     reports = {it.pk: answer for it, answer in told.items() if isinstance(answer, OrderReport)}
-    ended, unbelieved = _reports_apply(reports, actor=actor)
+    ended, unbelieved = attempted(partial(_reports_apply, reports, actor=actor))
     for venue in {it.account.exchange for it in claimed if it.pk in ended and not it.sandbox}:
         write_taken(venue=venue)
     for intent, answer in told.items():
@@ -290,7 +291,6 @@ def _stopped_meanwhile(intent: OrderIntent) -> Denied | None:
         connection.close()  # the thread's own
 
 
-@transaction.atomic
 def settle(
     intent: OrderIntent,
     event: IntentEvent,
@@ -304,6 +304,18 @@ def settle(
     The private stream, or the sweep, may have moved it meanwhile: an order seen at the venue is
     stronger than any error, and a proof settles an unknown.
     """
+    return attempted(partial(_settle, intent, event, reason, actor=actor, severity=severity))
+
+
+@transaction.atomic
+def _settle(
+    intent: OrderIntent,
+    event: IntentEvent,
+    reason: str,
+    *,
+    actor: Actor,
+    severity: Severity | None,
+) -> OrderIntent:
     locked = services.intent_locked(intent.pk)
     place = services.place_of(locked)
     if place == LOST and event is IntentEvent.PROVE_UNSENT:

@@ -77,6 +77,9 @@ DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),
 }
 
+# A statement of the web program that takes longer is cancelled; 0: none is.
+WEB_STATEMENT_SECONDS = env.int("WEB_STATEMENT_SECONDS", default=30)
+
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels.layers.InMemoryChannelLayer",

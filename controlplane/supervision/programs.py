@@ -12,10 +12,12 @@ from typing import Final
 
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.server import Server
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.urls import get_resolver
 
+from controlplane.base.sessions import statements_limit
 from controlplane.supervision import clusters
 from controlplane.supervision.supervisor import Program, Supervisor
 
@@ -104,6 +106,7 @@ def serve(*, host: str, port: int) -> None:
     """Serve HTTP and websockets until SIGTERM."""
     from controlplane.asgi import application
 
+    statements_limit(settings.WEB_STATEMENT_SECONDS)
     Server(
         application=application,
         endpoints=build_endpoint_description_strings(host=host, port=port),

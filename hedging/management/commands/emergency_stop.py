@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -58,7 +58,8 @@ class Command(BaseCommand):
             raise CommandError(refusal.message, returncode=2) from None
         except Conflict as refusal:
             raise CommandError(refusal.message, returncode=1) from None
-        except OperationalError as error:
+        except (OperationalError, InternalError, InterfaceError) as error:
+            # Away, full, or read-only since a failover.
             self._without_database(options, error)
         self._stay(stop, actor, options["wait"])
         stop.refresh_from_db()
@@ -98,8 +99,9 @@ class Command(BaseCommand):
         raise CommandError(
             str(
                 _(
-                    "The database does not answer. Orders were cancelled as above; positions stay, "
-                    "and the stop is engaged as soon as the sentinel finds the database again."
+                    "The database does not answer or cannot be written. Orders were cancelled as "
+                    "above; positions stay, and the stop is engaged as soon as the sentinel finds "
+                    "the database again."
                 )
             ),
             returncode=1,
