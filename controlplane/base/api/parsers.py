@@ -1,6 +1,7 @@
 """JSON as we accept it: exact numbers, no doubles, no surprises, bounded."""
 
 import json
+import re
 from decimal import Decimal, InvalidOperation
 from typing import IO, Any, Final, NoReturn
 
@@ -13,6 +14,7 @@ from rest_framework.renderers import JSONRenderer
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32
 MAX_NUMBER_LENGTH: Final = 400
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class BodyTooLarge(APIException):
@@ -101,7 +103,7 @@ def _walk(value: Any, *, field: str, depth: int) -> None:
 
 
 def _check_text(text: str, field: str) -> None:
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if _SURROGATE.search(text):
         problem = ErrorDetail(_("A text holds half of a surrogate pair."), code="lone_surrogate")
         raise ValidationError({field: [problem]})
 
