@@ -1,7 +1,8 @@
 """Writes what venues' quote streams say to a capture, frame by frame, as it came.
 
 A line is `<receipt clock, ns since the epoch> <raw frame>`: what `../shared/data` holds of Binance,
-and what a paper venue plays (`venues/paper/capture.py`).
+and what a paper venue plays (`venues/paper/capture.py`). Frames name their symbols, so feeds share
+sockets here as they do in `run_feeds`.
 """
 
 import asyncio
@@ -11,11 +12,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, Final, Self
 
 from controlplane.kernel.clock import Clock
 from markets.feeds.plans import FeedPlan
-from markets.feeds.runner import Opening, run_session
+from markets.feeds.trunks import TrunkKind, Trunks
 from markets.venues.ports import MarketSession
 from markets.venues.registry import VenueRegistry
 from markets.venues.types import BookTop, MarketEvent
@@ -72,8 +73,7 @@ class Recorder:
     def __init__(self, capture: Capture, registry: VenueRegistry, *, clock: Clock) -> None:
         self.quotes: Counter[str] = Counter()
         self._capture = capture
-        self._registry = registry
-        self._clock = clock
+        self._trunks = Trunks(registry, clock, read=lambda session: _Kept(session, capture))
 
     async def run(self, plans: Sequence[FeedPlan]) -> None:
         """Record until cancelled; raises OSError, or what no new connection mends."""
@@ -84,28 +84,21 @@ class Recorder:
 
     async def _record(self, plan: FeedPlan) -> None:
         assert plan.venue_symbol is not None
-        symbol = plan.venue_symbol
-
-        async def opened() -> Opening[MarketEvent]:
-            session = self._registry.market_session(plan.dialect, plan.endpoint, (symbol,))
-            kept = _Kept(session, self._capture)
-            return Opening(session.url(), kept, session.opening_frames(), session.heartbeat())
 
         def count(events: Sequence[MarketEvent], _received: float) -> None:
             self.quotes[plan.feed_id] += sum(isinstance(event, BookTop) for event in events)
 
-        await run_session(
-            opened,
-            count,
-            clock=self._clock,
-            name=f"{plan.feed_id} (recorded)",
-            silence_seconds=plan.failover_ms / 1000,
-        )
+        kind = TrunkKind(plan.dialect, plan.endpoint, plan.failover_ms / 1000)
+        await self._trunks.serve(kind, plan.venue_symbol, count, _unwatched)
 
     async def _flush(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             self._capture.flush()
+
+
+def _unwatched(connected: bool, reason: str, /) -> None:
+    """Watch no link: what matters is whether quotes were heard."""
 
 
 class _Kept:
@@ -115,7 +108,7 @@ class _Kept:
         self._session = session
         self._capture = capture
 
-    def receive(self, frame: str | bytes) -> Sequence[Any]:
+    def receive(self, frame: str | bytes) -> Sequence[MarketEvent]:
         try:
             self._capture.write(time.time_ns(), frame)
         except OSError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from controlplane.kernel.clock import Clock
-from markets.feeds.runner import LinkWatcher, Opening, run_session
+from markets.feeds.runner import LinkWatcher, Opening, Session, run_session
 from markets.feeds.vigil import ChannelVigil
 from markets.venues.ports import MarketSession
 from markets.venues.registry import VenueRegistry, dialect_facts
@@ -25,6 +25,8 @@ LOOK_SECONDS: Final = 0.25
 """How often the feeds of a trunk are looked at for one that is silent."""
 
 Take = Callable[[Sequence[MarketEvent], float], None]
+Read = Callable[[MarketSession], Session[MarketEvent]]
+"""Gives who reads a session's frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,11 @@ class _Member:
 class Trunk:
     """One socket and the feeds on it. Made with its first feed, closed after its last."""
 
-    def __init__(self, kind: TrunkKind, registry: VenueRegistry, clock: Clock) -> None:
+    def __init__(self, kind: TrunkKind, registry: VenueRegistry, clock: Clock, read: Read) -> None:
         self._kind = kind
         self._registry = registry
         self._clock = clock
+        self._read = read
         self._members: dict[str, _Member] = {}
         self._again: set[str] = set()
         self._gone: set[str] = set()
@@ -149,7 +152,7 @@ class Trunk:
 
         return Opening(
             session.url(),
-            session,
+            self._read(session),
             heartbeat=session.heartbeat(),
             channels=self._gate,
             limits=kind.limits,
@@ -266,12 +269,17 @@ def _end(member: _Member, error: BaseException) -> None:
         member.over.set_exception(error)
 
 
-class Trunks:
-    """The shared sockets of one process."""
+def _itself(session: MarketSession) -> Session[MarketEvent]:
+    return session
 
-    def __init__(self, registry: VenueRegistry, clock: Clock) -> None:
+
+class Trunks:
+    """The shared sockets of one process. `read` may put a reader before every session."""
+
+    def __init__(self, registry: VenueRegistry, clock: Clock, *, read: Read = _itself) -> None:
         self._registry = registry
         self._clock = clock
+        self._read = read
         self._trunks: dict[TrunkKind, list[Trunk]] = {}
 
     @property
@@ -288,7 +296,7 @@ class Trunks:
         trunks = self._trunks.setdefault(kind, [])
         trunk = next((trunk for trunk in trunks if trunk.takes(symbol)), None)
         if trunk is None:
-            trunk = Trunk(kind, self._registry, self._clock)
+            trunk = Trunk(kind, self._registry, self._clock, self._read)
             trunks.append(trunk)
         member = trunk.join(symbol, take, on_link)
         try:
