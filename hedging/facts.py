@@ -76,6 +76,18 @@ class BookFacts:
     exposures: tuple[Exposure, ...]
     throttles: Throttles = NO_THROTTLES
 
+    def standing(self, symbol: str) -> tuple[frozenset[object], ...]:
+        """Return what the exposure to an asset rests on, prices left out."""
+        return (
+            frozenset(
+                (p.account_id, p.instrument_id, p.size)
+                for p in self.positions
+                if p.symbol == symbol
+            ),
+            frozenset((i.intent_id, i.flight) for i in self.intents if i.flight.symbol == symbol),
+            frozenset(a.account_id for a in self.accounts if not a.is_known),
+        )
+
     def trading_state(
         self, *, retry_at: datetime | None = None, by_hand: bool = False
     ) -> TradingState:

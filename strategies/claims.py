@@ -10,6 +10,7 @@ from django.utils import timezone
 from controlplane.base.audit import Actor
 from controlplane.kernel.errors import ControlPlaneError, Denied
 from markets.venues.registry import dialect_facts
+from markets.venues.types import OrderType
 from strategies import gate, selectors, services, workers
 from strategies.domain.intent import PENDING, SENDING, IntentEvent
 from strategies.models import OrderIntent
@@ -18,6 +19,9 @@ from strategies.services import Move
 
 CLOCK_MARGIN: Final = timedelta(seconds=5)
 """How far our clock and a venue's may be apart, and the time to sign."""
+CLAIM_WITHIN: Final = timedelta(seconds=15)
+"""An order that takes at once is not sent on a decision older than this: what it was decided on has
+moved. The other leg of a pair may wait for its first one longer."""
 
 
 @transaction.atomic
@@ -47,7 +51,11 @@ def intents_claim(intents: Sequence[OrderIntent], *, actor: Actor) -> list[Order
 
 def _judged(intent: OrderIntent, moment: Moment) -> Move:
     """Return the claim of a locked intent, or its denial."""
-    problem: Denied | None = gate.refusal(intent, moment) or gate.leg_problem(intent, moment)
+    problem: Denied | None = (
+        _age_problem(intent, moment)
+        or gate.refusal(intent, moment)
+        or gate.leg_problem(intent, moment)
+    )
     if problem is not None:
         return Move(intent, IntentEvent.DENY, problem.message)
     return Move(
@@ -61,6 +69,14 @@ def _judged(intent: OrderIntent, moment: Moment) -> Move:
             "proxy_session_id": intent.account.proxy_session_id,
         },
     )
+
+
+def _age_problem(intent: OrderIntent, moment: Moment) -> Denied | None:
+    age = moment.now - intent.created_at
+    if intent.type != OrderType.IOC or intent.hedge_pair_intent_id or age <= CLAIM_WITHIN:
+        return None
+    text = f"DECISION_TOO_OLD: seconds={age.total_seconds():.1f}, maximum={CLAIM_WITHIN.seconds}"
+    return Denied("DECISION_TOO_OLD", text)
 
 
 def _expires_at(intent: OrderIntent, signed_at: datetime) -> datetime:

@@ -23,7 +23,7 @@ from hedging.services.dust import dust_close, dust_note
 from hedging.services.locking import book_lock
 from hedging.services.making import style_for
 from hedging.services.throttling import pace_check, past_hedges
-from hedging.services.writing import order_record, orders_write
+from hedging.services.writing import order_record, orders_write, still_stands
 from markets.choices import FeedStatus
 from strategies.moment import Moment
 
@@ -141,7 +141,7 @@ def _start(
     checked = plan_checked(facts, decision, moment, is_resting=is_resting)
     plan = checked.plan
     dust_note(facts.book.key, decision, plan, now=moment.now)
-    if not plan.orders:
+    if not plan.orders or not still_stands(facts, symbol, moment):
         return None
     execution = HedgeExecution.objects.create(
         book=facts.book.key,

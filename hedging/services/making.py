@@ -22,7 +22,7 @@ from hedging.facts import BookFacts, book_facts
 from hedging.models import HedgeExecution
 from hedging.plans import plan_checked
 from hedging.services.locking import book_lock
-from hedging.services.writing import order_record, orders_write
+from hedging.services.writing import order_record, orders_write, still_stands
 from markets.venues.types import OrderType
 from strategies.domain.intent import RESTING
 from strategies.jobs import CancelIntent
@@ -103,7 +103,7 @@ def taker_follow(execution: HedgeExecution, *, now: datetime) -> bool:
         return False
     moment = Moment(now)
     checked = plan_checked(facts, decision, moment)
-    if not checked.plan.orders:
+    if not checked.plan.orders or not still_stands(facts, execution.symbol, moment):
         return False
     execution.orders = [*execution.orders, *map(order_record, checked.plan.orders)]
     execution.decision_inputs = {

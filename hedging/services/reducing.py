@@ -34,7 +34,7 @@ from hedging.plans import Drafter
 from hedging.services import telling
 from hedging.services.locking import book_lock
 from hedging.services.throttling import pace_check, past_hedges
-from hedging.services.writing import order_record, orders_write
+from hedging.services.writing import order_record, orders_write, still_stands
 from strategies import gate
 from strategies.models import OrderIntent
 from strategies.moment import Moment
@@ -138,6 +138,8 @@ def _begin(
     actor: Actor,
 ) -> HedgeExecution | None:
     if not drafts or any(denied for _draft, denied in gate.preview(drafts, moment)):
+        return None
+    if not still_stands(facts, seen.symbol, moment):
         return None
     others = [order.account_id for order in planned if order.account_id != hot.account_id]
     execution = HedgeExecution.objects.create(

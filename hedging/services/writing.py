@@ -1,18 +1,46 @@
 """A hedge's orders as rows: written, linked to it and queued, in one transaction with it."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
+
+from django.utils import timezone
 
 from controlplane.base import jobs
 from controlplane.base.audit import Actor
 from controlplane.kernel.units import plain
 from hedging.domain.planning import PlannedOrder
+from hedging.facts import BookFacts, book_facts
 from hedging.models import HedgeExecution
+from hedging.services.locking import HELD_UP
 from markets.venues.types import OrderType
 from strategies import services as strategies
 from strategies.jobs import SubmitIntent
 from strategies.models import OrderIntent
 from strategies.moment import Moment
+
+logger = logging.getLogger(__name__)
+
+
+def still_stands(facts: BookFacts, symbol: str, moment: Moment) -> bool:
+    """Tell whether what was decided at `moment` may be written now.
+
+    A decision that took long is held against the fills, answers and positions that came meanwhile:
+    when anything it rests on has changed, the book is to be decided anew.
+    """
+    now = timezone.now()
+    if now - moment.now <= HELD_UP:
+        return True
+    (newer,) = book_facts([facts.book], now=now)
+    if newer.standing(symbol) == facts.standing(symbol):
+        return True
+    logger.warning(
+        "Book %s: a decision on %s took %.1f s and stands no more; it is made anew.",
+        facts.book.key,
+        symbol,
+        (now - moment.now).total_seconds(),
+    )
+    return False
 
 
 def orders_write(
