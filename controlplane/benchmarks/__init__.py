@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 }
 OPTIONS: dict[str, tuple[str, ...]] = {
     "feed-burst": ("capture",),
+    "feed-ingest": ("peer_python",),
     "feed-soak": ("feeds", "minutes"),
 }
 """What some of them may be told besides."""

@@ -1,8 +1,9 @@
 """One reader of a stream of quotes, in a process of its own: ours or a peer.
 
-Run as `python -m controlplane.benchmarks.ingest_worker CLIENT PORT MESSAGES SYMBOL…`; prints one
-JSON object: CPU per message and delays in microseconds. The `u` of a quote is the monotonic time,
-in ns, at which it was sent.
+Run as `python -m controlplane.benchmarks.ingest_worker CLIENT PORT SKIPPED MESSAGES SYMBOL…`;
+prints one JSON object: the CPU seconds spent, each message's delay in ns and, from readers that
+parse, its bid, which tells its number. The `u` of a quote is the monotonic time, in ns, at which it
+was sent. The first SKIPPED messages only warm it up.
 """
 
 import asyncio
@@ -15,35 +16,30 @@ from typing import Any, Final
 import uvloop
 from websockets.asyncio.client import connect
 
-from controlplane.benchmarks.report import percentile
-
-WARM_UP: Final = 200
-"""Messages before the measurement begins."""
-
 
 class Sink:
-    """Counts messages and their delays; `is_full` once all have come."""
+    """Keeps messages' delays and bids; `is_full` once all have come."""
 
-    def __init__(self, messages: int) -> None:
-        self._left = messages + WARM_UP
+    def __init__(self, skipped: int, messages: int) -> None:
+        self._skipped = skipped
+        self._all = skipped + messages
         self._began = 0.0
         self._delays: list[int] = []
+        self._bids: list[object] = []
         self.is_full = asyncio.Event()
         self.result: dict[str, Any] = {}
 
-    def put(self, sent_ns: int) -> None:
-        """Take the newest message's time of sending."""
+    def put(self, sent_ns: int, bid: object = None) -> None:
+        """Take the newest message's time of sending, and its bid where it was read."""
         self._delays.append(time.monotonic_ns() - sent_ns)
-        if len(self._delays) == WARM_UP:
+        self._bids.append(bid)
+        if len(self._delays) == self._skipped:
             self._began = time.process_time()
-        elif len(self._delays) == self._left:
-            spent = time.process_time() - self._began
-            delays = self._delays[WARM_UP:]
+        elif len(self._delays) == self._all:
             self.result = {
-                "cpuMicros": spent / len(delays) * 1e6,
-                "p50Micros": percentile(delays, 0.5) / 1000,
-                "p99Micros": percentile(delays, 0.99) / 1000,
-                "messages": len(delays),
+                "spent": time.process_time() - self._began,
+                "delays": self._delays[self._skipped :],
+                "bids": [str(bid) for bid in self._bids[self._skipped :] if bid is not None],
             }
             self.is_full.set()
 
@@ -68,7 +64,7 @@ async def ours(port: int, symbols: Sequence[str], sink: Sink) -> None:
         def take(events: Sequence[MarketEvent], received: float) -> None:
             line.take(events, received)
             if isinstance(event := events[0], BookTop):
-                sink.put(event.sequence)
+                sink.put(event.sequence, event.bid)
 
         return trunks.serve(kind, line.symbol, take, line.connected)
 
@@ -125,7 +121,7 @@ async def ccxt_pro(port: int, symbols: Sequence[str], sink: Sink) -> None:
 
     def handled(client: Any, message: Any, kind: str) -> None:
         handle(client, message, kind)
-        sink.put(int(message["u"]))
+        sink.put(int(message["u"]), message["b"])
 
     exchange.handle_tickers_and_bids_asks = handled
     try:
@@ -163,9 +159,11 @@ CLIENTS: Final[dict[str, Callable[..., Any]]] = {
 }
 
 
-async def measured(client: str, port: int, messages: int, symbols: Sequence[str]) -> dict[str, Any]:
+async def measured(
+    client: str, port: int, skipped: int, messages: int, symbols: Sequence[str]
+) -> dict[str, Any]:
     """Read until all messages have come."""
-    sink = Sink(messages)
+    sink = Sink(skipped, messages)
     reading = asyncio.create_task(CLIENTS[client](port, symbols, sink))
     full = asyncio.create_task(sink.is_full.wait())
     await asyncio.wait([reading, full], return_when=asyncio.FIRST_COMPLETED)
@@ -179,5 +177,6 @@ async def measured(client: str, port: int, messages: int, symbols: Sequence[str]
 if __name__ == "__main__":
     asked = sys.argv[1:]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        result = runner.run(measured(asked[0], int(asked[1]), int(asked[2]), asked[3:]))
+        port, skipped, messages = map(int, asked[1:4])
+        result = runner.run(measured(asked[0], port, skipped, messages, asked[4:]))
     sys.stdout.write(json.dumps(result))

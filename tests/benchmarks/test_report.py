@@ -57,6 +57,8 @@ def test_a_missed_goal_exits_1_after_the_report(monkeypatch: pytest.MonkeyPatch)
         ["feed-soak", "--minutes", "241"],
         ["feed-burst"],
         ["feed-burst", "--capture", "nowhere.txt.gz"],
+        ["feed-ingest", "--peer-python", "nowhere/python"],
+        ["feed-soak", "--peer-python", "/bin/sh"],
     ],
 )
 def test_what_cannot_be_measured_exits_2(arguments: list[str]) -> None:

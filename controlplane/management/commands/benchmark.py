@@ -14,7 +14,7 @@ from controlplane.benchmarks.report import BenchmarkFailed, Report
 
 MOST: Final = 2_000
 LONGEST: Final = 240
-EXTRAS: Final = ("feeds", "minutes", "capture")
+EXTRAS: Final = ("feeds", "minutes", "capture", "peer_python")
 
 
 class Command(BaseCommand):
@@ -34,6 +34,11 @@ class Command(BaseCommand):
         parser.add_argument("--feeds", type=int, help="feed-soak: how many feeds (200)")
         parser.add_argument("--minutes", type=float, help="feed-soak: for how long (3)")
         parser.add_argument("--capture", type=Path, help="feed-burst: the recorded market to play")
+        parser.add_argument(
+            "--peer-python",
+            type=Path,
+            help="feed-ingest: the python of an environment that has cryptofeed and uvloop",
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -79,10 +84,13 @@ def _told(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
             returncode=2,
         )
     is_odd = not 1 <= said.get("feeds", 1) <= MOST or not 0 < said.get("minutes", 1) <= LONGEST
-    is_missing = "capture" in known and not (said.get("capture") and said["capture"].is_file())
+    wanted = [said.get("capture")] if "capture" in known else []
+    is_missing = not all(
+        path and path.is_file() for path in [*wanted, said.get("peer_python", Path(__file__))]
+    )
     if is_odd or is_missing:
         raise CommandError(
-            str(_("Give 1 to %(feeds)d feeds, at most %(minutes)d minutes, a capture that exists."))
+            str(_("Give 1 to %(feeds)d feeds, at most %(minutes)d minutes, files that exist."))
             % {"feeds": MOST, "minutes": LONGEST},
             returncode=2,
         )
