@@ -1,10 +1,13 @@
 """Settings of the property tests, the schema, and what no test may inherit from the one before."""
 
+from collections.abc import Iterator
+
 import pytest
 from django.db import connection
 from hypothesis import HealthCheck, settings
 from pytest_django import DjangoDbBlocker
 
+from markets import bans
 from markets.venues.generic import exchange
 from markets.venues.ratelimit import limiter
 from markets.venues.shared import server_clock
@@ -28,12 +31,17 @@ def django_db_modify_db_settings(
 
 
 @pytest.fixture(autouse=True)
-def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give each test a limiter of its own: another test's venue may have had the same port."""
+def unlimited(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give each test a limiter of its own: another test's venue may have had the same port.
+
+    What listened for bans in the test ends with it, as the database may.
+    """
     before = limiter.limiter()
     fresh = limiter.Limiter()
     fresh.share(before._board, processes=before._processes)
     monkeypatch.setattr(limiter, "_LIMITER", fresh)
+    yield
+    bans.LISTENER.close()
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """Bans of venues: told by whoever meets one, known to every process before it sends."""
 
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from markets.venues.ratelimit.limiter import Limiter
 from markets.venues.ratelimit.terms import Cost, Kind, Limit, Scope, Terms
 from tests.accounts.paper import Paper, paper_venue
 
-CHILD = """
+ASKING = """
 import sys
 import django
 from django.conf import settings
@@ -39,24 +40,63 @@ for line in sys.stdin:
 """
 
 
+SENDING = """
+import sys
+import django
+from django.conf import settings
+settings.DATABASES["default"]["NAME"] = sys.argv[1]
+django.setup()
+from accounts import egress
+from accounts.models import ExchangeAccount
+from markets.venues.errors import RateLimited, VenueError
+from markets.venues.ratelimit import limiter
+limiter.NEWS_NS = 10**18  # the table is read once: what comes later is heard, or not at all
+client = egress.execution_client(ExchangeAccount.objects.for_sync().get(pk=input()))
+egress.run(client.positions())
+print("sending", flush=True)
+while True:
+    try:
+        egress.run(client.positions())
+    except RateLimited as error:
+        if error.retry_after > 60:  # not for a minute that is full
+            break
+print("banned", flush=True)
+for _attempt in range(50):
+    try:
+        egress.run(client.positions())
+        print("sent", flush=True)
+    except VenueError:
+        pass
+print("held", flush=True)
+"""
+
+
 class Process:
-    """Another process of ours, which asks for an account's balance when told to."""
+    """Another process of ours, which does what it is told on its standard input."""
 
     def __init__(self, child: "subprocess.Popen[str]") -> None:
         self._child = child
 
     def ask(self, account_id: str) -> str:
         assert self._child.stdin is not None
-        assert self._child.stdout is not None
         self._child.stdin.write(f"{account_id}\n")
         self._child.stdin.flush()
+        return self.said()
+
+    def said(self, within: float = 60.0) -> str:
+        """Return its next line; what says nothing for so long is killed and fails the test."""
+        assert self._child.stdout is not None
+        ready, _, _ = select.select([self._child.stdout], [], [], within)
+        if not ready:
+            self._child.kill()
+            raise AssertionError(f"Not a word for {within} s.")
         return self._child.stdout.readline().strip()
 
 
 @contextmanager
-def process() -> Iterator[Process]:
+def process(script: str = ASKING) -> Iterator[Process]:
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, connection.settings_dict["NAME"]],
+        [sys.executable, "-c", script, connection.settings_dict["NAME"]],
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -100,6 +140,23 @@ def test_a_ban_that_one_process_met_keeps_every_process_away(live_paper: Paper) 
         assert len(live_paper.gateway.requests) == reached
 
 
+def test_a_process_that_sends_without_a_pause_hears_of_a_ban_at_its_commit(
+    live_paper: Paper,
+) -> None:
+    live_paper.account("alpha")
+    with process() as first, process(SENDING) as second:
+        assert first.ask("alpha") == "answered"
+        assert second.ask("alpha") == "sending"
+
+        live_paper.gateway.faults["GET", "/fapi/v3/account"] = ban
+        assert first.ask("alpha") == "rate_limited"
+        live_paper.gateway.faults.clear()
+        assert second.said() == "banned"  # no answer told it: what it asks for is not refused
+        reached = len(live_paper.gateway.requests)
+        assert second.said() == "held"
+        assert len(live_paper.gateway.requests) == reached
+
+
 @pytest.mark.django_db
 def test_the_way_the_reason_and_the_end_of_a_ban_are_kept() -> None:
     bans.ban_post(key="venue direct", seconds=60, reason="-1003 signature=abcdef")
@@ -111,7 +168,11 @@ def test_the_way_the_reason_and_the_end_of_a_ban_are_kept() -> None:
     assert row.reason.startswith("-1003")
 
 
-def test_a_long_running_process_hears_of_a_ban_within_a_second(live_paper: Paper) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_a_ban_whose_message_is_lost_is_heard_of_within_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bans.LISTENER, "ensure", lambda: None)
     now_ns = 1
     made = Limiter(clock=lambda: now_ns)
     made.share(BanBoard(), processes=2)

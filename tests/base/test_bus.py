@@ -1,9 +1,12 @@
 """Messages follow the transaction, cross processes and survive a lost connection."""
 
 import asyncio
+import os
+import queue
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,34 @@ from django.db import connection
 connection.settings_dict["NAME"] = sys.argv[1]
 from controlplane import bus
 bus.send("feeds", "feed.changed", feed_id="from-another-process")
+"""
+LISTENING = """
+import os, signal, sys, django
+signal.alarm(60)
+django.setup()
+from django.db import connection
+connection.settings_dict["NAME"] = sys.argv[1]
+from controlplane import bus
+def say(what):
+    os.write(1, f"{name} {what}\\n".encode())
+listener = bus.Listener(
+    "bans", heard=lambda message: say(message["key"]), connected=lambda: say("listens")
+)
+name = "parent"
+listener.ensure()
+input()
+child = os.fork()
+if child:
+    input()
+    os.waitpid(child, 0)
+else:
+    signal.alarm(60)
+    name = "child"
+    listener.ensure()
+    while os.read(int(sys.argv[2]), 1):
+        pass
+    listener.close()
+    os._exit(0)
 """
 NOISE = ("no json", "[]", '"text"', "1", '{"type": "no.group"}', '{"group": "a b", "type": "x"}')
 
@@ -161,3 +192,83 @@ def test_oversized_message_is_refused_and_spoils_no_transaction() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
             assert cursor.fetchone() == (1,)
+
+
+Heard = tuple[bus.Listener, "queue.Queue[str]"]
+
+
+@pytest.fixture
+def heard() -> Iterator[Heard]:
+    """A listener on a thread, and what it says."""
+    said: queue.Queue[str] = queue.Queue()
+    listener = bus.Listener(
+        "bans",
+        heard=lambda message: said.put(message["key"]),
+        connected=lambda: said.put("connected"),
+    )
+    listener.ensure()
+    listener.ensure()
+    assert said.get(timeout=30) == "connected"
+    yield listener, said
+    listener.close()
+
+
+def test_a_thread_hears_its_group_and_says_when_it_may_have_missed_something(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus, "RECONNECT_SECONDS", 0.05)
+    _listener, said = heard
+    bus.send("feeds", "feed.changed", key="another group's")
+    with connection.cursor() as cursor:
+        for payload in (*NOISE, '{"group": "bans"}'):
+            cursor.execute("SELECT pg_notify(%s, %s)", [bus.CHANNEL, payload])
+    bus.send("bans", "ban.told", key="first")
+    assert said.get(timeout=30) == "first"
+    (backend,) = listening_backends()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [backend])
+    assert said.get(timeout=30) == "connected"
+    bus.send("bans", "ban.told", key="second")
+    assert said.get(timeout=30) == "second"
+
+
+def test_a_closed_listener_leaves_no_connection_and_may_begin_anew(heard: Heard) -> None:
+    listener, said = heard
+    assert len(listening_backends()) == 1
+    listener.close()
+    listener.close()
+    until_nobody_listens()
+    listener.ensure()
+    assert said.get(timeout=30) == "connected"
+    bus.send("bans", "ban.told", key="again")
+    assert said.get(timeout=30) == "again"
+
+
+def test_a_forked_child_listens_on_a_connection_of_its_own_and_both_end_cleanly() -> None:
+    end, hold = os.pipe()
+    arguments = [sys.executable, "-c", LISTENING, connection.settings_dict["NAME"], str(end)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        arguments, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True, pass_fds=[end]
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "parent listens\n"
+        print(file=parent.stdin, flush=True)
+        assert parent.stdout.readline() == "child listens\n"
+        bus.send("bans", "ban.told", key="told")
+        told = [parent.stdout.readline(), parent.stdout.readline()]
+        assert sorted(told) == ["child told\n", "parent told\n"]
+        os.close(hold)
+        _, errors = parent.communicate("\n", timeout=60)
+    os.close(end)
+    assert (parent.returncode, errors) == (0, "")
+    until_nobody_listens()
+
+
+def until_nobody_listens() -> None:
+    for _ in range(200):
+        if not listening_backends():
+            return
+        time.sleep(0.05)
+    raise AssertionError("Somebody still listens.")

@@ -89,12 +89,22 @@ class Limiter:
                     lane.learn(limits)
 
     def hear(self, bans: Mapping[str, int]) -> None:
-        """Take in what the board tells: seconds left, by key."""
+        """Take in all that the board tells: seconds left, by key."""
         now_ns = self.clock()
         with self._lock:
             self._news_ns = now_ns
             for key, seconds in bans.items():
                 self._lane(key, Scope.EXIT, None).banned(seconds, now_ns)
+
+    def hear_of(self, key: str, seconds: int) -> None:
+        """Take in one ban that another process told a moment ago."""
+        with self._lock:
+            self._lane(key, Scope.EXIT, None).banned(seconds, self.clock())
+
+    def doubt_news(self) -> None:
+        """Something told may have been missed: have the next request ask the board."""
+        with self._lock:
+            self._news_ns = None
 
     def uses(self) -> list[Use]:
         """Return how full every limit is, as far as this process knows."""
@@ -153,6 +163,13 @@ class Limiter:
         """Close a lane; tell whether that is news."""
         with self._lock:
             return lane.banned(seconds, self.clock())
+
+    def banned_ns(self, permit: "Permit") -> int:
+        """Return for how long a ban that came since closes the way of a permit; 0 is none."""
+        now_ns = self.clock()
+        with self._lock:
+            ends = [lane.ban.until_ns(now_ns) for lane in permit.lanes]
+        return max((end - now_ns for end in ends if end is not None), default=0)
 
     def queue(self) -> Waiter:
         loop = asyncio.get_running_loop()
@@ -249,6 +266,8 @@ class Gate:
         if look is not None and cost.kind is Kind.ORDER:
             try:
                 await look()
+                if wait_ns := self.limiter.banned_ns(permit):  # told of while it looked
+                    raise self._held(wait_ns)
             except BaseException:
                 permit.lost()
                 raise
@@ -265,16 +284,20 @@ class Gate:
         try:
             while not isinstance(got, Permit):
                 if limiter.clock() + got > deadline:
-                    raise RateLimited(
-                        f"Our own limiter keeps it back for {_seconds(got)} s: "
-                        f"{self.lanes[0].key} is full, banned or failing.",
-                        retry_after=_seconds(got),
-                    )
+                    raise self._held(got)
                 await _pause(limiter, got)
                 got = limiter.attempt(self, cost)
         finally:
             limiter.wake()  # there may be room for the next one too
         return got
+
+    def _held(self, wait_ns: int) -> RateLimited:
+        seconds = -(-wait_ns // SECOND_NS)
+        return RateLimited(
+            f"Our own limiter keeps it back for {seconds} s: "
+            f"{self.lanes[0].key} is full, banned or failing.",
+            retry_after=seconds,
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -322,10 +345,6 @@ async def _pause(limiter: Limiter, wait_ns: int) -> None:
         pass
     finally:
         limiter.leave(waiter)
-
-
-def _seconds(wait_ns: int) -> int:
-    return -(-wait_ns // SECOND_NS)
 
 
 _LIMITER: Final = Limiter()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from markets.venues.errors import RateLimited
 from markets.venues.ratelimit.limiter import Gate, Limiter, Permit
 from markets.venues.ratelimit.names import account_name, exit_name, host_name
+from markets.venues.ratelimit.saying import last_look
 from markets.venues.ratelimit.terms import SECOND_NS, Cost, Kind, Limit, Scope, Terms, Told
 
 TERMS = Terms((Limit(Scope.EXIT, 100, 60), Limit(Scope.ORDERS, 10, 10)))
@@ -154,6 +155,44 @@ async def test_a_ban_one_process_met_is_told_before_its_caller_hears_of_it() -> 
     assert board.bans == {"venue direct": 60}
     with pytest.raises(RateLimited) as held:
         await way(two).enter(READ)
+    assert held.value.retry_after == 61
+
+
+async def test_a_ban_told_by_a_message_holds_at_once_and_the_board_is_still_read() -> None:
+    clock, board = FakeClock(), Board()
+    made = limiter(clock)
+    made.share(board, processes=2)
+    gate, elsewhere = way(made), way(made, name="proxy:1")
+    leave(gate, READ).lost()
+    made.hear_of("venue direct", 60)
+    for cost in ALL:
+        assert not isinstance(made.attempt(gate, cost), Permit)
+    board.bans["venue proxy:1"] = 60  # its message was lost
+    with pytest.raises(RateLimited):
+        await elsewhere.enter(READ)
+
+
+async def test_a_message_that_may_have_been_missed_has_the_next_request_ask_the_board() -> None:
+    board, made = Board(), limiter(FakeClock())
+    made.share(board, processes=2)
+    gate = way(made)
+    await (await gate.enter(READ)).answered(200, ())
+    board.bans["venue direct"] = 60
+    made.doubt_news()
+    with pytest.raises(RateLimited):
+        await gate.enter(READ)
+
+
+async def test_an_order_is_kept_that_a_ban_overtook_while_it_looked_a_last_time() -> None:
+    made = limiter(FakeClock())
+    gate = way(made)
+
+    async def look() -> None:
+        made.hear_of("venue direct", 60)
+
+    last_look.set(look)
+    with pytest.raises(RateLimited) as held:
+        await gate.enter(ORDER)
     assert held.value.retry_after == 61
 
 
