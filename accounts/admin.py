@@ -28,6 +28,7 @@ from accounts.models import (
 )
 from accounts.proxies import session_assign, session_fail, session_rotate
 from controlplane.base.admin import (
+    AddressFormField,
     AuditedModelAdmin,
     FieldsMixin,
     ReadOnlyModelAdmin,
@@ -242,10 +243,10 @@ class ProxySessionAdmin(AuditedModelAdmin):
     def formfield_for_dbfield(
         self, db_field: models.Field, request: HttpRequest, **kwargs: Any
     ) -> forms.Field | None:
-        made = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if made is not None and db_field.name == "ip":
-            made.help_text = _("The IP address alone; the profile has the scheme.")
-        return made
+        if db_field.name == "ip":
+            kwargs.update(form_class=AddressFormField, error_messages=db_field.error_messages)
+            kwargs["help_text"] = _("The IP address alone; the profile has the scheme.")
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def has_rotate_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.rotate_proxysession")

@@ -40,16 +40,25 @@ def advance(status: ProxyStatus, event: ProxyEvent) -> ProxyStatus:
     return move(PROXY_TABLE, status, event)
 
 
+def is_address(text: str) -> bool:
+    """Tell whether a text is an IP address, and nothing more."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def address_problem(ip: str, *, allow_private: bool) -> str | None:
     """Return why nothing may be sent by way of this address, or None.
 
     With `allow_private` loopback and private networks are fine; what names no single machine,
-    and link-local, where clouds keep their credentials, never is.
+    and link-local, where clouds keep their credentials, never is. What is no address is not
+    quoted: it may be a pasted URL with a password.
     """
-    try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
-        return f"{ip[:80]!r} is not an IP address."
+    if not is_address(ip):
+        return "It is not an IP address."
+    address = ipaddress.ip_address(ip)
     address = getattr(address, "ipv4_mapped", None) or address
     if address.is_unspecified or address.is_multicast or address.is_link_local:
         return f"{ip} can be no proxy."

@@ -1,5 +1,7 @@
 """Proxies: pools of exits and the sessions accounts go out through."""
 
+from typing import Final
+
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -78,6 +80,12 @@ class ProxyProfile(Timestamped):
         return not allowed or venue_id in allowed
 
 
+ADDRESS_ALONE: Final = _(
+    "Enter the IP address alone, such as 203.0.113.7: the port and the credentials "
+    "(user:password) have fields of their own, and the scheme is the profile's."
+)
+
+
 @audit.track(exclude=(*PROXY_SECRETS, "last_rotation", "checked_at", "last_error"))
 class ProxySession(SecretHolder, Timestamped):
     """One exit: an address and the credentials for it.
@@ -89,7 +97,7 @@ class ProxySession(SecretHolder, Timestamped):
     proxy_profile = models.ForeignKey(
         ProxyProfile, models.PROTECT, related_name="sessions", verbose_name=_("proxy profile")
     )
-    ip = models.GenericIPAddressField(_("address"))
+    ip = models.GenericIPAddressField(_("address"), error_messages={"invalid": ADDRESS_ALONE})
     port = models.PositiveIntegerField(
         _("port"), validators=[MinValueValidator(1), MaxValueValidator(65535)]
     )
@@ -131,7 +139,9 @@ class ProxySession(SecretHolder, Timestamped):
 
     def clean(self) -> None:
         super().clean()
-        problems = {"ip": self.address_problem(), "auth": self._auth_problem()}
+        problems = {"auth": self._auth_problem()}
+        if rules.is_address(self.ip):  # else the field has said so
+            problems["ip"] = self.address_problem()
         if found := {name: text for name, text in problems.items() if text is not None}:
             raise ValidationError(
                 {name: ValidationError(text, code="proxy") for name, text in found.items()}
@@ -139,8 +149,6 @@ class ProxySession(SecretHolder, Timestamped):
 
     def address_problem(self) -> str | None:
         """Return why nothing may go out this way, or None."""
-        if not self.ip:
-            return None
         return rules.address_problem(self.ip, allow_private=settings.ALLOW_PRIVATE_PROXIES)
 
     def url(self) -> Secret:

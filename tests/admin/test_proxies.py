@@ -84,6 +84,36 @@ def test_account_moves_to_another_session(page: Client, sessions: list[ProxySess
     assert ExchangeAccount.objects.get(pk=account.pk).proxy_session == second
 
 
+URL = "http://user:CANARY@8.8.8.8:3128"
+ALONE = (
+    "Enter the IP address alone, such as 203.0.113.7: the port and the credentials "
+    "(user:password) have fields of their own, and the scheme is the profile's."
+)
+
+
+@pytest.mark.parametrize("typed", [URL, "user:CANARY@8.8.8.8", "CANARY.example:80", "::CANARY"])
+def test_pasted_proxy_address_is_told_what_belongs_where_and_not_shown_again(
+    typed: str, page: Client, sessions: list[ProxySession]
+) -> None:
+    data = {"proxy_profile": "pool", "ip": typed, "port": "1", "auth": ""}
+    for address in (
+        reverse("admin:accounts_proxysession_add"),
+        reverse("admin:accounts_proxysession_change", args=[sessions[0].pk]),
+    ):
+        answer = page.post(address, data)
+        assert answer.status_code == 200
+        assert dict(answer.context["adminform"].form.errors) == {"ip": [ALONE]}
+        assert "CANARY" not in answer.content.decode()
+    assert set(ProxySession.objects.values_list("ip", flat=True)) == {"127.0.0.2"}
+
+
+def test_mistyped_address_is_shown_again(page: Client, sessions: list[ProxySession]) -> None:
+    data = {"proxy_profile": "pool", "ip": "8.8.8.300", "port": "1", "auth": ""}
+    answer = page.post(reverse("admin:accounts_proxysession_add"), data)
+    assert dict(answer.context["adminform"].form.errors) == {"ip": [ALONE]}
+    assert 'value="8.8.8.300"' in answer.content.decode()
+
+
 def test_malformed_proxy_is_named_in_the_form(page: Client, sessions: list[ProxySession]) -> None:
     data = {
         "proxy_profile": "pool",

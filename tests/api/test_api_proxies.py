@@ -82,6 +82,9 @@ def test_account_is_rerouted(api: APIClient, client_with: Callable[..., APIClien
         ("ip", "0177.0.0.1"),
         ("ip", "2130706433"),
         ("ip", "metadata.google"),
+        ("ip", ""),
+        ("ip", 7),
+        ("ip", ["8.8.8.8"]),
         ("port", 0),
     ],
 )
@@ -92,5 +95,15 @@ def test_address_that_is_none_is_refused_by_name(
     body = {**VALID["proxy-sessions"](), "ip": "8.8.8.8", field: value}
     answer = api.post("/api/v1/proxy-sessions/", body)
     assert (answer.status_code, list(answer.json()["details"])) == (400, [field])
+    assert "CANARY" not in answer.content.decode()
+    assert not ProxySession.objects.exists()
+
+
+@pytest.mark.parametrize("ip", ["http://user:CANARY@8.8.8.8:3128", "user:CANARY@8.8.8.8"])
+def test_pasted_proxy_address_is_told_what_belongs_where(ip: str, api: APIClient) -> None:
+    answer = api.post("/api/v1/proxy-sessions/", {**VALID["proxy-sessions"](), "ip": ip})
+    assert answer.status_code == 400
+    (problem,) = answer.json()["details"]["ip"]
+    assert problem["message"].startswith("Enter the IP address alone, such as 203.0.113.7: ")
     assert "CANARY" not in answer.content.decode()
     assert not ProxySession.objects.exists()

@@ -2,6 +2,7 @@
 
 from controlplane.base.admin.actions import actor_of, confirm_with_reason
 from controlplane.base.admin.columns import badge, duration, field, number, related, rows_link
+from controlplane.base.admin.forms import AddressFormField
 from controlplane.base.admin.options import (
     AuditedModelAdmin,
     ConsoleModelAdmin,
@@ -11,6 +12,7 @@ from controlplane.base.admin.options import (
 from controlplane.base.admin.stops import stop_button
 
 __all__ = [
+    "AddressFormField",
     "AuditedModelAdmin",
     "ConsoleModelAdmin",
     "FieldsMixin",

@@ -1,6 +1,7 @@
 """Form parts of the admin: credentials that are never shown, exact numbers, safe documents."""
 
 import json
+import string
 from typing import Any
 
 from django import forms
@@ -102,6 +103,30 @@ class SecretFormField(forms.CharField):
             else _("Nothing is stored.")
         )
         return super().get_bound_field(form, field_name)
+
+
+class AddressInput(UnfoldAdminTextInputWidget):
+    """Shows again what was typed only when it can be no URL, for one may hold a password."""
+
+    def format_value(self, value: Any) -> str | None:
+        can_be_address = set(str(value)) <= {*string.hexdigits, ".", ":"}
+        shown: str | None = super().format_value(value) if can_be_address else None
+        return shown
+
+
+class AddressFormField(forms.GenericIPAddressField):
+    """An IP address, alone; whatever else there is gets one answer, the field's `invalid`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "widget": AddressInput})
+
+    def clean(self, value: Any) -> Any:
+        try:
+            return super().clean(value)
+        except ValidationError as error:
+            if value in self.empty_values:
+                raise
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from error
 
 
 class DecimalInput(UnfoldAdminTextInputWidget):

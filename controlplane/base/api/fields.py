@@ -65,6 +65,15 @@ class TextField(serializers.CharField):
         return str(super().to_internal_value(data))
 
 
+@extend_schema_field({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
+class AddressField(TextField):
+    """An IP address, as text: what is none, the model refuses in its own words."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.pop("protocol", None)
+        super().__init__(**kwargs)
+
+
 class FlagField(serializers.BooleanField):
     """JSON's true and false; no words that may mean them."""
 

@@ -47,6 +47,7 @@ class EntitySerializer(serializers.ModelSerializer):
         models.PositiveIntegerField: wire_fields.IntegerField,
         models.PositiveSmallIntegerField: wire_fields.IntegerField,
         models.BigIntegerField: wire_fields.IntegerField,
+        models.GenericIPAddressField: wire_fields.AddressField,
         models.JSONField: wire_fields.DocumentField,
         columns.SecretField: wire_fields.SecretField,
     }
