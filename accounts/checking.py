@@ -90,7 +90,7 @@ def _questions(session_id: UUID | str | None) -> list[Question]:
         wanted = wanted.filter(pk=session_id)
     questions = []
     for session in wanted.select_related("proxy_profile"):
-        venue = _venue_for(session)
+        venue = venue_for(session)
         due = Q(checked_at=None) | Q(checked_at__lte=now - NOT_AGAIN_WITHIN)
         mine = ProxySession.objects.filter(due, pk=session.pk)
         if venue is not None and mine.update(checked_at=now):
@@ -98,8 +98,8 @@ def _questions(session_id: UUID | str | None) -> list[Question]:
     return questions
 
 
-def _venue_for(session: ProxySession) -> Venue | None:
-    """Return a venue of the session's accounts, or one its accounts might be at."""
+def venue_for(session: ProxySession) -> Venue | None:
+    """Return a venue of the session's accounts, or one they might be at; None when all are off."""
     enabled = Venue.objects.filter(is_enabled=True).order_by("pk")
     allowed = session.proxy_profile.venues.all()
     return (

@@ -14,7 +14,7 @@ from accounts.services import account_sync
 from controlplane.base import events
 from controlplane.base.audit import Actor
 from controlplane.base.jobs import JobRunner, enqueue, job
-from controlplane.kernel.errors import ControlPlaneError
+from controlplane.kernel.errors import Conflict, ControlPlaneError
 from controlplane.kernel.events import EventType, Occurrence
 
 
@@ -59,7 +59,14 @@ def session_doubt(session_id: UUID | None) -> None:
 
 @transaction.atomic
 def session_check_request(*, session: ProxySession, actor: Actor, reason: str) -> ProxySession:
-    """Queue a check of one session; one that a person took out may come back by it."""
+    """Queue a check of one session; one that a person took out may come back by it.
+
+    Raises Conflict when there is no venue that may be asked through it.
+    """
+    if checking.venue_for(session) is None:
+        raise Conflict(
+            _("There is no enabled venue that %(session)s may be used for.") % {"session": session}
+        )
     released = proxies.session_release(session=session, actor=actor, reason=reason)
     session_doubt(session.pk)
     return released

@@ -124,6 +124,9 @@ def _open_session(proxy_url: str | None) -> aiohttp.ClientSession:
     )
 
 
+_OTHER_CREDENTIALS: Final = "The proxy wants other credentials (HTTP 407)."
+
+
 class Transport:
     """Sends a request once, through one proxy or none, and says what is proven when it fails."""
 
@@ -159,12 +162,14 @@ class Transport:
                 allow_redirects=False,
             ) as response:
                 if response.status == PROXY_AUTHENTICATION_REQUIRED and self._is_relayed(url):
-                    raise ProxyRefused("The proxy wants another password (HTTP 407).")
+                    raise ProxyRefused(_OTHER_CREDENTIALS)
                 content = await _read(response, max_bytes)
                 return HttpAnswer(response.status, response.headers.copy(), content)
         except (NotSent, OutcomeUnknown):
             raise
         except (aiohttp.ClientHttpProxyError, ProxyError) as error:
+            if getattr(error, "status", None) == PROXY_AUTHENTICATION_REQUIRED:
+                raise ProxyRefused(_OTHER_CREDENTIALS) from None
             kind = NotSent if _is_beyond(error) else ProxyRefused
             raise kind(_said("The proxy refused to connect", error)) from None
         except _PROXY_AWAY as error:
@@ -211,7 +216,10 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
 
 
 def _said(what: str, error: Exception) -> str:
-    return redact(f"{what}: {type(error).__name__} {error}"[:300])
+    text = str(error)
+    if isinstance(error, aiohttp.ClientResponseError):  # its text has the proxy's URL
+        text = f"HTTP {error.status} {' '.join(error.message.split())}"
+    return redact(f"{what}: {type(error).__name__} {text}"[:300])
 
 
 class ServerClock:

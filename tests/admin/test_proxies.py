@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 from django_q.models import OrmQ
@@ -69,6 +70,21 @@ def test_actions_are_not_offered_without_permission(
     answer = act(clerk, "fail", sessions[0], confirmed="1", change_reason="as agreed")
     assert answer.status_code == 403
     assert not ProxySession.objects.filter(status="failed").exists()
+
+
+@pytest.mark.parametrize("action", ["rotate", "fail", "check_now"])
+def test_who_may_only_look_is_offered_no_action(
+    action: str, clerk: Client, sessions: list[ProxySession]
+) -> None:
+    User.objects.get(username="clerk").user_permissions.add(
+        Permission.objects.get(codename="view_proxysession")
+    )
+    sessions[0].status, sessions[0].is_held = "failed", True
+    sessions[0].save()
+    answer = act(clerk, action, sessions[0], confirmed="1", change_reason="as agreed")
+    assert (answer.status_code, OrmQ.objects.count()) == (200, 0)
+    sessions[0].refresh_from_db()
+    assert (sessions[0].status, sessions[0].is_held) == ("failed", True)
 
 
 def test_account_moves_to_another_session(page: Client, sessions: list[ProxySession]) -> None:
