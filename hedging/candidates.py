@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from accounts.choices import AccountStatus
 from accounts.domain.arming import Reconciled, is_armed
 from accounts.domain.headroom import Headroom, Margins, headroom
 from accounts.models import ExchangeAccount
+from controlplane.base.prepared import prepared
 from controlplane.kernel.ids import uuid7_floor
 from controlplane.kernel.units import ZERO, BaseAmount, QuoteAmount, Ratio
 from hedging.domain.delta import is_known
@@ -47,10 +48,14 @@ def carriers_of(facts: BookFacts, symbol: str) -> Carriers:
 
     Those it holds, and the one it would open: the first tradable contract of its venue.
     """
-    rows = ExchangeAccount.objects.without_keys()
-    rows = rows.select_related("exchange", "risk_envelope", "state")
-    accounts = rows.in_bulk(list(facts.book.account_ids))
-    return Carriers(accounts, _contracts(facts, accounts.values(), symbol))
+    found = {it.pk: it for it in _accounts(account_ids=list(facts.book.account_ids))}
+    return Carriers(found, _contracts(facts, found.values(), symbol))
+
+
+@prepared
+def _accounts(account_ids: Any) -> Any:
+    accounts = ExchangeAccount.objects.without_keys().filter(pk__any=account_ids)
+    return accounts.select_related("exchange", "risk_envelope", "state")
 
 
 def candidates_of(facts: BookFacts, carriers: Carriers, moment: Moment) -> list[Candidate]:
@@ -102,14 +107,21 @@ def _obstacle(facts: BookFacts, account: ExchangeAccount, *, now: datetime) -> s
 
 def _rejected(facts: BookFacts, *, now: datetime) -> set[tuple[str, UUID]]:
     """Return where the venue has refused an order of ours lately."""
+    since = uuid7_floor(now - REJECTION_REMEMBERED)
+    ids = list(facts.book.account_ids)
+    return set(_refused(since=since, account_ids=ids, sandbox=facts.book.sandbox))
+
+
+@prepared
+def _refused(since: Any, account_ids: Any, sandbox: Any) -> Any:
     rows = OrderIntent.objects.filter(
-        intent_id__gte=uuid7_floor(now - REJECTION_REMEMBERED),
-        account__in=facts.book.account_ids,
-        sandbox=facts.book.sandbox,
+        intent_id__gte=since,
+        account__any=account_ids,
+        sandbox=sandbox,
         state="failed",
         claim_fence__gt=0,
     )
-    return set(rows.values_list("account_id", "instrument_id"))
+    return rows.values_list("account_id", "instrument_id")
 
 
 def _headroom(facts: BookFacts, account: ExchangeAccount, *, now: datetime) -> Headroom | None:
@@ -156,8 +168,7 @@ def _contracts(
 ) -> Mapping[str, list[Instrument]]:
     by_venue: dict[str, list[Instrument]] = defaultdict(list)
     venues = {account.exchange_id for account in accounts}
-    tradable = Instrument.objects.filter(venue__in=venues, symbol=symbol, is_active=True)
-    for instrument in tradable.usual_first():
+    for instrument in _tradable(venue_ids=list(venues), symbol=symbol):
         by_venue[instrument.venue_id].append(instrument)
     held = {(p.account_id, p.instrument_id) for p in facts.positions if p.size}
     return {
@@ -168,6 +179,12 @@ def _contracts(
         ]
         for account in accounts
     }
+
+
+@prepared
+def _tradable(venue_ids: Any, symbol: Any) -> Any:
+    listed = Instrument.objects.filter(venue__any=venue_ids, symbol=symbol, is_active=True)
+    return listed.usual_first()
 
 
 def _candidate(

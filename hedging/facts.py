@@ -14,6 +14,7 @@ from django.db.models.functions import Coalesce
 
 from accounts.choices import AccountStatus
 from accounts.models import ExchangeAccount, Position
+from controlplane.base.prepared import prepared
 from controlplane.kernel.ids import uuid7_floor
 from controlplane.kernel.units import ZERO, BaseAmount, BtcEquivalent
 from hedging.domain.books import Book, BookMember, Link, build_books
@@ -129,23 +130,36 @@ class BookFacts:
 
 def topology() -> tuple[Book, ...]:
     """Return all books as allocations make them."""
-    members = ExchangeAccount.objects.values_list(
+    return build_books(
+        [BookMember(*row) for row in _members()],
+        # A dry-run module's orders are simulated, whatever its allocation says.
+        [Link(module, account, any(simulated)) for module, account, *simulated in _links()],
+        sandbox_holders=_sandbox_holders(),
+    )
+
+
+@prepared
+def _members() -> Any:
+    return ExchangeAccount.objects.values_list(
         "account_id", Coalesce("risk_envelope__delta_threshold", "delta_threshold")
     )
-    links = AccountAllocation.objects.filter(module__status="enable").values_list(
+
+
+@prepared
+def _links() -> Any:
+    return AccountAllocation.objects.filter(module__status="enable").values_list(
         "module_id",
         "account_id",
         "sandbox_mode",
         "module__dry_run_enabled",
         "module__requires_sandbox",
     )
-    holders = Position.objects.filter(sandbox=True).held().values_list("account_id", flat=True)
-    return build_books(
-        [BookMember(*row) for row in members],
-        # A dry-run module's orders are simulated, whatever its allocation says.
-        [Link(module, account, any(simulated)) for module, account, *simulated in links],
-        sandbox_holders=holders.distinct(),
-    )
+
+
+@prepared
+def _sandbox_holders() -> Any:
+    held = Position.objects.filter(sandbox=True).held()
+    return held.values_list("account_id", flat=True).distinct()
 
 
 def book_facts(books: Sequence[Book], *, now: datetime) -> list[BookFacts]:
@@ -169,17 +183,7 @@ class _Reading:
     def __post_init__(self) -> None:
         self.accounts = {facts.account_id: facts for facts in _accounts(self.account_ids, self.now)}
         self.positions = defaultdict(list)
-        for row in Position.objects.filter(account_id__in=self.account_ids).values_list(
-            "account_id",
-            "instrument_id",
-            "instrument__symbol",
-            "size",
-            "observed_at",
-            "venue_at",
-            "mark_price",
-            "disputed_at",
-            "sandbox",
-        ):
+        for row in _positions(account_ids=list(self.account_ids)):
             account_id, instrument_id, symbol, size, seen_at, venue_at, mark, disputed, sandbox = (
                 row
             )
@@ -223,26 +227,7 @@ class _Reading:
 
     def _intents(self) -> dict[tuple[str, bool], list[IntentFacts]]:
         recent = uuid7_floor(self.now - SETTLING)
-        rows = list(
-            OrderIntent.objects.filter(
-                ~Q(state__in=[str(state) for state in TERMINAL_STATES])
-                | Q(intent_id__gte=recent, filled_amount__gt=0),
-                account_id__in=self.account_ids,
-            ).values(
-                "intent_id",
-                "account_id",
-                "instrument_id",
-                "symbol",
-                "side",
-                "type",
-                "amount",
-                "filled_amount",
-                "state",
-                "submission",
-                "sandbox",
-                "updated_at",
-            )
-        )
+        rows = _moving(account_ids=list(self.account_ids), recent=recent)
         settled = self._settled([row for row in rows if row["filled_amount"] > 0])
         found: dict[tuple[str, bool], list[IntentFacts]] = defaultdict(list)
         for row in rows:
@@ -269,9 +254,7 @@ class _Reading:
             # A simulated position is made from its intents: it has what they had when written.
             if row["sandbox"] and position and row["updated_at"] <= position.observed_at:
                 settled[row["intent_id"]] = row["filled_amount"]
-        for intent_id, amount, venue_at, recorded_at in Fill.objects.filter(
-            intent_id__in=by_id, sandbox=False
-        ).values_list("intent_id", "amount", "venue_at", "recorded_at"):
+        for intent_id, amount, venue_at, recorded_at in _fills(intent_ids=list(by_id)):
             row = by_id[intent_id]
             position = held.get((row["account_id"], row["instrument_id"], row["sandbox"]))
             look = self.accounts[row["account_id"]].positions_at
@@ -280,21 +263,62 @@ class _Reading:
         return settled
 
 
-def _throttles() -> Throttles:
-    rows = (
-        HedgeThrottle.objects.order_by()
-        .values_list("scope", "target")
-        .annotate(standing=Count("pk", filter=Q(released_at=None)), released=Max("released_at"))
-    )
-    known = list(rows)
-    return Throttles(
-        standing=frozenset((scope, target) for scope, target, count, _ in known if count),
-        released_at={(scope, target): at for scope, target, _, at in known if at is not None},
+@prepared
+def _positions(account_ids: Any) -> Any:
+    return Position.objects.filter(account_id__any=account_ids).values_list(
+        "account_id",
+        "instrument_id",
+        "instrument__symbol",
+        "size",
+        "observed_at",
+        "venue_at",
+        "mark_price",
+        "disputed_at",
+        "sandbox",
     )
 
 
-def _accounts(account_ids: Collection[str], now: datetime) -> Iterable[AccountFacts]:
-    rows = ExchangeAccount.objects.filter(account_id__in=account_ids).values_list(
+@prepared
+def _moving(account_ids: Any, recent: Any) -> Any:
+    """Intents that may still trade, and what traded since `recent`."""
+    return OrderIntent.objects.filter(
+        ~Q(state__in=[str(state) for state in TERMINAL_STATES])
+        | Q(intent_id__gte=recent, filled_amount__gt=0),
+        account_id__any=account_ids,
+    ).values(
+        "intent_id",
+        "account_id",
+        "instrument_id",
+        "symbol",
+        "side",
+        "type",
+        "amount",
+        "filled_amount",
+        "state",
+        "submission",
+        "sandbox",
+        "updated_at",
+    )
+
+
+@prepared
+def _fills(intent_ids: Any) -> Any:
+    return Fill.objects.filter(intent_id__any=intent_ids, sandbox=False).values_list(
+        "intent_id", "amount", "venue_at", "recorded_at"
+    )
+
+
+@prepared
+def _throttled() -> Any:
+    rows = HedgeThrottle.objects.order_by().values_list("scope", "target")
+    return rows.annotate(
+        standing=Count("pk", filter=Q(released_at=None)), released=Max("released_at")
+    )
+
+
+@prepared
+def _account_rows(account_ids: Any) -> Any:
+    return ExchangeAccount.objects.filter(account_id__any=account_ids).values_list(
         "account_id",
         "exchange_id",
         "status",
@@ -302,6 +326,18 @@ def _accounts(account_ids: Collection[str], now: datetime) -> Iterable[AccountFa
         "state__positions_at",
         "sync_interval_seconds",
     )
+
+
+def _throttles() -> Throttles:
+    known = _throttled()
+    return Throttles(
+        standing=frozenset((scope, target) for scope, target, count, _ in known if count),
+        released_at={(scope, target): at for scope, target, _, at in known if at is not None},
+    )
+
+
+def _accounts(account_ids: Collection[str], now: datetime) -> Iterable[AccountFacts]:
+    rows = _account_rows(account_ids=list(account_ids))
     for account_id, venue_id, status, is_enabled, positions_at, seconds in rows:
         yield AccountFacts(
             account_id=account_id,

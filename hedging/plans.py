@@ -3,12 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Q
 
 from accounts.domain.headroom import Headroom
+from controlplane.base.prepared import prepared
 from controlplane.kernel.errors import Denied
 from controlplane.kernel.units import ZERO, QuoteAmount
 from hedging.candidates import Carriers, candidates_of, carriers_of
@@ -129,6 +130,11 @@ class Drafter:
 
 def _module(facts: BookFacts) -> StrategyModule:
     """Return the book's hedge-only module, or the built-in one when it has none."""
-    own = Q(status="enable", pk__in=facts.book.module_ids, type="hedge-only")
-    modules = list(StrategyModule.objects.filter(own | Q(pk=SYSTEM_HEDGE)).order_by("pk"))
+    modules: list[StrategyModule] = _modules(module_ids=list(facts.book.module_ids))
     return next((it for it in modules if it.pk != SYSTEM_HEDGE), modules[0])
+
+
+@prepared
+def _modules(module_ids: Any) -> Any:
+    own = Q(status="enable", pk__any=module_ids, type="hedge-only")
+    return StrategyModule.objects.filter(own | Q(pk=SYSTEM_HEDGE)).order_by("pk")

@@ -4,9 +4,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from accounts.domain.arming import Reconciled, is_armed
 from accounts.models import AccountState, ExchangeAccount
+from controlplane.base.prepared import prepared
 from markets import selectors as markets
 from markets.models import Instrument
 from markets.selectors import MarketStanding, Place
@@ -59,9 +61,7 @@ class Moment:
     def look(self, account_id: str) -> AccountLook:
         """Return what was last read of an account."""
         if account_id not in self._looks:
-            row = AccountState.objects.values_list(
-                "equity", "positions_at", "reconciled_at", "recovery_at"
-            ).get(account=account_id)
+            (row,) = _last_read(account_id=account_id)
             self._looks[account_id] = AccountLook(*row)
         return self._looks[account_id]
 
@@ -81,14 +81,24 @@ class Moment:
         pairs = {(intent.module_id, intent.account_id) for intent in intents} - self._modes.keys()
         if not pairs:
             return
-        rows = AccountAllocation.objects.filter(
-            module__in={module_id for module_id, _ in pairs},
-            account__in={account_id for _, account_id in pairs},
+        rows = _allocations(
+            module_ids=[module_id for module_id, _ in pairs],
+            account_ids=[account_id for _, account_id in pairs],
         )
         found = {
-            (module_id, account_id): sandbox_mode
-            for module_id, account_id, sandbox_mode in rows.values_list(
-                "module_id", "account_id", "sandbox_mode"
-            )
+            (module_id, account_id): sandbox_mode for module_id, account_id, sandbox_mode in rows
         }
         self._modes |= {pair: found.get(pair, False) for pair in pairs}
+
+
+@prepared
+def _last_read(account_id: Any) -> Any:
+    return AccountState.objects.filter(account=account_id).values_list(
+        "equity", "positions_at", "reconciled_at", "recovery_at"
+    )
+
+
+@prepared
+def _allocations(module_ids: Any, account_ids: Any) -> Any:
+    rows = AccountAllocation.objects.filter(module__any=module_ids, account__any=account_ids)
+    return rows.values_list("module_id", "account_id", "sandbox_mode")

@@ -1,15 +1,12 @@
 """Filters on one model of strategies."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
 
 from strategies.domain.intent import TERMINAL_STATES
-
-if TYPE_CHECKING:
-    from strategies.models import OrderIntent
 
 
 class ModuleQuerySet(models.QuerySet):
@@ -22,14 +19,16 @@ class ModuleQuerySet(models.QuerySet):
 class LimitQuerySet(models.QuerySet):
     """Risk limits."""
 
-    def over(self, intent: "OrderIntent") -> "LimitQuerySet":
-        """The limits an order falls under."""
+    def over(
+        self, *, venue_id: Any, account_id: Any, module_id: Any, instrument_id: Any
+    ) -> "LimitQuerySet":
+        """The limits that an order with these ids falls under."""
         return self.filter(
             Q(scope="firm")
-            | Q(venue=intent.account.exchange_id)
-            | Q(account=intent.account_id)
-            | Q(module=intent.module_id)
-            | Q(instrument=intent.instrument_id)
+            | Q(venue=venue_id)
+            | Q(account=account_id)
+            | Q(module=module_id)
+            | Q(instrument=instrument_id)
         )
 
     def locked(self) -> "LimitQuerySet":

@@ -3,14 +3,15 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Case, Count, F, Q, Sum, When
+from django.db.models import Case, Count, F, Q, Sum, When, prefetch_related_objects
 
 from accounts.choices import AccountStatus
 from accounts.domain.risk import Circumstances, Holding
 from accounts.models import AccountState, ExchangeAccount, Position
+from controlplane.base.prepared import prepared
 from controlplane.kernel.errors import Denied
 from controlplane.kernel.units import ZERO
 from markets import selectors as markets
@@ -22,7 +23,6 @@ from strategies.domain.capacity import capacity
 from strategies.models import AccountAllocation, OrderIntent, StrategyModule
 from strategies.moment import Moment
 from strategies.plugins import port
-from strategies.querysets import IntentQuerySet
 from strategies.tallies import account_standing, tallies, twin
 
 POSITIONS_VALID: Final = timedelta(seconds=60)
@@ -34,16 +34,21 @@ FUNDING_VALID: Final = timedelta(hours=2)
 
 def intent_to_send(intent_id: UUID | str) -> OrderIntent:
     """Return the intent with everything its sending needs; raises DoesNotExist."""
-    return _to_send().get(pk=intent_id)
+    found: OrderIntent | None = _to_send.first(intent_ids=[UUID(str(intent_id))])
+    if found is None:
+        raise OrderIntent.DoesNotExist(intent_id)
+    return found
 
 
 def intents_to_send(intent_ids: Collection[UUID]) -> list[OrderIntent]:
     """Return intents likewise, in the order in which everybody locks their accounts."""
-    return list(_to_send().filter(pk__in=intent_ids).order_by("account_id", "pk"))
+    return _to_send(intent_ids=list(intent_ids))
 
 
-def _to_send() -> IntentQuerySet:
-    return OrderIntent.objects.select_related(
+@prepared
+def _to_send(intent_ids: Any) -> Any:
+    intents = OrderIntent.objects.filter(pk__any=intent_ids).order_by("account_id", "pk")
+    return intents.select_related(
         "instrument",
         "module",
         "account__exchange",
@@ -58,14 +63,16 @@ def accounts_for_claim(account_ids: Collection[str]) -> dict[str, ExchangeAccoun
     Their proxy sessions are not joined: after a wait for the lock PostgreSQL takes an account's
     new row with the rows it had joined to the old one.
     """
-    rows = (
-        ExchangeAccount.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("exchange", "risk_envelope")
-        .prefetch_related("proxy_session__proxy_profile")
-        .filter(pk__in=account_ids)
-        .order_by("pk")
-    )
-    return {account.pk: account for account in rows}
+    accounts = _accounts_locked(account_ids=list(account_ids))
+    prefetch_related_objects(accounts, "proxy_session__proxy_profile")
+    return {account.pk: account for account in accounts}
+
+
+@prepared
+def _accounts_locked(account_ids: Any) -> Any:
+    locked = ExchangeAccount.objects.select_for_update(of=("self",), no_key=True)
+    rows = locked.select_related("exchange", "risk_envelope")
+    return rows.filter(pk__any=account_ids).order_by("pk")
 
 
 def account_for_claim(account_id: str) -> ExchangeAccount:
@@ -99,14 +106,18 @@ def stop_problem(intent: OrderIntent) -> Denied | None:
     """
     if intent.reduce_only:
         return None
-    account, module = OrderIntent.objects.values_list("account__status", "module__status").get(
-        pk=intent.pk
-    )
+    ((account, module),) = _statuses(intent_id=intent.pk)
     if account != AccountStatus.ACTIVE:
         return Denied("ACCOUNT_NOT_ACTIVE", f"ACCOUNT_NOT_ACTIVE: status={account}")
     if module != ModuleStatus.ENABLE:
         return Denied("MODULE_NOT_ENABLED", f"MODULE_NOT_ENABLED: status={module}")
     return None
+
+
+@prepared
+def _statuses(intent_id: Any) -> Any:
+    """What a stop would have changed of an order's account and module."""
+    return OrderIntent.objects.filter(pk=intent_id).values_list("account__status", "module__status")
 
 
 def holding(intent: OrderIntent, moment: Moment, *, beside: Sequence[OrderIntent] = ()) -> Holding:
@@ -119,28 +130,39 @@ def holding(intent: OrderIntent, moment: Moment, *, beside: Sequence[OrderIntent
     if intent.reduce_only:
         return Holding(position=None, buying=ZERO, selling=ZERO, has_unknown_order=False)
     position, seen_at, is_disputed = _position(intent, moment)
-    others = (
-        OrderIntent.objects.filter(
-            account=intent.account, instrument=intent.instrument, sandbox=intent.sandbox
-        )
-        .filter(Q(state="submitted") | Q(updated_at__gt=seen_at, filled_amount__gt=0))
-        .exclude(pk=intent.pk)
-    )
-    open_rest = Case(
-        When(state="submitted", then=F("amount") - F("filled_amount")), default=Decimal(0)
-    )
-    unseen = Case(When(updated_at__gt=seen_at, then=F("filled_amount")), default=Decimal(0))
-    sums = others.aggregate(
-        buying=Sum(open_rest + unseen, filter=Q(side="buy")),
-        selling=Sum(open_rest + unseen, filter=Q(side="sell")),
-        unknown=Count("pk", filter=Q(state="submitted", submission="unknown")),
-    )
+    (sums,) = _beside(
+        account_id=intent.account_id,
+        instrument_id=intent.instrument_id,
+        sandbox=intent.sandbox,
+        seen_at=seen_at,
+        intent_id=intent.pk,
+    ) or ({"buying": None, "selling": None, "unknown": 0},)
     return Holding(
         position=position,
         buying=(sums["buying"] or Decimal(0)) + _planned(intent, "buy", beside),
         selling=(sums["selling"] or Decimal(0)) + _planned(intent, "sell", beside),
         has_unknown_order=bool(sums["unknown"]),
         is_disputed=is_disputed,
+    )
+
+
+@prepared
+def _beside(account_id: Any, instrument_id: Any, sandbox: Any, seen_at: Any, intent_id: Any) -> Any:
+    """What other orders of an account and instrument still trade, or traded since `seen_at`."""
+    others = (
+        OrderIntent.objects.filter(account=account_id, instrument=instrument_id, sandbox=sandbox)
+        .filter(Q(state="submitted") | Q(updated_at__gt=seen_at, filled_amount__gt=0))
+        .exclude(pk=intent_id)
+    )
+    open_rest = Case(
+        When(state="submitted", then=F("amount") - F("filled_amount")), default=Decimal(0)
+    )
+    unseen = Case(When(updated_at__gt=seen_at, then=F("filled_amount")), default=Decimal(0))
+    # Of all rows together: grouped by what is the same in each.
+    return others.values("account").annotate(
+        buying=Sum(open_rest + unseen, filter=Q(side="buy")),
+        selling=Sum(open_rest + unseen, filter=Q(side="sell")),
+        unknown=Count("pk", filter=Q(state="submitted", submission="unknown")),
     )
 
 
@@ -159,12 +181,10 @@ def _position(intent: OrderIntent, moment: Moment) -> tuple[Decimal | None, date
     """Return the signed base size (None when unknown), until when it tells of fills, and whether
     trades do not explain it.
     """
-    row = (
-        Position.objects.filter(
-            account=intent.account, instrument=intent.instrument, sandbox=intent.sandbox
-        )
-        .values_list("size", "observed_at", "disputed_at")
-        .first()
+    row = _held.first(
+        account_id=intent.account_id,
+        instrument_id=intent.instrument_id,
+        sandbox=intent.sandbox,
     )
     size, seen_at, disputed_at = row or (Decimal(0), None, None)
     is_disputed = disputed_at is not None
@@ -174,6 +194,12 @@ def _position(intent: OrderIntent, moment: Moment) -> tuple[Decimal | None, date
     if read_at is None or not _is_valid(read_at, intent.account, now=moment.now):
         return None, moment.now, is_disputed
     return size, max(seen_at or read_at, read_at), is_disputed
+
+
+@prepared
+def _held(account_id: Any, instrument_id: Any, sandbox: Any) -> Any:
+    held = Position.objects.filter(account=account_id, instrument=instrument_id, sandbox=sandbox)
+    return held.order_by().values_list("size", "observed_at", "disputed_at")
 
 
 def positions_read_at(account: ExchangeAccount, *, now: datetime) -> datetime | None:

@@ -4,13 +4,15 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
-from django.db.models import Case, F, Max, OuterRef, Q, Subquery, Sum, Value, When
+from django.db.models import Case, F, OuterRef, Q, Subquery, Sum, Value, When
 from django.db.models.functions import Abs, Coalesce, Greatest
 
 from accounts.domain.risk import AccountStanding, LimitScope, ScopeLimits, ScopeSums, Tally
 from accounts.models import EquitySample, Position
+from controlplane.base.prepared import Prepared, prepared
 from controlplane.kernel.ids import uuid7_floor
 from controlplane.kernel.units import ZERO
 from strategies.models import AccountAllocation, OrderIntent, RiskLimit
@@ -32,16 +34,37 @@ def tallies(
     The limits' rows are locked until the transaction ends, so that orders of many accounts under
     one limit are counted one after the other. Orders `beside` it count as if they were sent.
     """
-    over = RiskLimit.objects.over(intent)
-    rows = [row.limits() for row in (over.locked() if lock else over.order_by("pk"))]
+    over = _limits_locked if lock else _limits
+    rows = over(
+        venue_id=intent.account.exchange_id,
+        account_id=intent.account_id,
+        module_id=intent.module_id,
+        instrument_id=intent.instrument_id,
+    )
     return tuple(
         Tally(
             limits,
             scope_sums(limits, intent, moment, beside=beside),
             _orders(limits, intent, now=moment.now, beside=beside),
         )
-        for limits in rows
+        for limits in (row.limits() for row in rows)
     )
+
+
+@prepared
+def _limits(venue_id: Any, account_id: Any, module_id: Any, instrument_id: Any) -> Any:
+    over = RiskLimit.objects.over(
+        venue_id=venue_id, account_id=account_id, module_id=module_id, instrument_id=instrument_id
+    )
+    return over.order_by("pk")
+
+
+@prepared
+def _limits_locked(venue_id: Any, account_id: Any, module_id: Any, instrument_id: Any) -> Any:
+    over = RiskLimit.objects.over(
+        venue_id=venue_id, account_id=account_id, module_id=module_id, instrument_id=instrument_id
+    )
+    return over.locked()
 
 
 def account_standing(
@@ -52,13 +75,18 @@ def account_standing(
     if equity is None and intent.sandbox:
         return None
     midnight = moment.now.replace(hour=0, minute=0, second=0, microsecond=0)
-    samples = EquitySample.objects.filter(account=intent.account_id, at__gte=midnight)
     own = ScopeLimits(LimitScope.ACCOUNT, intent.account_id)
     return AccountStanding(
         equity=equity,
-        peak=samples.aggregate(peak=Max("equity"))["peak"],
+        peak=_peak.first(account_id=intent.account_id, since=midnight),
         sums=scope_sums(own, intent, moment, beside=beside),
     )
+
+
+@prepared
+def _peak(account_id: Any, since: Any) -> Any:
+    samples = EquitySample.objects.filter(account=account_id, at__gte=since)
+    return samples.order_by("-equity").values_list("equity", flat=True)[:1]
 
 
 def twin(intent: OrderIntent, *, now: datetime) -> str:
@@ -66,24 +94,45 @@ def twin(intent: OrderIntent, *, now: datetime) -> str:
 
     One that ended without a fill is none: trying again is a new intent.
     """
-    same = (
-        OrderIntent.objects.sent_since(now - TWIN_WINDOW)
-        .filter(
-            account=intent.account_id,
-            instrument=intent.instrument_id,
-            module=intent.module_id,
-            side=intent.side,
-            type=intent.type,
-            amount=intent.amount,
-            price=intent.price,
-            reduce_only=False,
-            sandbox=intent.sandbox,
-        )
-        .filter(Q(state="submitted") | Q(filled_amount__gt=0))
-        .exclude(pk=intent.pk)
+    found = _twins(
+        since=now - TWIN_WINDOW,
+        account_id=intent.account_id,
+        instrument_id=intent.instrument_id,
+        module_id=intent.module_id,
+        side=str(intent.side),
+        type=str(intent.type),
+        amount=intent.amount,
+        sandbox=intent.sandbox,
+        intent_id=intent.pk,
     )
-    found = same.values_list("pk", flat=True).first()
-    return "" if found is None else str(found)
+    return next((str(pk) for pk, price in found if price == intent.price), "")
+
+
+@prepared
+def _twins(
+    since: Any,
+    account_id: Any,
+    instrument_id: Any,
+    module_id: Any,
+    side: Any,
+    type: Any,
+    amount: Any,
+    sandbox: Any,
+    intent_id: Any,
+) -> Any:
+    """Orders of the same terms but for the price, which may be none."""
+    same = OrderIntent.objects.sent_since(since).filter(
+        Q(state="submitted") | Q(filled_amount__gt=0),
+        account=account_id,
+        instrument=instrument_id,
+        module=module_id,
+        side=side,
+        type=type,
+        amount=amount,
+        reduce_only=False,
+        sandbox=sandbox,
+    )
+    return same.exclude(pk=intent_id).order_by("pk").values_list("pk", "price")
 
 
 def scope_sums(
@@ -94,20 +143,15 @@ def scope_sums(
     A symbol without a reference price is worth what its venues mark it at; one without either
     leaves the sums unknown.
     """
-    where = _where(limits)
-    held = {
-        row["instrument__symbol"]: row
-        for row in Position.objects.filter(where, sandbox=intent.sandbox)
-        .exclude(size=0)
-        .values("instrument__symbol")
-        .annotate(
-            long=Coalesce(Sum("size", filter=Q(size__gt=0)), ZERO),
-            short=Coalesce(Sum(-F("size"), filter=Q(size__lt=0)), ZERO),
-            worth=Sum(Abs("size") * F("mark_price"), filter=Q(mark_price__isnull=False)),
-            marked=Sum(Abs("size"), filter=Q(mark_price__isnull=False)),
-        )
-    }
-    sent = _on_their_way(where, intent, now=moment.now)
+    held_in, sent_in = _SUMS[limits.scope]
+    target = _members(limits)
+    rows = held_in(target=target, sandbox=intent.sandbox)
+    held = {row["instrument__symbol"]: row for row in rows}
+    sent: dict[str, dict[str, Decimal]] = defaultdict(dict)
+    recent = uuid7_floor(moment.now - SETTLING)
+    for row in sent_in(target=target, sandbox=intent.sandbox, recent=recent, intent_id=intent.pk):
+        if row["base"]:
+            sent[row["symbol"]][row["side"]] = row["base"]
     for other in beside:
         if not other.reduce_only and _counts(limits, other):
             sides = sent[other.symbol]
@@ -135,8 +179,19 @@ def _priced(
     return ScopeSums(sums["long"], sums["short"], sums["buy"], sums["sell"])
 
 
-def _on_their_way(where: Q, intent: OrderIntent, *, now: datetime) -> dict[str, dict[str, Decimal]]:
-    """Return, by symbol and side, the base still to come of sent orders that may add to a position.
+def _held(scope: LimitScope, target: Any, sandbox: Any) -> Any:
+    """What is held in a scope, by symbol."""
+    held = Position.objects.filter(_where(scope, target), sandbox=sandbox).exclude(size=0)
+    return held.values("instrument__symbol").annotate(
+        long=Coalesce(Sum("size", filter=Q(size__gt=0)), ZERO),
+        short=Coalesce(Sum(-F("size"), filter=Q(size__lt=0)), ZERO),
+        worth=Sum(Abs("size") * F("mark_price"), filter=Q(mark_price__isnull=False)),
+        marked=Sum(Abs("size"), filter=Q(mark_price__isnull=False)),
+    )
+
+
+def _on_their_way(scope: LimitScope, target: Any, sandbox: Any, recent: Any, intent_id: Any) -> Any:
+    """The base still to come of sent orders that may add to a position, by symbol and side.
 
     What filled after the position was last read is still to come too: the position lacks it.
     """
@@ -149,37 +204,41 @@ def _on_their_way(where: Q, intent: OrderIntent, *, now: datetime) -> dict[str, 
     )
     rest = Case(When(state="submitted", then=F("amount") - F("filled_amount")), default=ZERO)
     unseen = Case(When(updated_at__gt=F("seen_at"), then=F("filled_amount")), default=ZERO)
-    rows = (
-        OrderIntent.objects.filter(where, sandbox=intent.sandbox, reduce_only=False)
-        .filter(
-            Q(state="submitted")
-            | Q(intent_id__gte=uuid7_floor(now - SETTLING), filled_amount__gt=0)
-        )
-        .exclude(pk=intent.pk)
+    return (
+        OrderIntent.objects.filter(_where(scope, target), sandbox=sandbox, reduce_only=False)
+        .filter(Q(state="submitted") | Q(intent_id__gte=recent, filled_amount__gt=0))
+        .exclude(pk=intent_id)
         .annotate(seen_at=seen_at)
         .values("symbol", "side")
         .annotate(base=Sum(rest + unseen))
     )
-    found: dict[str, dict[str, Decimal]] = defaultdict(dict)
-    for row in rows:
-        if row["base"]:
-            found[row["symbol"]][row["side"]] = row["base"]
-    return found
 
 
-def _where(limits: ScopeLimits) -> Q:
+_SUMS: Final = {
+    scope: (Prepared(partial(_held, scope)), Prepared(partial(_on_their_way, scope)))
+    for scope in LimitScope
+}
+"""By scope, the queries for what is held and for what is on its way."""
+
+
+def _members(limits: ScopeLimits) -> Any:
+    """Return what `_where` compares the scope's rows with."""
+    return _accounts_of(limits.target) if limits.scope is LimitScope.MODULE else limits.target
+
+
+def _where(scope: LimitScope, members: Any) -> Q:
     """Return which rows of positions and intents a scope counts."""
-    match limits.scope:
+    match scope:
         case LimitScope.FIRM:
             return Q()
         case LimitScope.VENUE:
-            return Q(instrument__venue=limits.target)
+            return Q(instrument__venue=members)
         case LimitScope.ACCOUNT:
-            return Q(account=limits.target)
+            return Q(account=members)
         case LimitScope.INSTRUMENT:
-            return Q(instrument=limits.target)
+            return Q(instrument=members)
         case LimitScope.MODULE:
-            return Q(account__in=_accounts_of(limits.target))
+            return Q(account__any=members)
 
 
 def _accounts_of(module_id: str) -> Collection[str]:
@@ -209,15 +268,12 @@ def _orders(
     """Return how many orders the scope sent in the last minute; a module's are its own."""
     if limits.max_orders_per_minute is None:
         return 0
-    own = Q(module=limits.target) if limits.scope is LimitScope.MODULE else _where(limits)
+    is_module = limits.scope is LimitScope.MODULE
+    own = Q(module=limits.target) if is_module else _where(limits.scope, limits.target)
     sent = OrderIntent.objects.sent_since(now - MINUTE)
     others = [
         other
         for other in beside
-        if (
-            other.module_id == limits.target
-            if limits.scope is LimitScope.MODULE
-            else _counts(limits, other)
-        )
+        if (other.module_id == limits.target if is_module else _counts(limits, other))
     ]
     return sent.filter(own, sandbox=intent.sandbox).count() + len(others)

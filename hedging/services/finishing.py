@@ -3,17 +3,19 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from django.db import transaction
 from django.utils import timezone
 
+from controlplane.base.prepared import prepared
 from controlplane.kernel.units import ZERO
 from hedging.choices import HedgeResult, TriggerReason
 from hedging.domain.books import Book
 from hedging.domain.delta import Exposure, btc_equivalent
 from hedging.facts import BookFacts, book_facts
 from hedging.models import Fill, HedgeExecution
+from hedging.querysets import ExecutionQuerySet
 from hedging.services import telling
 from hedging.services.making import taker_follow
 from markets.venues.types import Side
@@ -28,13 +30,28 @@ def executions_finish(
     *, books: Collection[str] | None = None, account_id: str | None = None
 ) -> list[HedgeExecution]:
     """Finish every running hedge that can be: of some books, of an account's orders, or any."""
-    running = HedgeExecution.objects.running()
     if books is not None:
-        running = running.filter(book__in=books)
-    if account_id is not None:
-        running = running.filter(intents__account=account_id).distinct()
-    decided = running.exclude(intents__in=OrderIntent.objects.in_flight())
+        decided = _decided_of_books(books=list(books))
+    elif account_id is not None:
+        decided = _decided_of_account(account_id=account_id)
+    else:
+        decided = list(_decided())
     return [done for item in decided if (done := execution_finish(execution=item)) is not None]
+
+
+def _decided() -> ExecutionQuerySet:
+    """Return the running hedges none of whose orders is in flight."""
+    return HedgeExecution.objects.running().exclude(intents__in=OrderIntent.objects.in_flight())
+
+
+@prepared
+def _decided_of_books(books: Any) -> ExecutionQuerySet:
+    return _decided().filter(book__any=books)
+
+
+@prepared
+def _decided_of_account(account_id: Any) -> ExecutionQuerySet:
+    return _decided().filter(intents__account=account_id).distinct()
 
 
 @transaction.atomic

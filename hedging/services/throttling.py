@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from controlplane import bus
 from controlplane.base import audit, events
 from controlplane.base.audit import Actor
+from controlplane.base.prepared import prepared
 from controlplane.kernel.errors import Conflict, Denied
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from controlplane.kernel.ids import uuid7_floor
@@ -39,15 +41,10 @@ MAX_REASON = 2000
 
 def past_hedges(key: str, *, now: datetime) -> list[PastHedge]:
     """Return the book's hedges that what comes next depends on, the newest first."""
-    rows = (
-        HedgeExecution.objects.filter(book=key)
-        .filter(
-            Q(execution_id__gte=uuid7_floor(now - EXECUTIONS_WITHIN))
-            | Q(result=None)
-            | Q(finished_at__gte=now - FAILURES_WITHIN)
-        )
-        .order_by("-execution_id")
-        .values_list("symbol", "result", "trigger_reason", "created_at", "finished_at")
+    rows = _past(
+        book=key,
+        begun_after=uuid7_floor(now - EXECUTIONS_WITHIN),
+        ended_after=now - FAILURES_WITHIN,
     )
     return [
         PastHedge(
@@ -59,6 +56,17 @@ def past_hedges(key: str, *, now: datetime) -> list[PastHedge]:
         )
         for symbol, result, trigger_reason, created_at, finished_at in rows
     ]
+
+
+@prepared
+def _past(book: Any, begun_after: Any, ended_after: Any) -> Any:
+    hedges = HedgeExecution.objects.filter(
+        Q(execution_id__gte=begun_after) | Q(result=None) | Q(finished_at__gte=ended_after),
+        book=book,
+    )
+    return hedges.order_by("-execution_id").values_list(
+        "symbol", "result", "trigger_reason", "created_at", "finished_at"
+    )
 
 
 def pace_check(
@@ -90,15 +98,21 @@ def _rejects(module_ids: Sequence[str], throttles: Throttles, now: datetime) -> 
         name: uuid7_floor(throttles.since(now - FAILURES_WITHIN, ThrottleScope.MODULE, name))
         for name in module_ids
     }
+    after = uuid7_floor(now - FAILURES_WITHIN)
+    rows = _refused(module_ids=list(module_ids), after=after) if module_ids else ()
+    return Counter(module_id for module_id, pk in rows if pk >= since[module_id])
+
+
+@prepared
+def _refused(module_ids: Any, after: Any) -> Any:
     refused = OrderIntent.objects.filter(
-        module__in=module_ids,
-        intent_id__gte=uuid7_floor(now - FAILURES_WITHIN),
+        module__any=module_ids,
+        intent_id__gte=after,
         state="failed",
         claim_fence__gt=0,
         hedge_executions__isnull=False,
     )
-    rows = refused.values_list("module_id", "intent_id") if module_ids else ()
-    return Counter(module_id for module_id, pk in rows if pk >= since[module_id])
+    return refused.values_list("module_id", "intent_id")
 
 
 def _trip(scope: ThrottleScope, target: str, cause: ThrottleCause, count: int) -> None:

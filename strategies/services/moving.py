@@ -9,12 +9,12 @@ from django.utils import timezone
 
 from controlplane.base import events
 from controlplane.base.audit import Actor
+from controlplane.base.prepared import prepared
 from controlplane.base.rows import rows_set
 from controlplane.kernel.errors import Conflict
 from controlplane.kernel.events import Severity
 from strategies.domain.intent import IntentEvent, IntentState, Place, Submission, advance
 from strategies.models import OrderIntent
-from strategies.querysets import IntentQuerySet
 from strategies.services.telling import occurrence_of
 
 REASON_LIMIT: Final = 2000
@@ -37,20 +37,23 @@ class Move:
 
 
 def intent_locked(intent_id: UUID | str) -> OrderIntent:
-    """Return the intent, its row locked until the transaction ends."""
-    return _locked().get(pk=intent_id)
+    """Return the intent, its row locked until the transaction ends; raises DoesNotExist."""
+    found: OrderIntent | None = _locked.first(intent_ids=[UUID(str(intent_id))])
+    if found is None:
+        raise OrderIntent.DoesNotExist(intent_id)
+    return found
 
 
 def intents_locked(intent_ids: Collection[UUID]) -> dict[UUID, OrderIntent]:
     """Return intents by id, locked likewise in the order in which everybody locks them."""
-    return {intent.pk: intent for intent in _locked().filter(pk__in=intent_ids).order_by("pk")}
+    return {intent.pk: intent for intent in _locked(intent_ids=list(intent_ids))}
 
 
-def _locked() -> IntentQuerySet:
+@prepared
+def _locked(intent_ids: Any) -> Any:
     # Not the account: its keys would be decrypted each time, and a claim has its own.
-    return OrderIntent.objects.select_for_update(of=("self",)).select_related(
-        "instrument", "module"
-    )
+    locked = OrderIntent.objects.select_for_update(of=("self",))
+    return locked.select_related("instrument", "module").filter(pk__any=intent_ids).order_by("pk")
 
 
 def intent_move(
