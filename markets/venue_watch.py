@@ -93,13 +93,13 @@ def write_lost(*, venue_id: str) -> None:
     venues_judge([venue_id], now=now)
 
 
-@transaction.atomic
 def write_taken(*, venue: Venue) -> None:
     """Note that the venue takes orders; costs nothing where it was never in doubt."""
     if not venue.writes_lost:
         return
-    Venue.objects.filter(pk=venue.pk).update(writes_lost=0, writes_lost_at=None)
-    venues_judge([venue.pk], now=timezone.now())
+    with transaction.atomic():
+        Venue.objects.filter(pk=venue.pk).update(writes_lost=0, writes_lost_at=None)
+        venues_judge([venue.pk], now=timezone.now())
 
 
 def venues_judge(venue_ids: Sequence[str] | None = None, *, now: datetime) -> int:
