@@ -212,9 +212,9 @@ class SynthPriceSnapshotAdmin(ReadOnlyModelAdmin):
         "timestamp",
         "symbol",
         related("feed", _("feed")),
-        number("mid_price", _("mid price"), unit="USD"),
-        number("bid", _("bid"), unit="USD"),
-        number("ask", _("ask"), unit="USD"),
+        number("mid_price", _("mid price"), unit="USD", places=6),
+        number("bid", _("bid"), unit="USD", places=6),
+        number("ask", _("ask"), unit="USD", places=6),
         badge("reason", _("reason"), {"manual": "info"}),
     )
     list_filter = (("feed", AutocompleteSelectFilter), ("reason", ChoicesDropdownFilter))

@@ -136,6 +136,12 @@ def _stand_in(feed: MarketDataFeed, *, now: datetime) -> tuple[Price, Price] | N
     return None if found is None else (Price(found[0]), Price(found[1]))
 
 
+def newest_stand_ins(feed_ids: Collection[str]) -> dict[str, SynthPriceSnapshot]:
+    """Return the last price that stood in for each of these feeds, however old, by feed."""
+    rows = SynthPriceSnapshot.objects.filter(feed__in=feed_ids).order_by("feed", "-timestamp")
+    return {str(row.feed_id): row for row in rows.distinct("feed")}
+
+
 def instrument_spec(instrument: Instrument) -> InstrumentSpec:
     """Return an instrument's rules as the value that converts and rounds."""
     return InstrumentSpec(

@@ -12,7 +12,9 @@ from accounts.domain.utilization import BandPlace, place_in_band, utilization
 from accounts.models import ExchangeAccount
 from hedging import selectors as hedging
 from hedging.models import EmergencyStop, HedgeExecution, ReconciliationBreak
-from markets.models import MarketDataFeed
+from markets.choices import FeedSource
+from markets.models import MarketDataFeed, SynthPriceSnapshot
+from markets.selectors import newest_stand_ins
 from monitoring.models import MonitoringEvent
 
 HEDGES_SHOWN: Final = 10
@@ -104,8 +106,20 @@ def _account_row(account: ExchangeAccount) -> dict[str, Any]:
 
 
 def _feeds(now: datetime) -> Mapping[str, Any]:
-    feeds = MarketDataFeed.objects.enabled().select_related("exchange", "quote", "traffic")
-    return {"feeds": feeds[:200]}
+    """Return feeds with the price that is used: its own, or what stands in for it."""
+    feeds = MarketDataFeed.objects.enabled().select_related("exchange", "quote", "traffic")[:200]
+    stand_ins = newest_stand_ins([it.pk for it in feeds if it.source == FeedSource.SYNTHETIC])
+    return {"feeds": [_feed(it, stand_ins.get(it.pk)) for it in feeds]}
+
+
+def _feed(feed: MarketDataFeed, stand_in: SynthPriceSnapshot | None) -> Mapping[str, Any]:
+    price = stand_in or getattr(feed, "quote", None)
+    return {
+        "feed": feed,
+        "bid": price and price.bid,
+        "ask": price and price.ask,
+        "at": stand_in.timestamp if stand_in else feed.last_heartbeat,
+    }
 
 
 def _hedges(now: datetime) -> Mapping[str, Any]:

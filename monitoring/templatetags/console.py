@@ -1,6 +1,6 @@
 """How numbers and states look on the console."""
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final
 
 from django import template
@@ -8,6 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 register = template.Library()
+TEN_DIGITS: Final = Context(prec=10)
 
 TONES: Final = {
     "good": {"neutral", "active", "healthy", "success", "enable", "filled", "INFO"},
@@ -68,8 +69,8 @@ def money(value: Decimal) -> str:
 
 @register.filter
 def price(value: Decimal | None) -> str:
-    """Return a price without trailing zeros; a dash when there is none."""
+    """Return a price of ten digits at most without trailing zeros; a dash when there is none."""
     if value is None or value == "":
         return "–"
-    text = f"{value:,f}"
+    text = f"{TEN_DIGITS.plus(value):,f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

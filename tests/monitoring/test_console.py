@@ -17,6 +17,7 @@ from controlplane import bus
 from controlplane.base import events
 from controlplane.kernel.events import EventType, Occurrence
 from controlplane.routing import websocket_application
+from markets.models import MarketDataFeed, Quote, SynthPriceSnapshot
 from monitoring import console
 from monitoring.consumers import FORBIDDEN, SIGNED_OUT
 from monitoring.dashboard import PANELS, delta_bar
@@ -126,6 +127,35 @@ def test_delta_bar_grows_from_the_middle_and_ends_at_the_edge(
 ) -> None:
     bar = delta_bar(Decimal(delta), Decimal("0.0005"))
     assert (bar.left, bar.width) == (left, width)
+
+
+def test_dashboard_shows_the_price_that_stands_in_for_a_feed() -> None:
+    feed, now = factories.feed(source="synthetic"), timezone.now()
+    Quote.objects.create(
+        feed=feed,
+        bid=Decimal("61774.2"),
+        ask=Decimal("61774.3"),
+        bid_size=1,
+        ask_size=1,
+        sequence=1,
+        venue_at=now,
+        received_at=now,
+    )
+    for bid, seconds in (("60000.5", 9), ("61728.98363461257", 1)):
+        SynthPriceSnapshot.objects.create(
+            feed=feed,
+            symbol="BTC",
+            mid_price=Decimal(bid) + 1,
+            bid=Decimal(bid),
+            ask=Decimal(bid) + 2,
+            timestamp=now - timedelta(seconds=seconds),
+            reason="http-timeout",
+        )
+    shown = console.render_panel(PANELS["feeds"], "en")
+    assert "61,728.98363<br>61,730.98363" in shown
+    assert "61,774" not in shown
+    MarketDataFeed.objects.filter(pk=feed.pk).update(source="http")
+    assert "61,774.2<br>61,774.3" in console.render_panel(PANELS["feeds"], "en")
 
 
 def test_every_panel_renders_in_every_language() -> None:
