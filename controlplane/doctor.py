@@ -269,10 +269,19 @@ def venue_clocks(venues: QuerySet[Venue]) -> Iterator[Finding]:
 
 
 def venue_use(venues: QuerySet[Venue]) -> Iterator[Finding]:
-    """Name the ways to venues that are banned, and tell how full the others' limits are.
+    """Name venues whose list came cut short and ways that are banned, and how full the others are.
 
     What this process was just told counts all processes behind its own address.
     """
+    for venue in venues.exclude(listing_short_at=None):
+        yield Finding(
+            f"instruments of {venue.pk}",
+            Verdict.WARN,
+            _("Its list has been cut short since %(at)s; what is known of it stays.")
+            % {"at": f"{venue.listing_short_at:%Y-%m-%d %H:%M} UTC"},
+            _("If it is whole: manage.py sync_instruments --venue %(venue)s --believe")
+            % {"venue": venue.pk},
+        )
     advice = _("Nothing is sent that way until then. Find out who asks too much.")
     hosts = {host_name(venue.rest_endpoint or f"ccxt:{venue.ccxt_id}") for venue in venues}
     for key, seconds in bans_left().items():

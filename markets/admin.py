@@ -78,6 +78,7 @@ class VenueAdmin(AuditedModelAdmin):
         "clock_at",
         "writes_lost",
         "writes_lost_at",
+        "listing_short_at",
         _instruments,
         _feeds,
     )

@@ -71,12 +71,13 @@ class PruneSynthPrices(JobRunner):
         failover.synth_prices_prune(now=timezone.now())
 
 
-def instruments_sync(venue: Venue, *, actor: Actor) -> InstrumentsSynced:
-    """Read a venue's list of instruments and write it; raises VenueError, nothing written then."""
+def instruments_sync(venue: Venue, *, actor: Actor, believe: bool = False) -> InstrumentsSynced:
+    """Read a venue's list of instruments and write it; raises VenueError, nothing written then.
+
+    One that is cut short is no list, unless a person says that it is to be believed.
+    """
     reports = _ask(venue, lambda client: client.instruments())
-    if not reports:
-        raise VenueUnavailable(f"{venue} lists no instruments; that is not believed.")
-    return listing.instruments_upsert(venue=venue, reports=reports, actor=actor)
+    return listing.listing_take(venue=venue, reports=reports, actor=actor, believe=believe)
 
 
 def funding_sync(venue: Venue) -> int:

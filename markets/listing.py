@@ -3,7 +3,8 @@
 A changed rule is configuration, and is audited as the job's that read it. A contract whose steps
 change, or that its venue lists no more, is taken over as the venue says and frozen: nothing is
 opened there until a person has looked at what changed, since sizes and prices worked out before
-may be off, and the name may stand for another contract. Reducing goes on, by the new rules.
+may be off, and the name may stand for another contract. Reducing goes on, by the new rules. A
+list that came cut short is no list.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from controlplane.kernel.errors import Conflict
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from controlplane.kernel.units import LIMIT, ZERO
 from markets.models import Instrument, Venue
+from markets.venues.errors import VenueUnavailable
 from markets.venues.types import InstrumentReport
 
 INSTRUMENTS_SYNCED: Final = audit.register(
@@ -78,6 +80,50 @@ def watch_freezes(watcher: Watcher) -> None:
         _watchers.append(watcher)
 
 
+def listing_take(
+    *, venue: Venue, reports: Sequence[InstrumentReport], actor: Actor, believe: bool = False
+) -> InstrumentsSynced:
+    """Write what a venue lists, unless the list was cut short.
+
+    One with fewer contracts than half of those known is taken for no list at all, as a venue that
+    did not answer: it would freeze everything it lacks. Raises VenueUnavailable, nothing written,
+    and tells it once until the list is whole again. `believe` takes what there is: a person has
+    looked.
+    """
+    known = venue.instruments.filter(is_active=True).count()
+    if reports and (believe or len(reports) * 2 >= known):
+        with transaction.atomic():
+            synced = instruments_upsert(venue=venue, reports=reports, actor=actor)
+            Venue.objects.exclude(listing_short_at=None).filter(pk=venue.pk).update(
+                listing_short_at=None
+            )
+        return synced
+    text = _(
+        "%(venue)s lists %(listed)d contracts, and %(known)d are known: that list is not believed."
+    ) % {"venue": venue, "listed": len(reports), "known": known}
+    _tell_short(venue, text, listed=len(reports), known=known)
+    raise VenueUnavailable(text)
+
+
+@transaction.atomic
+def _tell_short(venue: Venue, text: str, *, listed: int, known: int) -> None:
+    unsaid = Venue.objects.filter(pk=venue.pk, listing_short_at=None)
+    if unsaid.update(listing_short_at=timezone.now()):
+        events.publish(
+            Occurrence(
+                type=EventType.SYSTEM,
+                severity=Severity.WARN,
+                message=text,
+                payload={
+                    "code": "listing_short",
+                    "venue": venue.pk,
+                    "listed": listed,
+                    "known": known,
+                },
+            )
+        )
+
+
 @transaction.atomic
 def instruments_upsert(
     *, venue: Venue, reports: Sequence[InstrumentReport], actor: Actor
@@ -91,7 +137,7 @@ def instruments_upsert(
     refused: list[str] = []
     created: list[Instrument] = []
     changed: dict[str, Instrument] = {}
-    frozen: list[Instrument] = []
+    frozen: dict[Instrument, Occurrence] = {}
     unchanged = 0
     for report in reports:
         row = known.get(report.venue_symbol)
@@ -108,20 +154,21 @@ def instruments_upsert(
                 changed[row.venue_symbol] = _with(row, rules)
             else:
                 unchanged += 1
-        if row is not None and changes and _freeze(row, changes):
-            frozen.append(row)
+        if row is not None and changes and (news := _freeze(row, changes)):
+            frozen[row] = news
     listed = {report.venue_symbol for report in reports}
     gone = [row for row in known.values() if row.is_active and row.venue_symbol not in listed]
     for row in gone:
         _with(row, {"is_active": False})
-        if _freeze(row, {LISTED: {"from": "true", "to": "false"}}):
-            frozen.append(row)
+        if news := _freeze(row, {LISTED: {"from": "true", "to": "false"}}):
+            frozen[row] = news
     written = {row.venue_symbol: row for row in (*changed.values(), *gone, *frozen)}
     with audit.context(INSTRUMENTS_SYNCED, actor=actor):
         Instrument.objects.bulk_create(created)
         Instrument.objects.bulk_update(
             list(written.values()), [*_RULES, "frozen_at", "frozen_for", "updated_at"]
         )
+    events.publish(*frozen.values())
     if frozen:
         transaction.on_commit(partial(_tell_watchers, [row.pk for row in frozen]))
     return InstrumentsSynced(
@@ -163,8 +210,8 @@ def instrument_accept(*, instrument: Instrument, actor: Actor, reason: str) -> I
     return row
 
 
-def _freeze(row: Instrument, changes: Changes) -> bool:
-    """Freeze a row and tell of it; return whether what is known of its change is new.
+def _freeze(row: Instrument, changes: Changes) -> Occurrence | None:
+    """Freeze a row; return what is to be told of it, or None when that is no news.
 
     What changes again before a person looked is told against what that person last accepted.
     """
@@ -177,24 +224,21 @@ def _freeze(row: Instrument, changes: Changes) -> bool:
         },
     }
     if merged == known:
-        return False
+        return None
     row.frozen_at, row.frozen_for = row.frozen_at or timezone.now(), merged
     row.updated_at = timezone.now()
-    events.publish(
-        Occurrence(
-            type=EventType.CONFIG,
-            message=_("%(instrument)s is frozen until somebody accepts its change: %(changes)s.")
-            % {"instrument": row, "changes": ", ".join(sorted(changes))},
-            severity=Severity.WARN,
-            payload={
-                "code": "instrument_frozen",
-                "instrument": str(row),
-                "instrumentId": str(row.pk),
-                "changes": merged,
-            },
-        )
+    return Occurrence(
+        type=EventType.CONFIG,
+        message=_("%(instrument)s is frozen until somebody accepts its change: %(changes)s.")
+        % {"instrument": row, "changes": ", ".join(sorted(changes))},
+        severity=Severity.WARN,
+        payload={
+            "code": "instrument_frozen",
+            "instrument": str(row),
+            "instrumentId": str(row.pk),
+            "changes": merged,
+        },
     )
-    return True
 
 
 def _tell_watchers(instrument_ids: Sequence[UUID]) -> None:

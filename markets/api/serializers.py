@@ -21,6 +21,7 @@ _STANDING: Final = (
     "clock_at",
     "writes_lost",
     "writes_lost_at",
+    "listing_short_at",
 )
 """What we learn of a venue ourselves."""
 

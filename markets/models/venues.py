@@ -46,6 +46,7 @@ from markets.venues.types import Endpoint
         "clock_at",
         "writes_lost",
         "writes_lost_at",
+        "listing_short_at",
     )
 )
 class Venue(Timestamped):
@@ -90,6 +91,9 @@ class Venue(Timestamped):
     )
     writes_lost_at = models.DateTimeField(
         _("last failed order"), null=True, blank=True, editable=False
+    )
+    listing_short_at = models.DateTimeField(
+        _("list cut short since"), null=True, blank=True, editable=False
     )
 
     objects = VenueQuerySet.as_manager()

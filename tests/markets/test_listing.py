@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from controlplane import doctor
+from controlplane.base import events as event_bus
 from controlplane.base.audit import Actor, Surface
 from controlplane.kernel.errors import Conflict
 from markets import listing
 from markets.models import Instrument, Venue
+from markets.venues.errors import VenueUnavailable
 from monitoring.models import MonitoringEvent
 from tests import factories
 from tests.markets.feeds.test_services import audit_rows, report
@@ -117,3 +120,47 @@ def test_a_person_accepts_a_change_with_a_reason(venue: Venue) -> None:
     assert sync(venue, lot=Decimal("0.01")).frozen == 0
     with pytest.raises(Conflict, match="not frozen"):
         listing.instrument_accept(instrument=row, actor=PERSON, reason="again")
+
+
+MANY = [report(f"{base}USDT") for base in ("BTC", "ETH", "SOL", "XRP", "DOGE")]
+
+
+@pytest.mark.parametrize("listed", [0, 1, 2])
+def test_a_list_cut_short_is_no_list_and_is_told_once_until_it_is_whole(listed: int) -> None:
+    venue = factories.venue()
+    listing.listing_take(venue=venue, reports=MANY, actor=JOB)
+    for _again in range(3):
+        with pytest.raises(VenueUnavailable, match=f"lists {listed} contracts, and 5 are known"):
+            listing.listing_take(venue=venue, reports=MANY[:listed], actor=JOB)
+    rows = Instrument.objects.filter(venue=venue)
+    assert {(row.is_active, row.frozen_at) for row in rows} == {(True, None)}
+    told = {"code": "listing_short", "venue": venue.pk, "listed": listed, "known": 5}
+    assert events("listing_short") == [told]
+    (finding,) = [one for one in doctor.venue_use(Venue.objects.all()) if "instruments" in one.name]
+    assert (finding.verdict, venue.pk in finding.advice) == (doctor.Verdict.WARN, True)
+
+    assert listing.listing_take(venue=venue, reports=MANY, actor=JOB).unchanged == 5
+    assert not [one for one in doctor.venue_use(Venue.objects.all()) if "instruments" in one.name]
+    with pytest.raises(VenueUnavailable):
+        listing.listing_take(venue=venue, reports=MANY[:listed], actor=JOB)
+    assert events("listing_short") == [told, told]
+
+
+def test_half_a_list_is_taken_and_what_is_gone_is_told_in_one_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    venue = factories.venue()
+    listing.listing_take(venue=venue, reports=MANY, actor=JOB)
+    batches: list[int] = []
+    monkeypatch.setattr(event_bus, "_subscribers", [lambda told: batches.append(len(told))])
+    assert listing.listing_take(venue=venue, reports=MANY[:3], actor=JOB).frozen == 2
+    assert batches == [2]
+
+
+def test_a_person_may_say_that_a_short_list_is_whole() -> None:
+    venue = factories.venue()
+    listing.listing_take(venue=venue, reports=MANY, actor=JOB)
+    took = listing.listing_take(venue=venue, reports=MANY[:1], actor=PERSON, believe=True)
+    assert (took.retired, took.frozen) == (4, 4)
+    with pytest.raises(VenueUnavailable, match="lists 0 contracts"):
+        listing.listing_take(venue=venue, reports=[], actor=PERSON, believe=True)

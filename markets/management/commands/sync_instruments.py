@@ -37,11 +37,21 @@ class Command(BaseCommand):
         parser.add_argument(
             "--venue", action="append", metavar="VENUE", help="only this venue; may be repeated"
         )
+        parser.add_argument(
+            "--believe",
+            action="store_true",
+            help=(
+                "take a list with fewer than half of the contracts known; what it lacks is retired "
+                "and frozen (needs --venue)"
+            ),
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["believe"] and not options["venue"]:
+            raise CommandError(_("Say with --venue whose list is to be believed."), returncode=2)
         venues = _chosen(options["venue"] or ())
-        outcomes = list(self._counted(venues))
+        outcomes = list(self._counted(venues, believe=options["believe"]))
         if options["json"]:
             self.stdout.write(json.dumps({"venues": [_wire(outcome) for outcome in outcomes]}))
         else:
@@ -49,11 +59,11 @@ class Command(BaseCommand):
         if not all(outcome.is_good for outcome in outcomes):
             sys.exit(1)
 
-    def _counted(self, venues: Sequence[Venue]) -> Iterator[Outcome]:
+    def _counted(self, venues: Sequence[Venue], *, believe: bool) -> Iterator[Outcome]:
         """Pass the outcomes on as they come; on a terminal show how far it is."""
         shown = sys.stderr.isatty()
         for done, venue in enumerate(venues, start=1):
-            yield _sync(venue)
+            yield _sync(venue, believe=believe)
             if shown:
                 bar = "█" * (20 * done // len(venues))
                 self.stderr.write(f"\r{bar:<20} {done}/{len(venues)}", ending="")
@@ -72,10 +82,10 @@ def _chosen(names: Sequence[str]) -> list[Venue]:
     return found
 
 
-def _sync(venue: Venue) -> Outcome:
+def _sync(venue: Venue, *, believe: bool) -> Outcome:
     actor = Actor(name="sync_instruments", surface=Surface.COMMAND)
     try:
-        return Outcome(venue.pk, instruments_sync(venue, actor=actor))
+        return Outcome(venue.pk, instruments_sync(venue, actor=actor, believe=believe))
     except VenueError as error:
         return Outcome(venue.pk, None, error.message)
 

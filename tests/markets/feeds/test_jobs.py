@@ -85,6 +85,27 @@ async def test_command_says_what_changed(venue: Venue) -> None:
     assert (told["venues"][0]["created"], told["venues"][0]["unchanged"]) == (0, 2)
 
 
+async def test_command_takes_a_short_list_only_when_told_to_believe_it(venue: Venue) -> None:
+    for base in ("SOL", "XRP", "DOGE"):
+        await sync_to_async(factories.instrument)(venue=venue, venue_symbol=f"{base}USDT")
+    code, told = await sync_to_async(command)("--venue", venue.pk)
+    assert (code, told["venues"][0]["created"]) == (0, 2)  # two of three is no short list
+    for base in ("ADA", "LTC"):
+        await sync_to_async(factories.instrument)(venue=venue, venue_symbol=f"{base}USDT")
+    await Instrument.objects.aupdate(is_active=True)
+    code, told = await sync_to_async(command)("--venue", venue.pk)
+    assert (code, told["venues"][0]["retired"]) == (1, None)
+    assert "lists 2 contracts, and 7 are known" in told["venues"][0]["error"]
+    code, told = await sync_to_async(command)("--venue", venue.pk, "--believe")
+    assert (code, told["venues"][0]["retired"]) == (0, 5)
+
+
+def test_believing_needs_a_name() -> None:
+    with pytest.raises(CommandError, match="--venue") as refusal:
+        call_command("sync_instruments", "--believe")
+    assert refusal.value.returncode == 2
+
+
 async def test_command_fails_when_a_venue_is_out_of_reach() -> None:
     dead = await sync_to_async(factories.venue)()
     code, told = await sync_to_async(command)("--venue", dead.pk)
