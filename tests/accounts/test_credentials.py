@@ -87,7 +87,12 @@ def said_by_form_and_api(venue: Venue, keys: dict[str, str]) -> tuple[Any, Any]:
     url = address(ExchangeAccount, "add")
     fields = {"account_id": "new", "exchange": venue.pk, "account_name": "New"}
     form = page.post(url, form_data(page, url) | fields | {"max_position_value": "1"} | keys)
-    wire = {"public_key": "publicKey", "agent_key": "agentKey"}
+    wire = {
+        "public_key": "publicKey",
+        "agent_key": "agentKey",
+        "api_key": "apiKey",
+        "api_secret": "apiSecret",
+    }
     body = {"accountId": "new", "exchange": venue.pk, "accountName": "New", "maxPositionValue": "1"}
     answer = api.post("/api/v1/accounts/", body | {wire[key]: text for key, text in keys.items()})
     for text in keys.values():
@@ -106,6 +111,15 @@ def test_form_and_api_say_what_is_wrong_with_each_key_and_keep_nothing() -> None
         "publicKey": "bad_credential",
         "agentKey": "bad_credential",
     }
+    assert not ExchangeAccount.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["nowhere", "binance ", "x" * 200, "no\x00where"])
+def test_an_unknown_venue_is_named_at_its_field_by_form_and_api(name: str) -> None:
+    form, answer = said_by_form_and_api(Venue(pk=name), {"api_key": "k-1", "api_secret": "s-1"})
+    assert list(form) == ["exchange"]
+    assert (answer.status_code, list(answer.json()["details"])) == (400, ["exchange"])
+    assert answer.json()["details"]["exchange"][0]["code"] == "does_not_exist"
     assert not ExchangeAccount.objects.exists()
 
 
