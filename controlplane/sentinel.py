@@ -30,6 +30,7 @@ from controlplane.database_watch import DatabaseWatch
 from controlplane.emergencies import Emergencies
 from controlplane.kernel.errors import Conflict
 from controlplane.kernel.events import EventType, Occurrence, Severity
+from controlplane.setback import record_watch
 from controlplane.watchfulness import Reconciliations, UnknownOrders
 from hedging import services as hedging
 from hedging.choices import TriggerReason
@@ -49,6 +50,8 @@ logger = logging.getLogger(__name__)
 ROUND_SECONDS: Final = 1.0
 CLOCKS_EVERY: Final = 3.0
 """Seconds between two looks at a venue's clock: one that is off is told of within five."""
+RECORD_EVERY: Final = 5.0
+"""Seconds between two marks of how far the record has come."""
 DATABASE_EVERY: Final = 30.0
 """Seconds between two looks at PostgreSQL itself."""
 EVALUATE_EVERY: Final = timedelta(seconds=10)
@@ -87,6 +90,7 @@ class Sentinel:
     _makers: hedging.MakerWatch = field(default_factory=hedging.MakerWatch)
     _evaluated_at: datetime | None = None
     _cancelled: dict[UUID, datetime] = field(default_factory=dict)
+    _recorded_at: float = field(default=-RECORD_EVERY)
     _database: DatabaseWatch = field(default_factory=DatabaseWatch)
     _database_at: float = field(default=-DATABASE_EVERY)
     _clocks_at: float = field(default=-CLOCKS_EVERY)
@@ -116,6 +120,7 @@ class Sentinel:
 
     def _steps(self) -> tuple[Callable[[], int], ...]:
         return (
+            self.record,
             self.losses,
             self.rules,
             self.emergencies,
@@ -158,6 +163,14 @@ class Sentinel:
     def emergencies(self) -> int:
         """Bring emergency stops on, whoever engaged them and whatever became of the workers."""
         return self._emergencies.watch()
+
+    def record(self) -> int:
+        """Count on in the record; one that was set back pauses every account."""
+        now = time.monotonic()
+        if now - self._recorded_at < RECORD_EVERY:
+            return 0
+        self._recorded_at = now
+        return record_watch(actor=self.actor)
 
     def losses(self) -> int:
         """Pause, reduce or close where an account has lost more than it may."""

@@ -150,3 +150,21 @@ class ClusterPulse(Entity):
 
     def __str__(self) -> str:
         return self.cluster
+
+
+class RecordMark(Entity):
+    """How far this record has come: one row, whose number only grows.
+
+    Who has read it once keeps what it was elsewhere; a record that says less than that has been
+    set back, by a backup put back or a replica that lagged.
+    """
+
+    record_id = UUIDKey()
+    number = models.PositiveBigIntegerField(_("number"), default=0)
+
+    class Meta:
+        verbose_name = _("mark of the record")
+        verbose_name_plural = _("marks of the record")
+
+    def __str__(self) -> str:
+        return f"{self.record_id} {self.number}"

@@ -23,6 +23,9 @@ CLAIM_WITHIN: Final = timedelta(seconds=15)
 """An order that takes at once is not sent on a decision older than this: what it was decided on has
 moved. The other leg of a pair may wait for its first one longer."""
 
+EVER_WITHIN: Final = timedelta(minutes=2)
+"""No intent at all that waited for longer: a record that was set back brings back what was sent."""
+
 
 @transaction.atomic
 def intents_claim(intents: Sequence[OrderIntent], *, actor: Actor) -> list[OrderIntent]:
@@ -73,6 +76,8 @@ def _judged(intent: OrderIntent, moment: Moment) -> Move:
 
 def _age_problem(intent: OrderIntent, moment: Moment) -> Denied | None:
     age = moment.now - intent.created_at
+    if age > EVER_WITHIN:
+        return Denied("INTENT_TOO_OLD", f"INTENT_TOO_OLD: age={age}, maximum={EVER_WITHIN}")
     if intent.type != OrderType.IOC or intent.hedge_pair_intent_id or age <= CLAIM_WITHIN:
         return None
     text = f"DECISION_TOO_OLD: seconds={age.total_seconds():.1f}, maximum={CLAIM_WITHIN.seconds}"

@@ -1,12 +1,14 @@
 """Breaks: opened once, kept up to date, closed when their reason is gone or a person says so."""
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.lifecycle import account_pause
 from accounts.models import AccountState, ExchangeAccount, Position
 from controlplane import bus
 from controlplane.base import events
@@ -128,7 +130,19 @@ def _open(
         details=dict(difference.details),
     )
     _tell(row, _("differs from its venue's record: %(reason)s"), actor=actor, reason=row.subject)
+    if difference.kind is BreakKind.ORDER_UNKNOWN_TO_US:
+        _distrust(account, actor=actor)
     return row
+
+
+def _distrust(account: ExchangeAccount, *, actor: Actor) -> None:
+    """Pause an account with an order of ours that we do not know: our record lacks something."""
+    with suppress(Conflict):  # it does not trade anyway
+        account_pause(
+            account=account,
+            actor=actor,
+            reason=_("its venue has an order of ours that is not on record"),
+        )
 
 
 def _update(

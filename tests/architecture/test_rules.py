@@ -62,6 +62,7 @@ RECORDS = frozenset(
         "monitoring.Alert",
         "monitoring.JobRun",
         "monitoring.ClusterPulse",
+        "monitoring.RecordMark",
     }
 )
 
