@@ -1,3 +1,5 @@
+import gc
+
 from django.apps import AppConfig
 
 
@@ -10,3 +12,4 @@ class ControlPlaneConfig(AppConfig):
         from controlplane import wiring
 
         wiring.connect()
+        gc.enable()  # a command line starts without

@@ -10,8 +10,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from daphne.endpoints import build_endpoint_description_strings
-from daphne.server import Server
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connections
@@ -39,11 +37,11 @@ SHARED_MODULES: Final = (
 
 
 def table(*, host: str, port: int) -> Sequence[Program]:
-    """Return web, feeds, sentinel and the worker clusters."""
+    """Return sentinel, feeds, web and the worker clusters: after a crash, what recovers first."""
     return (
-        Program("web", partial(serve, host=host, port=port)),
-        Program("feeds", partial(command, "run_feeds")),
         Program("sentinel", partial(command, "run_sentinel")),
+        Program("feeds", partial(command, "run_feeds")),
+        Program("web", partial(serve, host=host, port=port)),
         *(Program(CLUSTER_PREFIX + name, partial(clusters.run, name)) for name in clusters.names()),
     )
 
@@ -104,6 +102,9 @@ def _is_served(host: str, port: int) -> bool:
 
 def serve(*, host: str, port: int) -> None:
     """Serve HTTP and websockets until SIGTERM."""
+    from daphne.endpoints import build_endpoint_description_strings  # web alone needs Twisted
+    from daphne.server import Server
+
     from controlplane.asgi import application
 
     statements_limit(settings.WEB_STATEMENT_SECONDS)
@@ -134,5 +135,4 @@ def load_shared() -> None:
     with suppress(AttributeError):
         get_resolver().url_patterns  # noqa: B018 - loads every view and form
     connections.close_all()
-    gc.collect()
     gc.freeze()

@@ -233,8 +233,24 @@ def test_canary_leaves_a_pulse_and_no_job_run() -> None:
 
 def test_every_program_of_ours_exists() -> None:
     assert {"run_feeds", "run_sentinel"} <= set(get_commands())
+
+
+def test_what_recovers_after_a_crash_starts_first() -> None:
     names = [program.name for program in programs.table(host="127.0.0.1", port=0)]
-    assert names == ["web", "feeds", "sentinel", "q-sync", "q-hedge"]
+    assert names == ["sentinel", "feeds", "web", "q-sync", "q-hedge"]
+
+
+def test_what_starts_first_waits_for_no_web_server() -> None:
+    """Twisted is a fifth of what a start imports, and web alone needs it."""
+    code = "import django, sys; django.setup(); print('twisted' in sys.modules, gc.isenabled())"
+    told = subprocess.run(
+        [sys.executable, "-c", f"import gc; gc.disable(); {code}"],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "controlplane.settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.split() == ["False", "True"]
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from controlplane.base import jobs
 from controlplane.base.arguments import port
+from controlplane.health import pending_migrations
 from controlplane.supervision import programs
 from controlplane.supervision.supervisor import Supervisor
 
@@ -32,7 +33,7 @@ class Command(BaseCommand):
                 _("%(host)s:%(port)s cannot be served on: %(error)s. Choose another --port.")
                 % {"host": host, "port": options["port"], "error": error}
             ) from error
-        if not options["no_migrate"]:
+        if not options["no_migrate"] and pending_migrations():
             call_command("migrate", interactive=False, verbosity=0)
         jobs.schedules_upsert()
         code = programs.run(
