@@ -138,8 +138,8 @@ def _stand_in(feed: MarketDataFeed, *, now: datetime) -> tuple[Price, Price] | N
 
 def newest_stand_ins(feed_ids: Collection[str]) -> dict[str, SynthPriceSnapshot]:
     """Return the last price that stood in for each of these feeds, however old, by feed."""
-    rows = SynthPriceSnapshot.objects.filter(feed__in=feed_ids).order_by("feed", "-timestamp")
-    return {str(row.feed_id): row for row in rows.distinct("feed")}
+    rows = SynthPriceSnapshot.objects.filter(feed__in=feed_ids).order_by("feed_id", "-timestamp")
+    return {str(row.feed_id): row for row in rows.distinct("feed_id")}
 
 
 def instrument_spec(instrument: Instrument) -> InstrumentSpec:

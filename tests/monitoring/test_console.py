@@ -17,7 +17,7 @@ from controlplane import bus
 from controlplane.base import events
 from controlplane.kernel.events import EventType, Occurrence
 from controlplane.routing import websocket_application
-from markets.models import MarketDataFeed, Quote, SynthPriceSnapshot
+from markets.models import Quote, SynthPriceSnapshot
 from monitoring import console
 from monitoring.consumers import FORBIDDEN, SIGNED_OUT
 from monitoring.dashboard import PANELS, delta_bar
@@ -130,32 +130,34 @@ def test_delta_bar_grows_from_the_middle_and_ends_at_the_edge(
 
 
 def test_dashboard_shows_the_price_that_stands_in_for_a_feed() -> None:
-    feed, now = factories.feed(source="synthetic"), timezone.now()
-    Quote.objects.create(
-        feed=feed,
-        bid=Decimal("61774.2"),
-        ask=Decimal("61774.3"),
-        bid_size=1,
-        ask_size=1,
-        sequence=1,
-        venue_at=now,
-        received_at=now,
-    )
-    for bid, seconds in (("60000.5", 9), ("61728.98363461257", 1)):
-        SynthPriceSnapshot.objects.create(
+    silent, polled = factories.feed(source="synthetic"), factories.feed(source="http")
+    now = timezone.now()
+    for feed, bid in ((silent, "61774.2"), (polled, "61775.2")):
+        Quote.objects.create(
             feed=feed,
-            symbol="BTC",
-            mid_price=Decimal(bid) + 1,
             bid=Decimal(bid),
-            ask=Decimal(bid) + 2,
-            timestamp=now - timedelta(seconds=seconds),
-            reason="http-timeout",
+            ask=Decimal(bid) + 1,
+            bid_size=1,
+            ask_size=1,
+            venue_at=now,
+            received_at=now,
+            sequence=1,
         )
+    for bid, seconds in (("60000.5", 9), ("61728.98363461257", 1)):
+        for feed in (silent, polled):
+            SynthPriceSnapshot.objects.create(
+                feed=feed,
+                symbol="BTC",
+                mid_price=Decimal(bid) + 1,
+                bid=Decimal(bid),
+                ask=Decimal(bid) + 2,
+                timestamp=now - timedelta(seconds=seconds),
+                reason="http-timeout",
+            )
     shown = console.render_panel(PANELS["feeds"], "en")
     assert "61,728.98363<br>61,730.98363" in shown
-    assert "61,774" not in shown
-    MarketDataFeed.objects.filter(pk=feed.pk).update(source="http")
-    assert "61,774.2<br>61,774.3" in console.render_panel(PANELS["feeds"], "en")
+    assert "61,775.2<br>61,776.2" in shown
+    assert shown.count("<br>") == 2
 
 
 def test_every_panel_renders_in_every_language() -> None:
