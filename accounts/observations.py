@@ -35,10 +35,14 @@ class OrdersSeen:
 
 @dataclass(frozen=True, slots=True)
 class AccountRead:
-    """One look at an account over HTTP, its facts written, its trades and orders told before."""
+    """One look at an account over HTTP, its facts written, its trades and orders told before.
+
+    `has_told_fills` is False when whoever records trades could not.
+    """
 
     account_id: str
     reading: AccountReading
+    has_told_fills: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ def observed(observation: Observation) -> Followup | None:
                 account_reconcile(
                     account=ExchangeAccount.objects.for_sync().get(pk=observation.account_id),
                     reading=observation.reading,
+                    has_recorded_fills=observation.has_told_fills,
                     actor=ACTOR,
                 )
             case AccountMoved():

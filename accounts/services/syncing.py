@@ -154,7 +154,8 @@ def _status(reading: AccountReading, problems: dict[str, str]) -> SyncStatus:
 
 
 def _publish(account: ExchangeAccount, reading: AccountReading) -> None:
-    if _fills_tell(account, reading) and reading.fills_complete:
+    has_told_fills = _fills_tell(account, reading)
+    if has_told_fills and reading.fills_complete:
         # Only now: trades that could not be recorded, whatever died, are read again.
         state = AccountState.objects.filter(account=account)
         state.filter(Q(fills_at=None) | Q(fills_at__lt=reading.at)).update(fills_at=reading.at)
@@ -162,7 +163,7 @@ def _publish(account: ExchangeAccount, reading: AccountReading) -> None:
         observations.publish(
             observations.OrdersSeen(account.pk, reading.open_orders, all_open=True, at=reading.at)
         )
-    observations.publish(observations.AccountRead(account.pk, reading))
+    observations.publish(observations.AccountRead(account.pk, reading, has_told_fills))
     if reading.balance is not None or reading.positions is not None:
         observations.publish(observations.AccountMoved(account.pk))
 

@@ -60,14 +60,19 @@ LOOKUPS: Final = 10
 
 
 def account_reconcile(
-    *, account: ExchangeAccount, reading: AccountReading, actor: Actor
+    *,
+    account: ExchangeAccount,
+    reading: AccountReading,
+    has_recorded_fills: bool = False,
+    actor: Actor,
 ) -> list[ReconciliationBreak]:
     """Compare our record of an account with what a look at its venue told; return what is open.
 
     Belongs outside a transaction: orders that should be listed and are not are asked for first.
     What the look does not tell is not compared. Only a complete one makes the account reconciled.
+    Trades of the look are recorded first, unless the caller has done so.
     """
-    if reading.fills:
+    if reading.fills and not has_recorded_fills:
         fills_record(account_id=account.pk, reports=reading.fills, actor=actor)
     found = []
     if reading.open_orders is not None:

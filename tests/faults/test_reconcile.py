@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts import egress
@@ -248,6 +249,15 @@ def test_trades_that_could_not_be_recorded_are_read_again(
     stage.sync()
     assert Fill.objects.get().amount == D("0.02")
     stage.verify()
+
+
+def test_a_look_writes_its_trades_once(stage: Stage) -> None:
+    stage.paper.move("alpha", "BTCUSDT", "0.02")
+    with CaptureQueriesContext(connection) as captured:
+        stage.sync()
+    written = [it for it in captured.captured_queries if 'INSERT INTO "hedging_fill"' in it["sql"]]
+    assert len(written) == 1
+    assert Fill.objects.get().amount == D("0.02")
 
 
 def dies(*args: object, **named: object) -> None:
