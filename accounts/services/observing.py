@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -23,6 +23,7 @@ from accounts.domain.utilization import BandPlace, has_crossed, place_in_band, u
 from accounts.models import AccountState, EquitySample, ExchangeAccount, Position
 from controlplane import bus
 from controlplane.base import events
+from controlplane.base.prepared import prepared
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from controlplane.kernel.units import plain
 from markets.models import Instrument
@@ -127,7 +128,15 @@ def stream_disbelieve(*, account: ExchangeAccount, disbelieved: Sequence[Quarant
 
 def state_locked(account: ExchangeAccount) -> AccountState:
     """Lock the account's state: writers of one account's facts come one after the other."""
-    return AccountState.objects.select_for_update().get(account=account.pk)
+    state: AccountState | None = _state_locked.first(account_id=account.pk)
+    if state is None:
+        raise AccountState.DoesNotExist(account.pk)
+    return state
+
+
+@prepared
+def _state_locked(account_id: Any) -> Any:
+    return AccountState.objects.select_for_update().filter(account=account_id)
 
 
 def is_older(at: datetime, than: datetime | None) -> bool:
@@ -169,7 +178,7 @@ def _rows(
     account: ExchangeAccount, venue_symbols: Iterable[str], at: datetime
 ) -> dict[str, Position]:
     """Return the account's rows by venue symbol, and unsaved flat ones for what it newly holds."""
-    known = Position.objects.live().filter(account=account).select_related("instrument")
+    known = _known(account_id=account.pk)
     rows = {row.instrument.venue_symbol: row for row in known}
     if missing := [symbol for symbol in venue_symbols if symbol not in rows]:
         rows |= {
@@ -181,6 +190,11 @@ def _rows(
             )
         }
     return rows
+
+
+@prepared
+def _known(account_id: Any) -> Any:
+    return Position.objects.live().filter(account=account_id).select_related("instrument")
 
 
 def _is_superseded(row: Position, report: PositionReport, at: datetime, *, complete: bool) -> bool:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
@@ -16,10 +16,12 @@ from accounts.claims import commit_without_waiting
 from controlplane import bus
 from controlplane.base import events
 from controlplane.base.audit import Actor
+from controlplane.base.prepared import prepared
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from controlplane.kernel.ids import intent_id_of
 from controlplane.kernel.units import plain
 from hedging.models import Fill
+from hedging.querysets import FillQuerySet
 from markets.models import Instrument
 from markets.venues.types import FillReport
 from strategies import services as strategies
@@ -67,13 +69,18 @@ def fills_write(
     with transaction.atomic():
         commit_without_waiting()
         Fill.objects.bulk_create(rows, ignore_conflicts=True)
-    added = list(Fill.objects.filter(pk__in=[row.pk for row in rows]).select_related("instrument"))
+    added: list[Fill] = _written(fill_ids=[row.pk for row in rows])
     new = {fill.pk for fill in added}
     retold = {row.intent_id for row in rows if row.pk not in new and row.intent_id is not None}
     due = {fill.intent_id for fill in added if fill.intent_id is not None}
     # Those too whose intents lack what was written before.
     _apply(due | (_behind(retold) if retold else set()), actor)
     return added
+
+
+@prepared
+def _written(fill_ids: Any) -> Any:
+    return Fill.objects.filter(pk__any=fill_ids).select_related("instrument")
 
 
 @transaction.atomic
@@ -102,6 +109,19 @@ def _behind(intent_ids: Collection[UUID]) -> set[UUID]:
 @transaction.atomic
 def fills_attach(*, actor: Actor, account_id: str | None = None) -> list[Fill]:
     """Attach trades to the orders of ours that turned out to have made them."""
+    since = timezone.now() - ATTACHED_WITHIN
+    found = (
+        list(_owned(since)) if account_id is None else _owned_of(since=since, account_id=account_id)
+    )
+    for fill in found:
+        fill.intent_id = fill.owner
+        fill.save(update_fields=["intent"])
+    _apply({fill.intent_id for fill in found if fill.intent_id is not None}, actor)
+    return found
+
+
+def _owned(since: Any) -> FillQuerySet:
+    """Lock trades since then that an order of ours, `owner`, has turned out to have made."""
     owner = OrderIntent.objects.filter(
         account=OuterRef("account"),
         instrument=OuterRef("instrument"),
@@ -109,21 +129,14 @@ def fills_attach(*, actor: Actor, account_id: str | None = None) -> list[Fill]:
         side=OuterRef("side"),
         sandbox=OuterRef("sandbox"),
     )
-    waiting = Fill.objects.external().filter(recorded_at__gte=timezone.now() - ATTACHED_WITHIN)
-    if account_id is not None:
-        waiting = waiting.filter(account=account_id)
-    found = list(
-        waiting.exclude(venue_order_id="")
-        .annotate(owner=Subquery(owner.values("intent_id")[:1]))
-        .filter(owner__isnull=False)
-        .order_by("pk")
-        .select_for_update(of=("self",))
-    )
-    for fill in found:
-        fill.intent_id = fill.owner
-        fill.save(update_fields=["intent"])
-    _apply({fill.intent_id for fill in found if fill.intent_id is not None}, actor)
-    return found
+    waiting = Fill.objects.external().filter(recorded_at__gte=since).exclude(venue_order_id="")
+    owned = waiting.annotate(owner=Subquery(owner.values("intent_id")[:1]))
+    return owned.filter(owner__isnull=False).order_by("pk").select_for_update(of=("self",))
+
+
+@prepared
+def _owned_of(since: Any, account_id: Any) -> Any:
+    return _owned(since).filter(account=account_id)
 
 
 def _apply(intent_ids: Collection[UUID], actor: Actor) -> None:
@@ -135,7 +148,7 @@ def _apply(intent_ids: Collection[UUID], actor: Actor) -> None:
 @transaction.atomic
 def _apply_all(intent_ids: Collection[UUID], actor: Actor) -> None:
     for intent in OrderIntent.objects.filter(pk__in=intent_ids).order_by("pk"):
-        fills = list(Fill.objects.filter(intent=intent))
+        fills: list[Fill] = _fills_of(intent_id=intent.pk)
         strategies.intent_fill_apply(
             intent=intent,
             fills=fills,
@@ -144,17 +157,24 @@ def _apply_all(intent_ids: Collection[UUID], actor: Actor) -> None:
         )
 
 
+@prepared
+def _fills_of(intent_id: Any) -> Any:
+    return Fill.objects.filter(intent=intent_id)
+
+
 def _instruments(account_id: str, reports: Iterable[FillReport]) -> Mapping[str, UUID]:
     """Return the ids of the instruments that were traded, by the venue's symbols."""
     symbols = {report.venue_symbol for report in reports}
-    known = dict(
-        Instrument.objects.filter(venue__accounts=account_id, venue_symbol__in=symbols).values_list(
-            "venue_symbol", "pk"
-        )
-    )
+    known = dict(_listed(account_id=account_id, symbols=list(symbols)))
     if missing := sorted(symbols - known.keys()):
         logger.warning("%s traded unknown instruments: %s", account_id, ", ".join(missing))
     return known
+
+
+@prepared
+def _listed(account_id: Any, symbols: Any) -> Any:
+    listed = Instrument.objects.filter(venue__accounts=account_id, venue_symbol__any=symbols)
+    return listed.values_list("venue_symbol", "pk")
 
 
 class _Owners:
@@ -162,13 +182,11 @@ class _Owners:
 
     def __init__(self, account_id: str, reports: Iterable[FillReport], *, sandbox: bool) -> None:
         named = (intent_id_of(report.client_order_id or "") for report in reports)
-        found = list(
-            OrderIntent.objects.filter(account=account_id, sandbox=sandbox)
-            .filter(
-                Q(pk__in=[intent_id for intent_id in named if intent_id is not None])
-                | Q(venue_order_id__in=[r.venue_order_id for r in reports if r.venue_order_id])
-            )
-            .values_list("pk", "venue_order_id", "instrument_id", "side")
+        found = _owning(
+            account_id=account_id,
+            sandbox=sandbox,
+            intent_ids=[intent_id for intent_id in named if intent_id is not None],
+            order_ids=[r.venue_order_id for r in reports if r.venue_order_id],
         )
         self._by_id = {pk: (pk, instrument, side) for pk, _, instrument, side in found}
         self._by_venue = {venue: self._by_id[pk] for pk, venue, _, _ in found if venue}
@@ -182,6 +200,13 @@ class _Owners:
         if found is None or found[1:] != (instrument_id, report.side):
             return None
         return found[0]
+
+
+@prepared
+def _owning(account_id: Any, sandbox: Any, intent_ids: Any, order_ids: Any) -> Any:
+    named = Q(pk__any=intent_ids) | Q(venue_order_id__any=order_ids)
+    intents = OrderIntent.objects.filter(named, account=account_id, sandbox=sandbox)
+    return intents.values_list("pk", "venue_order_id", "instrument_id", "side")
 
 
 def _row(
