@@ -16,7 +16,7 @@ MOST = {"open-hedge": 5, "close-hedge": 4, "cancel": 3, "emergency-stop": 3}
 @pytest.mark.parametrize("flow", FLOWS)
 def test_c02_a_flow_killed_anywhere_recovers_whole(transactional_db: None, flow: str) -> None:
     made = sweep(flow, choose=partial(crucial, most=MOST[flow]), fresh=lambda: None)
-    assert len(made.killed) >= 3
+    assert len(made.killed) >= MOST[flow] - 1  # the last may lie beyond a shorter run's end
     assert max(made.killed) <= made.points
     assert max(made.known) <= 30
 
