@@ -56,11 +56,10 @@ class FeedQuerySet(models.QuerySet):
 class QuoteQuerySet(models.QuerySet):
     """Latest quotes."""
 
-    def of_enabled_feeds(self, symbols: Collection[str]) -> "QuoteQuerySet":
-        """Quotes of these symbols from feeds that are switched on."""
-        return self.filter(
-            feed__symbol__in=symbols, feed__is_enabled=True, feed__exchange__is_enabled=True
-        )
+    def of_enabled_feeds(self, symbols: Collection[str] | None = None) -> "QuoteQuerySet":
+        """Quotes of these symbols, or of all, from feeds that are switched on."""
+        quotes = self.filter(feed__is_enabled=True, feed__exchange__is_enabled=True)
+        return quotes if symbols is None else quotes.filter(feed__symbol__in=symbols)
 
 
 class FundingRateQuerySet(models.QuerySet):

@@ -5,8 +5,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
+from controlplane.base.prepared import prepared
 from controlplane.kernel.units import Price
 from markets.choices import FeedStatus
 from markets.domain.instrument import InstrumentSpec
@@ -29,10 +30,7 @@ def reference_prices(symbols: Collection[str], *, now: datetime) -> dict[str, De
     valid. A symbol without either is absent, never zero.
     """
     mids: dict[str, list[Decimal]] = defaultdict(list)
-    rows = Quote.objects.of_enabled_feeds(symbols).values_list(
-        "feed__symbol", "bid", "ask", "received_at", "feed__freshness_threshold"
-    )
-    for symbol, bid, ask, received_at, threshold_ms in rows:
+    for symbol, bid, ask, received_at, threshold_ms in _quotes(symbols=list(symbols)):
         if is_fresh(received_at, now=now, threshold_ms=threshold_ms):
             mids[symbol].append(mid(bid, ask))
     prices: dict[str, Decimal] = {}
@@ -43,6 +41,15 @@ def reference_prices(symbols: Collection[str], *, now: datetime) -> dict[str, De
     if missing := set(symbols) - prices.keys():
         prices |= _synthetic_prices(missing, now=now)
     return prices
+
+
+@prepared
+def _quotes(symbols: Any) -> Any:
+    return (
+        Quote.objects.of_enabled_feeds()
+        .filter(feed__symbol__any=symbols)
+        .values_list("feed__symbol", "bid", "ask", "received_at", "feed__freshness_threshold")
+    )
 
 
 def _synthetic_prices(symbols: Collection[str], *, now: datetime) -> dict[str, Decimal]:
@@ -109,14 +116,20 @@ def market_standing(instrument: Instrument, *, now: datetime) -> MarketStanding:
 
 def market_standings(places: Collection[Place], *, now: datetime) -> dict[Place, MarketStanding]:
     """Return what is known right now of each of these markets."""
-    feeds = MarketDataFeed.objects.enabled().filter(
-        exchange__in={venue_id for venue_id, _ in places},
-        symbol__in={symbol for _, symbol in places},
+    feeds = _feeds(
+        venue_ids=list({venue_id for venue_id, _ in places}),
+        symbols=list({symbol for _, symbol in places}),
     )
-    found = {(it.exchange_id, it.symbol): it for it in feeds.select_related("quote")}
+    found = {(it.exchange_id, it.symbol): it for it in feeds}
     return {
         place: _standing(found[place], now=now) if place in found else UNWATCHED for place in places
     }
+
+
+@prepared
+def _feeds(venue_ids: Any, symbols: Any) -> Any:
+    feeds = MarketDataFeed.objects.enabled().filter(exchange__any=venue_ids, symbol__any=symbols)
+    return feeds.select_related("quote")
 
 
 def _standing(feed: MarketDataFeed, *, now: datetime) -> MarketStanding:
