@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 SUMS: Final = frozenset(
-    {"seeds", "orders", "unknown", "absent", "rounds", "seconds", "resolved", "broken"}
+    {"seeds", "orders", "unknown", "withheld", "absent", "rounds", "seconds", "resolved", "broken"}
 )
 Span = Sequence[int]
 """First and last seed."""

@@ -21,6 +21,7 @@ from controlplane.faults.oracle import VenueLedger, Violation
 from controlplane.sentinel import Sentinel
 from hedging.emergency import driving
 from hedging.services import resolving, unknown_look
+from markets.domain import venue_status
 from markets.models import Instrument, MarketDataFeed, Quote, Venue
 from markets.venues.paper.dialects.fapi_usage import Usage
 from markets.venues.paper.faults import Fault
@@ -42,10 +43,11 @@ PROVABLE = (timedelta(seconds=40), timedelta(seconds=46))
 LEASE = timedelta(seconds=1)
 """A dead driver's accounts of a stop wait no longer: the rig kills hundreds of them."""
 LIMITER_PACE = 100
+UNBOUNDED = 1_000_000
 UNTHROTTLED = {
-    "HEDGE_THROTTLE_EXECUTIONS": 1_000_000,
-    "HEDGE_THROTTLE_FAILURES": 1_000_000,
-    "HEDGE_THROTTLE_REJECTS": 1_000_000,
+    "HEDGE_THROTTLE_EXECUTIONS": UNBOUNDED,
+    "HEDGE_THROTTLE_FAILURES": UNBOUNDED,
+    "HEDGE_THROTTLE_REJECTS": UNBOUNDED,
 }
 
 
@@ -188,6 +190,7 @@ def arena() -> Iterator[Arena]:
         mock.patch.object(driving, "LEASE", LEASE),
         mock.patch.object(limiter, "_LIMITER", _patient_limiter()),
         mock.patch.object(Usage, "add_weight", return_value=1),
+        mock.patch.object(venue_status, "WRITES_REFUSED", UNBOUNDED),  # venues are broken here
         paper_venue(labels=("long",), long={"BTC": str(SIZE)}) as one,
         paper_venue(labels=("short",), short={"BTC": f"-{SIZE}"}) as other,
     ):

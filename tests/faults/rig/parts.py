@@ -48,6 +48,7 @@ def _schedules(options: argparse.Namespace, fresh: Fresh) -> Facts:
         "ranges": [[seeds[0], seeds[-1]]],
         "orders": made.orders,
         "unknown": made.unknown,
+        "withheld": made.withheld,
         "absent": made.absent,
         "broken": made.broken,
         "resolved": counted(made.resolved),

@@ -77,8 +77,9 @@ def _schedules(facts: Facts) -> str:
         return "not finished"
     played = " and ".join(f"{first} to {last}" for first, last in facts["ranges"])
     text = (
-        f"{facts['seeds']} seeds, {played}: {facts['orders']} orders, {facts['unknown']} of "
-        f"unknown fate, {facts['absent']} proven never accepted"
+        f"{facts['seeds']} seeds, {played}: {facts['orders']} orders, {facts['withheld']} of them "
+        f"withheld by our own gate, {facts['unknown']} of unknown fate, {facts['absent']} proven "
+        "never accepted"
     )
     if not (resolved := times(facts["resolved"])):
         return text

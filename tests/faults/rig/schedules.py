@@ -91,11 +91,16 @@ def cancel_fault(chance: random.Random) -> Fault:
 
 @dataclass
 class Outcomes:
-    """What came of the seeds. `resolved` is from unknown to known, in seconds, venue reachable."""
+    """What came of the seeds.
+
+    `withheld` are orders that our own gate refused; `resolved` is from unknown to known, in
+    seconds, with the venue reachable.
+    """
 
     seeds: int = 0
     orders: int = 0
     unknown: int = 0
+    withheld: int = 0
     absent: int = 0
     resolved: list[float] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
@@ -189,6 +194,7 @@ class _Schedule:
         intent.refresh_from_db()
         self._made.orders += 1
         self._made.unknown += intent.submission == "unknown"
+        self._made.withheld += (intent.state, intent.submission) == ("failed", "none")
         return intent
 
     def _passive(self, name: str, side: str) -> Decimal:
