@@ -128,13 +128,22 @@ def test_unknown_venue_is_a_usage_error_that_says_why(name: str, told: str) -> N
     assert str(refused.value).endswith(told)
 
 
-def test_a_venue_not_set_up_is_told_by_its_name_in_ccxt() -> None:
+@pytest.mark.parametrize(
+    ("name", "can_not"),
+    [
+        ("bybit", "dead_man_timer"),
+        ("okx", "set_margin_mode"),
+        ("hyperliquid", "market_orders"),
+    ],
+)
+def test_a_venue_not_set_up_is_told_by_its_name_in_ccxt(name: str, can_not: str) -> None:
     output = io.StringIO()
-    call_command("doctor", venue="bybit", json=True, stdout=output)
+    call_command("doctor", venue=name, json=True, stdout=output)
     found = {one["name"]: one for one in json.loads(output.getvalue())["findings"]}
-    assert set(found) == {"venue bybit", "venue bybit can", "venue bybit cannot"}
-    assert found["venue bybit"]["verdict"] == "warn"
-    assert "dead_man_timer" in found["venue bybit cannot"]["message"]
+    assert set(found) == {f"venue {name}", f"venue {name} can", f"venue {name} cannot"}
+    assert found[f"venue {name}"]["verdict"] == "warn"
+    assert "private_stream" in found[f"venue {name} cannot"]["message"]
+    assert can_not in found[f"venue {name} cannot"]["message"]
 
 
 def test_a_banned_way_and_the_use_of_limits_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
