@@ -346,7 +346,7 @@ def test_g07_a_slow_page_is_cancelled_and_orders_keep_their_connections(stage: S
 def test_g07_the_web_program_limits_its_statements(
     transactional_db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(programs.Server, "run", lambda self: None)  # it would not end
+    monkeypatch.setattr("daphne.server.Server.run", lambda self: None)  # it would not end
     try:
         programs.serve(host="127.0.0.1", port=0)
         connection.close()
