@@ -9,7 +9,6 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from accounts import egress
 from accounts.models import ExchangeAccount
 from controlplane.background import Background
 from controlplane.faults import oracle
@@ -23,7 +22,7 @@ from markets.venues.paper.faults import Fault, FaultKind
 from markets.venues.shared import server_clock
 from monitoring.models import MonitoringEvent
 from strategies.failover import intent_cancel
-from tests.faults.conftest import Stage, place
+from tests.faults.conftest import Stage, forget_clients, place
 
 D = Decimal
 TOO_EARLY_OR_LATE = -1021
@@ -72,7 +71,7 @@ def test_f01_a_clock_that_is_off_costs_no_order_and_hides_none(
 def another_process() -> None:
     """Know no venue's clock, as a process that has asked nothing yet."""
     server_clock.cache_clear()
-    egress._forget()
+    forget_clients()
 
 
 @pytest.mark.parametrize("milliseconds", [5_000, -5_000, 60_000])
@@ -160,7 +159,7 @@ def far_away(stage: Stage) -> Iterator[ChaosProxy]:
         stage.paper.row.rest_endpoint = f"http://127.0.0.1:{network.port}"
         stage.paper.row.save(update_fields=["rest_endpoint"])
         stage.account = ExchangeAccount.objects.for_sync().get(pk=stage.account.pk)
-        egress._forget()
+        forget_clients()
         yield network
 
 

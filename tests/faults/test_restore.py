@@ -12,7 +12,6 @@ import pytest
 from django.conf import settings
 from django.db import IntegrityError, connection, connections, transaction
 
-from accounts import egress
 from accounts.lifecycle import account_resume
 from accounts.models import ExchangeAccount, Position
 from controlplane import setback
@@ -20,7 +19,7 @@ from controlplane.sentinel import Sentinel, StepReport
 from hedging.models import Fill, ReconciliationBreak
 from monitoring.models import MonitoringEvent, RecordMark
 from strategies import claims
-from tests.faults.conftest import ACTOR, Stage, place
+from tests.faults.conftest import ACTOR, Stage, forget_clients, place
 
 D = Decimal
 
@@ -48,7 +47,7 @@ def backup() -> Iterator[str]:
 
 def put_back(name: str) -> None:
     """Go on with another database, as after a restore."""
-    egress._forget()
+    forget_clients()
     connections.close_all()
     connection.settings_dict["NAME"] = name
 
