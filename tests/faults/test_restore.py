@@ -30,12 +30,19 @@ def var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+ALONE = """
+    SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+    WHERE datname = %s AND pid <> pg_backend_pid()
+"""
+
+
 @contextmanager
 def backup() -> Iterator[str]:
     """Copy the database as it is now; yields the copy's name."""
     own, copy = connection.settings_dict["NAME"], f"backup_{os.getpid()}"
     connections.close_all()
     with connection._nodb_cursor() as cursor:
+        cursor.execute(ALONE, [own])  # what a thread of the sends' still holds
         cursor.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{own}"')
     try:
         yield copy
