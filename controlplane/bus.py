@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -40,11 +40,22 @@ def send(group: str, kind: str, **ids: str | int | None) -> None:
     `kind` is written as Channels does (`feed.changed` calls `feed_changed`). Raises ValueError
     for a message too large for NOTIFY.
     """
+    send_each(group, kind, [ids])
+
+
+def send_each(group: str, kind: str, messages: Iterable[Mapping[str, str | int | None]]) -> None:
+    """Send several such messages with one statement."""
+    payloads = [_payload(group, kind, ids) for ids in messages]
+    calls = ", ".join(["pg_notify(%s, %s)"] * len(payloads))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {calls}", [it for text in payloads for it in (CHANNEL, text)])
+
+
+def _payload(group: str, kind: str, ids: Mapping[str, str | int | None]) -> str:
     payload = json.dumps({"group": group, "type": kind, **ids}, separators=(",", ":"))
     if len(payload.encode()) > MAX_BYTES:
         raise ValueError(f"A bus message carries ids, not records: {len(payload)} bytes.")
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, payload])
+    return payload
 
 
 def ensure_listening() -> asyncio.Task[None]:

@@ -76,6 +76,8 @@ class BookFacts:
     intents: Sequence[IntentFacts]
     exposures: tuple[Exposure, ...]
     throttles: Throttles = NO_THROTTLES
+    references: Mapping[str, Decimal] = field(default_factory=dict)
+    """Of all that the accounts read with this book hold or have on its way."""
 
     def standing(self, symbol: str) -> tuple[frozenset[object], ...]:
         """Return what the exposure to an asset rests on, prices left out."""
@@ -223,6 +225,7 @@ class _Reading:
                 unknown=unknown,
             ),
             throttles=self.throttles,
+            references=self.references,
         )
 
     def _intents(self) -> dict[tuple[str, bool], list[IntentFacts]]:

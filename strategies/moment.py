@@ -1,6 +1,6 @@
 """What several orders of one decision are judged by, each thing read once."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -32,10 +32,11 @@ class Moment:
     claims change (orders on their way, positions, limits) it never keeps.
     """
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime, references: Mapping[str, Decimal] | None = None) -> None:
+        """`references` are those already read as they are at `now`."""
         self.now = now
         self._markets: dict[Place, MarketStanding] = {}
-        self._references: dict[str, Decimal | None] = {}
+        self._references: dict[str, Decimal | None] = {**(references or {})}
         self._looks: dict[str, AccountLook] = {}
         self._modes: dict[tuple[str, str], bool] = {}
 

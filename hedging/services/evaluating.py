@@ -117,7 +117,7 @@ def _hedge(
     if not decisions or not (by_hand or pace_check(book, past, facts.throttles, now=now)):
         return []
     decisions.sort(key=lambda decision: abs(decision.exposure.delta_btc or ZERO), reverse=True)
-    moment = Moment(now)
+    moment = Moment(now, facts.references)
     started = (
         _start(facts, decision, moment, trigger_reason, actor, reason) for decision in decisions
     )

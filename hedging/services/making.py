@@ -101,7 +101,7 @@ def taker_follow(execution: HedgeExecution, *, now: datetime) -> bool:
     )
     if decision is None or not decision.is_trading:
         return False
-    moment = Moment(now)
+    moment = Moment(now, facts.references)
     checked = plan_checked(facts, decision, moment)
     if not checked.plan.orders or not still_stands(facts, execution.symbol, moment):
         return False

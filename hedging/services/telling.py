@@ -129,5 +129,4 @@ def _of_hedge(
 
 def _told(*occurrences: Occurrence) -> None:
     events.publish(*occurrences)
-    bus.send("console", "console.changed", topic="hedges")
-    bus.send("console", "console.changed", topic="books")
+    bus.send_each("console", "console.changed", [{"topic": "hedges"}, {"topic": "books"}])

@@ -50,8 +50,7 @@ def orders_write(
     for intent in drafts:
         intent.reason = f"hedge {execution.pk}"
     strategies.intents_write(drafts, actor=actor, moment=moment)
-    for intent in drafts:
-        jobs.enqueue(SubmitIntent, intent_id=str(intent.pk))
+    jobs.enqueue_all(SubmitIntent, [{"intent_id": str(intent.pk)} for intent in drafts])
     link = HedgeExecution.intents.through
     link.objects.bulk_create(
         [link(hedgeexecution=execution, orderintent=intent) for intent in drafts]

@@ -148,5 +148,5 @@ def test_a_hedge_is_decided_in_few_queries(btc: Instrument) -> None:
         assert {order["reduceOnly"] for order in made.orders} == {not adds}
         return len(captured)
 
-    assert queries("reduces", adds=False) <= 32
-    assert queries("adds", adds=True) <= 44
+    assert queries("reduces", adds=False) <= 30
+    assert queries("adds", adds=True) <= 38
