@@ -6,6 +6,7 @@ from controlplane.benchmarks import (
     emergency_stop,
     exposure,
     feed_burst,
+    feed_flood,
     feed_ingest,
     feed_silence,
     feed_soak,
@@ -21,6 +22,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "emergency-stop": emergency_stop.run,
     "exposure": exposure.run,
     "feed-burst": feed_burst.run,
+    "feed-flood": feed_flood.run,
     "feed-ingest": feed_ingest.run,
     "feed-silence": feed_silence.run,
     "feed-soak": feed_soak.run,
@@ -30,6 +32,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 }
 OPTIONS: dict[str, tuple[str, ...]] = {
     "feed-burst": ("capture",),
+    "feed-flood": ("minutes",),
     "feed-ingest": ("peer_python",),
     "feed-soak": ("feeds", "minutes"),
 }

@@ -258,6 +258,7 @@ class Measurement:
             "max": max(total),
             "decide_p50": percentile(decide, 0.5),
             "decide_p95": percentile(decide, 0.95),
+            "decide_p99": percentile(decide, 0.99),
             "queue_p50": percentile(queue, 0.5),
             "queue_p95": percentile(queue, 0.95),
             "send_p50": percentile(send, 0.5),

@@ -47,7 +47,8 @@ HEARTBEAT_SECONDS: Final = 20.0
 SAY_SECONDS: Final = 0.5
 """Between two times that something is said on a connection; Binance takes ten messages a second."""
 CONFIRM_SECONDS: Final = 1.0
-OPEN_SECONDS: Final = 10.0
+OPEN_SECONDS: Final = 8.0
+"""Below the usual failover deadline of ten: within it a feed says that nobody answers there."""
 CLOSE_SECONDS: Final = 1.0
 LIFE_SHARE: Final = 0.90, 0.98
 """When within a venue's longest life a socket is replaced; spread, so not all go at once."""

@@ -32,7 +32,9 @@ class Command(BaseCommand):
             "--count", type=int, default=200, help=f"how many to measure, at most {MOST}"
         )
         parser.add_argument("--feeds", type=int, help="feed-soak: how many feeds (200)")
-        parser.add_argument("--minutes", type=float, help="feed-soak: for how long (3)")
+        parser.add_argument(
+            "--minutes", type=float, help="feed-soak, feed-flood: for how long (3, 1)"
+        )
         parser.add_argument("--capture", type=Path, help="feed-burst: the recorded market to play")
         parser.add_argument(
             "--peer-python",
