@@ -9,13 +9,14 @@ import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from django.db import connection, models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from controlplane.base.models import Entity
+from controlplane.base.rows import rows_set
 from markets.domain.leasing import Allotment, Claim, allot
 
 LEASE: Final = timedelta(seconds=3)
@@ -104,13 +105,15 @@ def leases_keep(*, holder: str, kind: str, wanted: Collection[str], is_sharing: 
 def _write(
     rows: Collection[StreamLease], due: Allotment, holder: str, now: datetime
 ) -> list[StreamLease]:
-    held = [row for row in rows if row.key in {*due.keep, *due.take, *due.give}]
-    for row in held:
-        if row.holder != holder:
-            row.holder, row.fence = holder, row.fence + 1
-        row.expires_at = now + LEASE
-    StreamLease.objects.bulk_update(held, ["holder", "fence", "expires_at"])
+    due_here = {*due.keep, *due.take, *due.give}
+    held = [row for row in rows if row.key in due_here]
+    rows_set([(row, _renewed(row, holder, now)) for row in held], standing=())
     return held
+
+
+def _renewed(row: StreamLease, holder: str, now: datetime) -> Mapping[str, Any]:
+    fence = row.fence if row.holder == holder else row.fence + 1
+    return {"holder": holder, "fence": fence, "expires_at": now + LEASE}
 
 
 def _holders(holder: str, kind: str, now: datetime) -> int:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from controlplane import bus
 from controlplane.base import events
+from controlplane.base.rows import rows_set
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from markets import groups
 from markets.choices import FeedSource, FeedStatus
@@ -54,6 +55,17 @@ _SEVERITY: Final = {
     FeedStatus.DEGRADED: Severity.WARN,
     FeedStatus.FAILING: Severity.CRITICAL,
 }
+
+
+_SEEN: Final = (
+    "status",
+    "source",
+    "source_since",
+    "last_heartbeat",
+    "ws_latency_p95",
+    "http_latency_p95",
+    "link",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +138,7 @@ def feeds_observe(*, observations: Sequence[FeedObservation]) -> int:
         edges += _moved(feed, observation.status, observation.source)
         for event in observation.disbelieved:
             _tell_disbelieved(feed, event)
-    MarketDataFeed.objects.bulk_update(
-        feeds,
-        [
-            "status",
-            "source",
-            "source_since",
-            "last_heartbeat",
-            "ws_latency_p95",
-            "http_latency_p95",
-            "link",
-        ],
-    )
+    rows_set([(feed, {name: getattr(feed, name) for name in _SEEN}) for feed in feeds], standing=())
     traffics = [traffic for feed in feeds if (traffic := seen[feed.pk].traffic) is not None]
     _tell_marks(traffics)
     FeedTraffic.objects.bulk_create(

@@ -30,6 +30,7 @@ class Flood:
         self._told = directory / "sent"
         self._sent = 0
         self._was_on = False
+        self._told_last = -1
 
     async def run(self, port: int) -> None:
         """Serve until cancelled."""
@@ -73,7 +74,11 @@ class Flood:
             return RATE
         if not self._was_on:
             return CALM
-        self._told.write_text(str(self._sent))
+        if self._told_last != self._sent:
+            whole = self._told.with_suffix(".new")
+            whole.write_text(str(self._sent))
+            whole.replace(self._told)  # nobody reads half of it
+            self._told_last = self._sent
         return 0
 
 

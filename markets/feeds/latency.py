@@ -1,7 +1,9 @@
 """How late messages come."""
 
 import math
+from array import array
 from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from markets.feeds.clocks import ClockReading
@@ -10,8 +12,9 @@ from markets.feeds.clocks import ClockReading
 class LatencyWindow:
     """How late messages come, in milliseconds: the p95 of a minute, p99 and worst of them all.
 
-    A message costs one append; each second is folded into counts by millisecond, and those of a
-    second that left the window are taken out again, so a quantile is one walk over few counts.
+    A message costs one append; each second is folded into counts (by millisecond up to 100 above
+    the fastest, then to two digits), and those of a second that left the window are taken out
+    again, so a quantile is one walk over few counts, and however delays vary memory stays small.
 
     A venue's clock may be seconds off ours, so receipt − event alone may even be negative. While
     the venue's clock is known (`ClockReading`), the p95 is absolute, off by at most `error_ms`.
@@ -26,9 +29,10 @@ class LatencyWindow:
     def __init__(self) -> None:
         self._second: list[float] = []
         self._anchor: float | None = None
-        self._seconds: deque[Counter[int]] = deque()
-        self._window: Counter[int] = Counter()
-        self._delays: Counter[int] = Counter()
+        self._seconds: deque[Sequence[tuple[int, int]]] = deque()
+        self._window: dict[int, int] = {}
+        self._total = 0
+        self._delays = array("Q", bytes(8 * len(_DELAYS)))
         self._worst: int | None = None
         self.error_ms: int | None = None
 
@@ -46,13 +50,13 @@ class LatencyWindow:
             self.error_ms, self._anchor = None, None
             return None
         fastest = min(self._window)
-        p95 = _below_top(self._window, self._window.total() // 20)
+        p95 = _below_top(sorted(self._window.items()), self._total // 20)
         return p95 - fastest + self._floor(fastest, clock)
 
     @property
     def per_second(self) -> float:
         """Messages a second over the window."""
-        return self._window.total() / len(self._seconds) if self._seconds else 0.0
+        return self._total / len(self._seconds) if self._seconds else 0.0
 
     def worst(self) -> int | None:
         """Return the longest delay of all closed seconds, None before the first message."""
@@ -60,7 +64,9 @@ class LatencyWindow:
 
     def p99(self) -> int | None:
         """Return the p99 of all closed seconds, None before the first message."""
-        return _below_top(self._delays, self._delays.total() // 100) if self._delays else None
+        if self._worst is None:
+            return None
+        return _below_top(list(zip(_DELAYS, self._delays, strict=True)), sum(self._delays) // 100)
 
     def _floor(self, fastest: int, clock: ClockReading | None) -> int:
         """Return how long the fastest message took by the venue's clock, 0 when it cannot tell."""
@@ -74,32 +80,55 @@ class LatencyWindow:
         return max(0, round(took))
 
     def _fold(self) -> None:
-        gaps, self._second = self._second, []
-        if gaps and self._anchor is None:
-            self._anchor = min(gaps)
+        times, self._second = self._second, []
+        if times and self._anchor is None:
+            self._anchor = min(times)
         anchor = self._anchor or 0.0
-        counts = Counter(round(gap - anchor) for gap in gaps)
+        gaps = [round(time - anchor) for time in times]
+        base = min((*gaps, *self._window), default=0)
+        counts = tuple(Counter(base + _DELAYS[_place(gap - base)] for gap in gaps).items())
         self._seconds.append(counts)
-        self._window += counts
+        self._count(counts, 1)
         if len(self._seconds) > self.SECONDS:
-            self._window -= self._seconds.popleft()
+            self._count(self._seconds.popleft(), -1)
+            self._window = dict(self._window)  # what it no longer needs is given back
         fastest = min(self._window, default=0)
-        for gap, count in counts.items():
-            delay = min(self.LONGEST, gap - fastest)
-            self._worst = max(self._worst or 0, delay)
-            self._delays[_rounded(delay)] += count
+        if gaps:
+            self._worst = max(self._worst or 0, min(self.LONGEST, max(gaps) - fastest))
+        for gap, count in counts:
+            self._delays[_place(gap - fastest)] += count
+
+    def _count(self, counts: Iterable[tuple[int, int]], sign: int) -> None:
+        window = self._window
+        for gap, count in counts:
+            self._total += sign * count
+            if left := window.get(gap, 0) + sign * count:
+                window[gap] = left
+            else:
+                del window[gap]
 
 
-def _rounded(delay: int) -> int:
-    """Return a delay to two digits, so that what is kept for good stays small however it varies."""
-    step = 1 if delay < 100 else 10 if delay < 1000 else 100 if delay < 10_000 else 1000
-    return delay // step * step
+_DELAYS: Final = (
+    *range(100), *range(100, 1000, 10), *range(1000, 10_000, 100), *range(10_000, 60_001, 1000)
+)  # fmt: skip
+"""Delays in ms as they are counted: to two digits, and the longest for all above it."""
 
 
-def _below_top(counts: Counter[int], above: int) -> int:
-    """Return the value that has `above` of the counted ones above it."""
-    for value in sorted(counts, reverse=True):
-        above -= counts[value]
+def _place(delay: int) -> int:
+    """Return where in _DELAYS a delay from 0 is counted."""
+    if delay < 100:
+        return delay
+    if delay < 1000:
+        return 90 + delay // 10
+    if delay < 10_000:
+        return 180 + delay // 100
+    return min(270 + delay // 1000, len(_DELAYS) - 1)
+
+
+def _below_top(counts: Sequence[tuple[int, int]], above: int) -> int:
+    """Return of growing values the one that has `above` of the counted ones above it."""
+    for value, count in reversed(counts):
+        above -= count
         if above < 0:
             return value
     raise ValueError("nothing was counted")

@@ -102,3 +102,19 @@ def test_delays_that_vary_widely_are_kept_in_few_counts() -> None:
     assert p99 is not None
     assert 55_000 < p99 <= worst <= 60_000
     assert p99 % 1000 == 0
+
+
+def test_window_of_widely_varying_delays_keeps_few_counts_and_gives_them_back() -> None:
+    window = LatencyWindow()
+    for second in range(120):
+        window.add(float(second), second * 1000)  # one comes at once
+        for number in range(100):
+            late = (second * 100 + number) * 7_919 % 60_000
+            window.add(second + late / 1000, second * 1000)
+        window.roll()
+    assert len(window._window) <= 100 + 90 + 90 + 51
+    for second in range(120, 181):
+        window.add(float(second), second * 1000)
+        assert window.roll() is not None
+    assert window._window == {0: 60}
+    assert (window.per_second, window.roll()) == (1, 0)
