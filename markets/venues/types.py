@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -133,6 +134,18 @@ class PositionReport:
     at: datetime
 
 
+LONGEST_ID: Final = 64
+"""Characters of a client order id that are kept: others choose theirs, and our record has room."""
+
+
+def _keep_id(report: "OrderReport | FillReport") -> None:
+    """Make a client order id one that a record can keep: not longer, and without NUL."""
+    text = report.client_order_id
+    if text and (len(text) > LONGEST_ID or "\x00" in text):
+        kept = text.replace("\x00", "\ufffd")[:LONGEST_ID]
+        object.__setattr__(report, "client_order_id", kept)
+
+
 @dataclass(frozen=True, slots=True)
 class OrderReport:
     """`amount` and `filled` are unsigned base; `0 <= filled <= amount` has been checked."""
@@ -148,6 +161,9 @@ class OrderReport:
     average_price: Price | None
     reduce_only: bool
     at: datetime
+
+    def __post_init__(self) -> None:
+        _keep_id(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +181,9 @@ class FillReport:
     fee_asset: str
     is_maker: bool
     at: datetime
+
+    def __post_init__(self) -> None:
+        _keep_id(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,12 @@ from accounts.services import recovery_begin
 from controlplane.base.audit import Actor, Surface
 from controlplane.kernel.errors import Conflict, Denied
 from controlplane.kernel.ids import client_order_id, uuid7
+from controlplane.kernel.units import BaseAmount, Price
 from controlplane.sentinel import Sentinel
 from hedging.models import Fill, ReconciliationBreak
-from hedging.services import break_accept, break_take
+from hedging.services import break_accept, break_take, fills_record
 from markets.venues.paper.faults import Fault, FaultKind
-from markets.venues.types import CancelOrder, OrderType, Side, SubmitOrder
+from markets.venues.types import CancelOrder, FillReport, OrderType, Side, SubmitOrder
 from monitoring.models import MonitoringEvent
 from strategies.models import OrderIntent
 from tests.faults.conftest import ACTOR, Stage, place
@@ -137,6 +138,33 @@ def test_an_order_of_ours_that_the_database_has_not_is_a_critical_break(stage: S
     assert found.severity == "CRITICAL"
     event = MonitoringEvent.objects.get(payload__breakId=str(found.pk))
     assert (event.severity, event.account_id) == ("CRITICAL", "alpha")
+
+
+def test_c06_ids_of_others_that_no_record_can_keep_cost_no_look(stage: Stage) -> None:
+    send_elsewhere(stage, "somebody-else")
+    stage.fault(
+        FaultKind.POISON, "GET", "openOrders", find=b"somebody-else", put=b"x" * 500 + b"\\u0000"
+    )
+    assert stage.sync() == "success"
+    (found,) = breaks("external-order")
+    assert found.details["clientOrderId"] == "x" * 64
+    at = timezone.now()
+    told = FillReport(
+        venue_symbol="BTCUSDT",
+        trade_id="1",
+        venue_order_id="7",
+        client_order_id="\x00" + "y" * 500,
+        side=Side.BUY,
+        amount=BaseAmount(D("0.01")),
+        price=Price(D("60000")),
+        fee=D(0),
+        fee_asset="USDT",
+        is_maker=False,
+        at=at,
+    )
+    (fill,) = fills_record(account_id="alpha", reports=[told], actor=ACTOR)
+    assert fill.client_order_id == "\ufffd" + "y" * 63
+    assert stage.submit(stage.wish()) == ("filled", "acknowledged")
 
 
 @pytest.mark.parametrize("amount", ["0.03", "-0.03", "-1", "-0.5"])

@@ -205,3 +205,17 @@ def test_h08_a_rule_stops_what_its_scope_says_until_a_person_releases_it(
         stop_release(stop=stop, actor=PERSON, reason="topped up")
         before = status("long")
         assert [before, watch().rules()] == ["active", 0]  # a reading from before counts not
+
+
+def test_h08_a_pause_by_one_rule_keeps_no_graver_one_from_stopping(stage: Stage) -> None:
+    system_hedge()
+    rule("margin", "0.05")
+    sentinel = watch()
+    transfer(stage, "-99000")
+    stage.sync()
+    assert [sentinel.rules(), sentinel.rules(), status()] == [0, 1, "paused"]
+    graver = {"trigger": "margin", "threshold": D("0.06"), "action": "stop"}
+    StopRule.objects.create(stop_rule_id="graver", **graver)
+    stage.sync()
+    assert [sentinel.rules(), sentinel.rules(), status()] == [0, 1, "emergency"]
+    assert [sentinel.rules(), told()] == [0, ["margin", "margin"]]
