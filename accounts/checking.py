@@ -12,13 +12,13 @@ from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import proxies
 from accounts.choices import ProxyStatus
-from accounts.models import ProxySession
+from accounts.models import ExchangeAccount, ProxySession
 from controlplane.base.audit import Actor
 from controlplane.kernel.errors import Conflict
 from controlplane.kernel.events import Severity
@@ -36,6 +36,8 @@ RETRY_SECONDS: Final = 1.0
 AT_ONCE: Final = 20
 NOT_AGAIN_WITHIN: Final = timedelta(seconds=5)
 """Many requests may fail at once; one check answers them all."""
+RETRY_WITHIN: Final = timedelta(seconds=2)
+"""Accounts without a way out wait for the session that comes back first."""
 MAX_ECHO: Final = 4096
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -74,7 +76,27 @@ def sessions_check(*, actor: Actor, session_id: UUID | str | None = None) -> int
     nothing.
     Returns how many were checked.
     """
-    questions = _questions(session_id)
+    wanted = ProxySession.objects.filter(is_held=False)
+    if session_id is not None:
+        wanted = wanted.filter(pk=session_id)
+    return _check(wanted, NOT_AGAIN_WITHIN, actor=actor)
+
+
+def sessions_retry(*, actor: Actor) -> int:
+    """Check the failed sessions of profiles with accounts that have no other; every few seconds.
+
+    Until one is back nothing is known of these accounts. Returns how many were checked.
+    """
+    waiting = ExchangeAccount.objects.filter(
+        Q(proxy_session=None) | Q(proxy_session__status=ProxyStatus.FAILED),
+        proxy_profile=OuterRef("proxy_profile"),
+    )
+    failed = ProxySession.objects.filter(is_held=False, status=ProxyStatus.FAILED)
+    return _check(failed.filter(Exists(waiting)), RETRY_WITHIN, actor=actor)
+
+
+def _check(wanted: QuerySet[ProxySession], not_again_within: timedelta, *, actor: Actor) -> int:
+    questions = _questions(wanted, not_again_within)
     if not questions:
         return 0
     findings = asyncio.run(_ask_all(questions))
@@ -83,15 +105,12 @@ def sessions_check(*, actor: Actor, session_id: UUID | str | None = None) -> int
     return len(findings)
 
 
-def _questions(session_id: UUID | str | None) -> list[Question]:
+def _questions(wanted: QuerySet[ProxySession], not_again_within: timedelta) -> list[Question]:
     now = timezone.now()
-    wanted = ProxySession.objects.filter(is_held=False)
-    if session_id is not None:
-        wanted = wanted.filter(pk=session_id)
     questions = []
     for session in wanted.select_related("proxy_profile"):
         venue = venue_for(session)
-        due = Q(checked_at=None) | Q(checked_at__lte=now - NOT_AGAIN_WITHIN)
+        due = Q(checked_at=None) | Q(checked_at__lte=now - not_again_within)
         mine = ProxySession.objects.filter(due, pk=session.pk)
         if venue is not None and mine.update(checked_at=now):
             questions.append(Question(session, venue.dialect, venue.endpoint()))

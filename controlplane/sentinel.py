@@ -20,6 +20,7 @@ from django.db import close_old_connections, connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.checking import sessions_retry
 from accounts.jobs import syncs_enqueue_due
 from accounts.proxies import accounts_settle
 from controlplane.background import Background
@@ -278,7 +279,9 @@ class Sentinel:
         return syncs_enqueue_due(now=timezone.now(), actor=self.actor)
 
     def proxies(self) -> int:
-        """Move accounts off proxy sessions they may not stay on, once their orders have ended."""
+        """Look for a way out for accounts that have none; move those that may not stay."""
+        if self.background.has_threads:
+            self.background.start(("proxies",), partial(sessions_retry, actor=self.actor))
         return accounts_settle(actor=self.actor)
 
     def database(self) -> int:

@@ -14,6 +14,7 @@ from accounts.models import ExchangeAccount, ProxyProfile, ProxySession
 from accounts.observations import FillsSeen, Observation
 from accounts.services import account_sync
 from controlplane import doctor
+from controlplane.background import Background
 from controlplane.base import jobs
 from controlplane.base.audit import Actor, Surface
 from controlplane.sentinel import Sentinel
@@ -150,6 +151,29 @@ def test_dead_proxy_fails_and_one_that_is_back_is_taken_back(
         checking.sessions_check(actor=ACTOR)
     assert (status(session), session.last_error) == ("active", "")
     assert set(door.peers) == {"127.0.0.2"}
+
+
+def test_accounts_without_a_way_out_do_not_wait_for_the_minute(
+    transactional_db: None, paper: Paper, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "RETRY_WITHIN", checking.RETRY_WITHIN * 0)
+    profile = pool()
+    with KINDS["http"]() as proxy:
+        session = proxy.session(profile)
+        paper.account("alpha", proxy_profile=profile, proxy_session=session)
+        idle = proxy.session(pool("socks5"), auth="user:idle")  # nobody waits for it
+        ProxySession.objects.update(status="failed")
+        proxy.kill()
+        assert checking.sessions_retry(actor=ACTOR) == 1
+        assert status(session) == "failed"
+    sentinel = Sentinel(background=Background(1))
+    with KINDS["http"]() as proxy:
+        ProxySession.objects.update(port=proxy.port)
+        sentinel.proxies()
+        wait_for(lambda: status(session) == "active")
+    sentinel.background.close()
+    assert status(idle) == "failed"
+    assert checking.sessions_retry(actor=ACTOR) == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -93,6 +93,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--first-seed", type=_count, default=1)
     parser.add_argument("--rounds", type=_count, default=500, help="double dispatches")
     parser.add_argument("--plugs", type=_count, default=3, help="kill -9 of a running demo")
+    parser.add_argument("--cuts", type=_count, default=5, help="losses of all connections")
     parser.add_argument(
         "--points", type=_count, help="kill at so many points of each flow; at all when unset"
     )

@@ -15,7 +15,7 @@ from tests.faults.rig.adding import counted
 from tests.faults.rig.dispatch import dispatches
 from tests.faults.rig.flows import FLOWS
 from tests.faults.rig.machine import play
-from tests.faults.rig.plugs import pulled
+from tests.faults.rig.plugs import apart, pulled
 from tests.faults.rig.schedules import schedules
 from tests.faults.rig.sweep import crucial, every, sweep
 
@@ -95,6 +95,21 @@ def _plugs(options: argparse.Namespace, _fresh: Fresh) -> Facts:
     }
 
 
+def _outages(options: argparse.Namespace, _fresh: Fresh) -> Facts:
+    with tempfile.TemporaryDirectory(prefix="outages-") as directory:
+        made = apart("tests.faults.rig.outages", options.cuts, Path(directory), say=say)
+    return {
+        "cuts": made["cuts"],
+        "breaches": len(made["breaches"]),
+        "alerts": len(made["alerted"]),
+        "known_max": round(max(made["known"]), 2),
+        "told_max": round(max(made["told"]), 2),
+        "alerted_max": round(max(made["alerted"], default=0.0), 2),
+        "breach_p50": round(percentile(made["breaches"], 0.5), 2),
+        "breach_p99": round(percentile(made["breaches"], 0.99), 2),
+    }
+
+
 def _spread(name: str, seconds: Sequence[float]) -> Facts:
     if not seconds:
         return {}
@@ -110,5 +125,6 @@ PARTS: Mapping[str, Part] = {
     "schedules": _schedules,
     "model": _model,
     "plugs": _plugs,
+    "outages": _outages,
     "tests": _tests,
 }

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -48,6 +48,13 @@ def pulled(
     count: int, directory: Path, *, say: Callable[[str], None] = lambda _text: None
 ) -> dict[str, Any]:
     """Run this module as a process of its own; raises AssertionError with what it found broken."""
+    return apart("tests.faults.rig.plugs", count, directory, say=say)
+
+
+def apart(
+    module: str, count: int, directory: Path, *, say: Callable[[str], None] = lambda _text: None
+) -> dict[str, Any]:
+    """Run a module that leaves what it found in a file, on data of its own in `directory`."""
     result = directory / "result.json"
     environment = {
         **os.environ,
@@ -58,7 +65,7 @@ def pulled(
         "DJANGO_SETTINGS_MODULE": "controlplane.settings",
         "LOG_LEVEL": "ERROR",
     }
-    command = [sys.executable, "-m", "tests.faults.rig.plugs", str(result), str(count)]
+    command = [sys.executable, "-m", module, str(result), str(count)]
     told = []
     with subprocess.Popen(
         command,
@@ -71,7 +78,7 @@ def pulled(
         assert program.stdout is not None
         for line in program.stdout:
             told.append(line)
-            if line.startswith("pulled "):
+            if line.startswith(("pulled ", "cut ")):
                 say(line.strip())
     if not result.exists():
         raise AssertionError("".join(told[-60:]))
@@ -83,21 +90,10 @@ def pulled(
 
 def main() -> None:
     """Prepare the demo's data, start the world, and pull the plug again and again."""
-    django.setup()
-    from django.core.management import call_command
-
-    from controlplane.base import jobs
-    from controlplane.demo import data
-    from controlplane.demo.layout import demo_layout
-    from controlplane.management.commands.demo import free_port
-
     result, count = Path(sys.argv[1]), int(sys.argv[2])
     directory = result.parent
-    call_command("migrate", interactive=False, verbosity=0)
-    layout = demo_layout(free_port)
-    data.demo_load(layout=layout, password=data.password(directory / "login.json"))
-    jobs.schedules_upsert()
-    world = World(directory, layout)
+    layout = prepare(directory)
+    world = World(directory, layout, ACTOR_SECONDS)
     made = Plugs()
     try:
         world.start()
@@ -111,31 +107,61 @@ def main() -> None:
         result.write_text(json.dumps(asdict(made)))
 
 
+def prepare(directory: Path) -> Any:
+    """Make the demo's data in the directory's own database; return its layout."""
+    django.setup()
+    from django.core.management import call_command
+
+    from controlplane.base import jobs
+    from controlplane.demo import data
+    from controlplane.demo.layout import demo_layout
+    from controlplane.management.commands.demo import free_port
+
+    call_command("migrate", interactive=False, verbosity=0)
+    layout = demo_layout(free_port)
+    data.demo_load(layout=layout, password=data.password(directory / "login.json"))
+    jobs.schedules_upsert()
+    return layout
+
+
 class World:
     """What is not ours: the venues, and the proxies on the way there."""
 
-    def __init__(self, directory: Path, layout: Any) -> None:
-        self._directory, self._layout = directory, layout
+    def __init__(self, directory: Path, layout: Any, actor_seconds: str) -> None:
+        self._directory, self._layout, self._actor_seconds = directory, layout, actor_seconds
         self._programs: list[subprocess.Popen[bytes]] = []
+        self._relays: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
-        elsewhere = {**os.environ, "CONTROLPLANE_VAR": str(self._directory / "world")}
         for venue in self._layout.venues:
             path = self._directory / f"{venue.venue_id}.json"
             ledger = str(self._directory / f"{venue.venue_id}.ledger.jsonl")
             settings = venue.configuration(ledger=ledger)
-            settings["actor"]["everySeconds"] = ACTOR_SECONDS
+            settings["actor"]["everySeconds"] = self._actor_seconds
             path.touch(mode=0o600)
             path.write_text(json.dumps(settings))
-            self._begin(elsewhere, "manage.py", "run_paper_venue", "--config", str(path))
+            self._begin("manage.py", "run_paper_venue", "--config", str(path))
+        self.connect()
+        self._wait_served()
+
+    def connect(self) -> None:
+        """Start the proxies."""
         for one in self._layout.exits:
             relay = one.relay(self._directory)
-            program = self._begin(elsewhere, "-m", "controlplane.demo.relay", wants_input=True)
+            program = self._begin("-m", "controlplane.demo.relay", wants_input=True)
             assert program.stdin is not None
             line = {"ip": relay.ip, "port": relay.port, "auth": relay.auth, "log": str(relay.log)}
             program.stdin.write(json.dumps(line).encode() + b"\n")
             program.stdin.close()
-        self._wait_served()
+            self._relays.append(program)
+
+    def disconnect(self) -> None:
+        """Kill the proxies: every connection to a venue breaks, and none can be made."""
+        while self._relays:
+            program = self._relays.pop()
+            program.kill()
+            program.wait(20)
+            self._programs.remove(program)
 
     def _wait_served(self) -> None:
         from controlplane.demo.control import ask
@@ -151,13 +177,11 @@ class World:
                         raise AssertionError(f"{venue.venue_id} does not start") from None
                     time.sleep(0.2)
 
-    def _begin(
-        self, environment: Mapping[str, str], *command: str, wants_input: bool = False
-    ) -> subprocess.Popen[bytes]:
+    def _begin(self, *command: str, wants_input: bool = False) -> subprocess.Popen[bytes]:
         begun = subprocess.Popen(
             [sys.executable, *command],
             cwd=ROOT,
-            env=environment,
+            env={**os.environ, "CONTROLPLANE_VAR": str(self._directory / "world")},
             stdin=subprocess.PIPE if wants_input else subprocess.DEVNULL,
         )
         self._programs.append(begun)

@@ -29,6 +29,8 @@ TAIL: Final = """
 - `model`: hypothesis invents sequences of acts of people, workers, markets and networks.
 - `plugs`: everything of a trading product is killed at once, PostgreSQL too; the venues and
   proxies live on.
+- `outages`: the same product is cut off from the venues and let back; then the venues refuse
+  every order. How long a book was out of its threshold is told by the venues' ledgers.
 - `tests`: the named tests of the fault matrix.
 
 After each scenario the oracle (`controlplane/faults/oracle.py`) compares the venues' ledgers with
@@ -109,6 +111,18 @@ def _plugs(facts: Facts) -> str:
     )
 
 
+def _outages(facts: Facts) -> str:
+    if "cuts" not in facts:
+        return "not finished"
+    return (
+        f"cut off {facts['cuts']} times for 6 to 15 s: told of after at most {facts['told_max']} "
+        f"s, every order and trade known at most {facts['known_max']} s after the proxies' return; "
+        f"{facts['breaches']} times a book was out of its threshold with all well: p50 "
+        f"{facts['breach_p50']} s, p99 {facts['breach_p99']} s; of {facts['alerts']} that venues "
+        f"let nobody hedge, all told of after at most {facts['alerted_max']} s"
+    )
+
+
 def _plainly(facts: Facts) -> str:
     hidden = {"broken", "commit", "at", "seconds"}
     return ", ".join(f"{key} {value}" for key, value in facts.items() if key not in hidden)
@@ -119,6 +133,7 @@ _TOLD: Final[Mapping[str, Callable[[Facts], str]]] = {
     "dispatch": _dispatch,
     "schedules": _schedules,
     "plugs": _plugs,
+    "outages": _outages,
     "model": _model,
     "tests": _tests,
 }
