@@ -18,6 +18,7 @@ from hedging.models import HedgeExecution
 from hedging.services import evaluating, locking, writing
 from markets.models import Instrument
 from markets.venues.ratelimit import limiter
+from markets.venues.types import OrderType, Side
 from strategies import claims, execution, services
 from strategies.models import OrderIntent, StrategyModule
 from tests.flows.test_hedge_flow import ACTOR, Stage, settle, stage, work
@@ -45,7 +46,7 @@ def buy_on_beta(stage: Stage) -> None:
     """Have an order of ours filled, and a person undo the breach; both are read."""
     wish = services.intent_create(
         module=StrategyModule.objects.get(pk="hedger"), account=stage.beta,
-        instrument=Instrument.objects.get(symbol="BTC"), side="buy", type="market",
+        instrument=Instrument.objects.get(symbol="BTC"), side=Side.BUY, type=OrderType.MARKET,
         amount=D("0.01"), sandbox=False, actor=ACTOR,
     )  # fmt: skip
     assert execution.intent_submit(intent_id=wish.pk, actor=ACTOR).state == "filled"
