@@ -1,8 +1,9 @@
 """Connectivity lost and regained, and how long books are out of their threshold meanwhile.
 
 The product runs as people run it, against three paper venues with somebody who trades on the
-accounts, through two proxies. The proxies are killed and come back; later one venue refuses every
-order. How far a book is out of its threshold, and since when, is told by the venues' own ledgers.
+accounts, through two proxies. The venues refuse every order for a while; then the proxies are
+killed and come back, several times. How far a book is out of its threshold, and since when, is
+told by the venues' own ledgers.
 Run as `python -m tests.faults.rig.outages RESULT CUTS` like the plugs.
 """
 
@@ -65,8 +66,8 @@ def main() -> None:
     try:
         world.start()
         _Outage(directory, layout.venues, world, made).run(count)
-    except AssertionError as problem:
-        made.problem = str(problem)
+    except Exception as problem:
+        made.problem = str(problem) or repr(problem)
     finally:
         kill(ours(directory, spared=world.pids()))
         world.stop()
@@ -81,7 +82,7 @@ class _Outage(Plug):
         self._seen, self._chance = made, random.Random(11)
 
     def run(self, count: int) -> None:
-        """Let it trade, cut it off again and again, and have a venue refuse its orders."""
+        """Let it trade, have the venues refuse its orders, and cut it off again and again."""
         self._start()
         began = time.time_ns()
         time.sleep(CALM_SECONDS)
@@ -89,9 +90,9 @@ class _Outage(Plug):
         self._seen.breaches = [
             breach.seconds for breach in self._breaches() if began <= breach.began < until - 10**10
         ]
+        self._refuse()  # accounts that lose every way out stay paused until a person resumes them
         for _ in range(count):
             self._cut()
-        self._refuse()
 
     def _cut(self) -> None:
         began = time.time_ns()
@@ -121,7 +122,7 @@ class _Outage(Plug):
         """Have every venue refuse every order, and see when each breach is told of."""
         from controlplane.demo.control import ask
 
-        fault = {"kind": "refuse", "reason": "insufficient_margin", "seconds": REFUSED_SECONDS}
+        fault = {"kind": "refuse", "reason": "insufficient-margin", "seconds": REFUSED_SECONDS}
         began = time.time_ns()
         for venue in self._venues:
             ask(venue, "/control/fault", {**fault, "topic": "place", "times": 10_000})

@@ -29,8 +29,9 @@ TAIL: Final = """
 - `model`: hypothesis invents sequences of acts of people, workers, markets and networks.
 - `plugs`: everything of a trading product is killed at once, PostgreSQL too; the venues and
   proxies live on.
-- `outages`: the same product is cut off from the venues and let back; then the venues refuse
-  every order. How long a book was out of its threshold is told by the venues' ledgers.
+- `outages`: the venues refuse the same product every order for a while; then it is cut off from
+  them and let back, several times. How long a book was out of its threshold is told by the
+  venues' ledgers.
 - `tests`: the named tests of the fault matrix.
 
 After each scenario the oracle (`controlplane/faults/oracle.py`) compares the venues' ledgers with
