@@ -1,5 +1,6 @@
 """C10, C11 · Two builds at once, and a backup put back: our record is not all there is."""
 
+import asyncio
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import IntegrityError, connection, connections, transaction
 
@@ -41,6 +43,7 @@ def backup() -> Iterator[str]:
     """Copy the database as it is now; yields the copy's name."""
     own, copy = connection.settings_dict["NAME"], f"backup_{os.getpid()}"
     connections.close_all()
+    asyncio.run(sync_to_async(connections.close_all)())  # that thread outlives this test
     with connection._nodb_cursor() as cursor:
         cursor.execute(ALONE, [own])  # what a thread of the sends' still holds
         cursor.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{own}"')
