@@ -145,6 +145,9 @@ class Caller(Generic[Operation]):
         permit = await api.gate.enter(api.cost(operation, params))
         try:
             answer = await api.call(operation, params)
+        except NotSent:
+            permit.unsent()
+            raise
         except BaseException:
             permit.lost()
             raise

@@ -139,8 +139,11 @@ class GenericExchange:
         try:
             above: Any = super()
             return await above.fetch2(path, api, method, params or {}, config)
+        except NotSent:
+            permit.unsent()
+            raise
         finally:
-            permit.lost()  # unless it was answered
+            permit.lost()  # unless it was answered, or never left
             _PERMIT.reset(token)
 
     async def fetch(

@@ -64,6 +64,10 @@ class Lane:
         for window in self.windows:
             window.lost(cost.of(self.scope), now_ns)
 
+    def unsent(self, cost: Cost, *, taken_ns: int) -> None:
+        for window in self.windows:
+            window.unsent(cost.of(self.scope), taken_ns=taken_ns)
+
     def banned(self, seconds: int, now_ns: int) -> bool:
         """Close the lane for so long; tell whether that is news."""
         return self.ban.extend(now_ns + seconds * SECOND_NS + MARGIN_NS)

@@ -159,6 +159,14 @@ class Limiter:
                 lane.ban.tried(is_free=False)
             self._wake()
 
+    def unsent(self, permit: "Permit") -> None:
+        with self._lock:
+            for lane in permit.lanes:
+                lane.unsent(permit.cost, taken_ns=permit.sent_ns)
+            for lane in permit.trying:
+                lane.ban.tried(is_free=False)
+            self._wake()
+
     def ban(self, lane: Lane, seconds: int) -> bool:
         """Close a lane; tell whether that is news."""
         with self._lock:
@@ -317,6 +325,12 @@ class Permit:
         if not self.has_ended:
             self.has_ended = True
             self.limiter.lost(self)
+
+    def unsent(self) -> None:
+        """The request provably never left, as when nobody listens: it costs nothing."""
+        if not self.has_ended:
+            self.has_ended = True
+            self.limiter.unsent(self)
 
     async def answered(
         self, status: int, told: Sequence[Told], refusal: RateLimited | None = None

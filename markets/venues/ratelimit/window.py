@@ -89,6 +89,13 @@ class Window:
         self._lost += amount
         self._lost_ns = now_ns
 
+    def unsent(self, amount: int, *, taken_ns: int) -> None:
+        """Give back a request that provably never left: the venue cannot have counted it."""
+        self._unanswered -= amount
+        if amount and (taken_ns, amount) in self._sent:
+            self._sent.remove((taken_ns, amount))
+            self._own -= amount
+
     def tell(
         self, used: int, *, sent_ns: int, until_ns: int, limit: int | None, now_ns: int
     ) -> None:

@@ -21,6 +21,7 @@ from markets.venues.errors import (
     VenueUnavailable,
 )
 from markets.venues.ports import ExecutionClient, MarketClient
+from markets.venues.ratelimit.limiter import limiter
 from markets.venues.registry import EndpointRefused, VenueRegistry, capabilities
 from markets.venues.shared import MAX_ANSWER
 from markets.venues.types import (
@@ -401,6 +402,7 @@ async def test_nothing_is_sent_to_a_venue_that_does_not_listen() -> None:
         await client.submit(order(venue))
     with pytest.raises(VenueUnavailable):
         await client.positions()
+    assert {use.used for use in limiter().uses()} == {0}  # nor is it counted
     await client.close()
 
 

@@ -155,3 +155,15 @@ async def test_a_storm_of_5xx_is_asked_once_a_second_while_cancels_are_tried(
         await client.submit(resting(KIT))
     with pytest.raises(OrderNotFound):
         await client.cancel(CancelOrder("BTCUSDT", resting(KIT).client_order_id))
+
+
+async def test_a_venue_that_does_not_listen_costs_nothing_of_its_limits(still: StillClock) -> None:
+    async with PaperVenue.start(KIT.config()) as running:
+        client = REGISTRY.execution_client("binance", running.endpoint, KIT.credentials)
+        await client.positions()
+    before = [use.used for use in still.uses()]
+    for _ in range(1000):
+        with pytest.raises(VenueUnavailable):
+            await client.positions()
+    assert [use.used for use in still.uses()] == before
+    await client.close()

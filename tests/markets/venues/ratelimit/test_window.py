@@ -141,6 +141,17 @@ def test_what_was_lost_counts_until_the_venue_has_told_of_it() -> None:
     assert made.used(5) == 51
 
 
+def test_what_provably_never_left_counts_for_nothing() -> None:
+    made = window()
+    made.take(10, 1)
+    made.take(10, 2)
+    made.unsent(10, taken_ns=1)
+    assert made.used(3) == 10
+    made.answered(10)
+    assert made.used(3) == 10
+    assert made.used(MINUTE + 2) == 0
+
+
 def test_the_venues_own_figure_replaces_ours() -> None:
     made = window()
     made.tell(0, sent_ns=0, until_ns=MINUTE, limit=200, now_ns=0)
