@@ -29,7 +29,7 @@ demo: install ## Run everything with paper venues and sample data (ARGS="--check
 	$(RUN)/python manage.py demo $(ARGS)
 
 test: install ## Run the tests (ARGS="tests/base -k bus" narrows them)
-	$(RUN)/pytest -n 2 --dist worksteal $(ARGS)
+	$(RUN)/pytest -n 3 --dist worksteal $(ARGS)
 
 faults: install ## Break everything on purpose (SEEDS=n ROUNDS=n PLUGS=n; ARGS="--help")
 	$(RUN)/python -m tests.faults.pack --seeds $(SEEDS) --rounds $(ROUNDS) --plugs $(PLUGS) $(ARGS)
