@@ -17,6 +17,7 @@ from controlplane.base.admin import (
     rows_link,
 )
 from markets.choices import FeedSource, FeedStatus
+from markets.domain.venue_status import LEARNT
 from markets.failover import feed_failback, feed_failover
 from markets.listing import instrument_accept
 from markets.models import (
@@ -71,14 +72,7 @@ class VenueAdmin(AuditedModelAdmin):
     )
     _feeds = rows_link(MarketDataFeed, "exchange__pk__exact", _("feeds"), text=_("Show its feeds"))
     readonly_fields = (
-        "status",
-        "status_reason",
-        "clock_offset",
-        "clock_error",
-        "clock_at",
-        "writes_lost",
-        "writes_lost_at",
-        "listing_short_at",
+        *LEARNT,
         _instruments,
         _feeds,
     )

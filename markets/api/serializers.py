@@ -1,8 +1,7 @@
 """Market data on the wire."""
 
-from typing import Final
-
 from controlplane.base.api.serializers import EntitySerializer
+from markets.domain.venue_status import LEARNT
 from markets.models import (
     FeedTraffic,
     FundingRate,
@@ -12,18 +11,6 @@ from markets.models import (
     SynthPriceSnapshot,
     Venue,
 )
-
-_STANDING: Final = (
-    "status",
-    "status_reason",
-    "clock_offset",
-    "clock_error",
-    "clock_at",
-    "writes_lost",
-    "writes_lost_at",
-    "listing_short_at",
-)
-"""What we learn of a venue ourselves."""
 
 
 class VenueSerializer(EntitySerializer):
@@ -38,11 +25,11 @@ class VenueSerializer(EntitySerializer):
             "rest_endpoint",
             "ws_endpoint",
             "is_enabled",
-            *_STANDING,
+            *LEARNT,
             "created_at",
             "updated_at",
         )
-        read_only_fields = _STANDING
+        read_only_fields = LEARNT
 
 
 class InstrumentSerializer(EntitySerializer):

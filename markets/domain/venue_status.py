@@ -15,6 +15,17 @@ WRITES_REFUSED: Final = 2
 """So many orders in a row that broke the venue, none taken between, and it takes none."""
 WRITES_VALID: Final = timedelta(seconds=60)
 """After this one order more is let out, to see."""
+LEARNT: Final = (
+    "status",
+    "status_reason",
+    "clock_offset",
+    "clock_error",
+    "clock_at",
+    "writes_lost",
+    "writes_lost_at",
+    "listing_short_at",
+)
+"""A venue's fields that we learn ourselves: nobody writes them, and no audit keeps them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from controlplane.base.fields import (
 from controlplane.base.models import Entity, Timestamped
 from markets.choices import Dialect, FeedSource, FeedStatus, VenueEnvironment
 from markets.domain.endpoints import endpoint_problem
+from markets.domain.venue_status import LEARNT
 from markets.querysets import (
     FeedQuerySet,
     FundingRateQuerySet,
@@ -37,18 +38,7 @@ from markets.venues.generic.names import venue_problem
 from markets.venues.types import Endpoint
 
 
-@audit.track(
-    exclude=(
-        "status",
-        "status_reason",
-        "clock_offset",
-        "clock_error",
-        "clock_at",
-        "writes_lost",
-        "writes_lost_at",
-        "listing_short_at",
-    )
-)
+@audit.track(exclude=LEARNT)
 class Venue(Timestamped):
     """A place to trade. `venue_id` is the `exchange` of accounts and feeds.
 
