@@ -66,11 +66,12 @@ def recovered(intent: OrderIntent) -> tuple[str, str]:
 def test_g01_an_answer_that_could_not_be_written_is_asked_for_again(
     stage: Stage, line: ChaosProxy
 ) -> None:
-    slow = Fault(FaultKind.LATENCY, topic=Topic.PLACE, delay_ms=1_500)
+    slow = Fault(FaultKind.LATENCY, topic=Topic.PLACE, delay_ms=3_000)
     stage.paper.do(lambda: stage.paper.server.faults.add(slow))
     stage.quote()
     thread = over(line, intent := stage.wish())
-    _wait(lambda: place(intent) == ("submitted", "sending"))
+    _wait(lambda: bool(stage.ledger("fill")))  # the venue has it, and has not answered yet
+    assert place(intent) == ("submitted", "sending")
     line.add(Toxic(ToxicKind.DOWN))
     thread.join(SECONDS)
     assert place(intent) == ("submitted", "sending")

@@ -162,6 +162,15 @@ def test_processes_differ_though_they_sign_in_the_same_millisecond(
     assert taken == [1_795_000_000_000_001, 1_795_000_000_000_002]
 
 
+def test_two_addresses_of_one_venue_differ_in_the_same_millisecond(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = known_clock()
+    monkeypatch.setattr(ServerClock, "now_ms", lambda self: 1_795_000_000_000)
+    first, second = (nonce_source(f"https://{host}.test", WALLET) for host in ("one", "two"))
+    assert second.take(clock) - first.take(clock) == 1
+
+
 def test_clients_of_one_user_share_the_source_whatever_the_case() -> None:
     one = ours()
     two = AsterApi(
