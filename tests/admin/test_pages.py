@@ -65,6 +65,14 @@ def test_list_and_pages_open_for_a_superuser(
         assert page.get(address(model, "history", row.pk)).status_code == 200
 
 
+def test_show_all_is_offered_where_something_is_left_out(
+    page: Client, rows: dict[str, Any]
+) -> None:
+    listed = reverse("admin:markets_venue_changelist")
+    offered = [b"Show all" in page.get(listed + query).content for query in ("", "?q=x")]
+    assert offered == [False, True]
+
+
 @pytest.mark.parametrize("model", WITH_PAGE, ids=label)
 def test_pages_stay_shut_for_strangers_and_staff_without_permission(
     model: type[Model], client: Client, clerk: Client, rows: dict[str, Any]

@@ -30,6 +30,11 @@ class ConsoleChangeList(ChangeList):
             raise IncorrectLookupParameters
         return super().get_queryset(request, *args, **kwargs)
 
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            self.full_result_count = self.result_count  # so that no "Show all" is offered
+
     def get_ordering(self, request: HttpRequest, queryset: QuerySet) -> list[Any]:
         if not self.sortable_by:
             self.params.pop(ORDER_VAR, None)
