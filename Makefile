@@ -1,6 +1,6 @@
 # Needs python3.11 or newer, make and a package index; everything else comes from requirements/.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults lint bench lock
+.PHONY: help install demo test faults guards lint bench lock
 
 VENV := .venv
 RUN := $(VENV)/bin
@@ -33,6 +33,9 @@ test: install ## Run the tests (ARGS="tests/base -k bus" narrows them)
 
 faults: install ## Break everything on purpose (SEEDS=n ROUNDS=n PLUGS=n; ARGS="--help")
 	$(RUN)/python -m tests.faults.pack --seeds $(SEEDS) --rounds $(ROUNDS) --plugs $(PLUGS) $(ARGS)
+
+guards: install ## Take each guard out of a copy and see its test fail (ARGS="--help")
+	$(RUN)/python -m tests.faults.guards $(ARGS)
 
 lint: install ## Check style, types, import directions and migrations
 	$(RUN)/ruff check .

@@ -17,6 +17,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import close_old_connections, connection
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -35,6 +36,7 @@ from controlplane.setback import record_watch
 from controlplane.watchfulness import Reconciliations, UnknownOrders
 from hedging import services as hedging
 from hedging.choices import TriggerReason
+from hedging.emergency.reducing import MARK as STOP_LOSS
 from hedging.facts import book_facts, topology
 from hedging.services.watching import BookWatch
 from markets.models import Venue
@@ -59,7 +61,7 @@ EVALUATE_EVERY: Final = timedelta(seconds=10)
 CANCEL_AGAIN: Final = timedelta(seconds=10)
 """An order that still rests this long after its cancel was asked for is asked about again."""
 STALE_HEDGE: Final = timedelta(seconds=10)
-"""A hedge's order not claimed by then is withdrawn: its book is decided anew."""
+"""An order of a hedge, or of a stop-loss, not claimed by then is withdrawn; it is decided anew."""
 THREADS: Final = 8
 """For what waits on venues: looks for unknown orders, and reconciliations."""
 URGENT_THREADS: Final = 4
@@ -210,11 +212,11 @@ class Sentinel:
         return len(hedging.fills_attach(actor=self.actor))
 
     def stale(self) -> int:
-        """Withdraw hedge orders that no worker has claimed in time."""
+        """Withdraw orders of hedges and of stop-losses that no worker has claimed in time."""
+        of_hedge = Q(hedge_executions__result=None, hedge_executions__isnull=False)
         waiting = OrderIntent.objects.filter(
+            of_hedge | Q(reason__startswith=STOP_LOSS),
             state="pending",
-            hedge_executions__result=None,
-            hedge_executions__isnull=False,
             created_at__lt=timezone.now() - STALE_HEDGE,
         )
         withdrawn = 0

@@ -12,7 +12,7 @@ from controlplane.kernel.errors import ControlPlaneError, Denied
 from markets.venues.registry import dialect_facts
 from markets.venues.types import OrderType
 from strategies import gate, selectors, services, workers
-from strategies.domain.intent import PENDING, SENDING, IntentEvent
+from strategies.domain.intent import DENIED, PENDING, SENDING, WITHDRAWN, IntentEvent
 from strategies.models import OrderIntent
 from strategies.moment import Moment
 from strategies.services import Move
@@ -25,6 +25,19 @@ moved. The other leg of a pair may wait for its first one longer."""
 
 EVER_WITHIN: Final = timedelta(minutes=2)
 """No intent at all that waited for longer: a record that was set back brings back what was sent."""
+
+
+TOO_OLD: Final = ("INTENT_TOO_OLD", "DECISION_TOO_OLD", "CLAIM_TOO_OLD")
+"""What an order is denied for that nobody came to in time."""
+
+
+def has_lapsed(intent: OrderIntent) -> bool:
+    """Tell whether an order was never sent for no other reason than that nobody came to it.
+
+    That says nothing against its venue or its terms, so what it was for is decided anew at once.
+    """
+    place = services.place_of(intent)
+    return place == WITHDRAWN or (place == DENIED and intent.reason.startswith(TOO_OLD))
 
 
 @transaction.atomic

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+from django.db import transaction
 from django.db.models import Max, Min, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -29,7 +30,7 @@ from controlplane.base.audit import Actor
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from controlplane.kernel.units import ZERO, plain
 from hedging.domain.emergency import StopScope, StopTrigger
-from hedging.emergency.reducing import book_reduce
+from hedging.emergency.reducing import book_reduce, is_undone
 from hedging.emergency.scopes import book_of
 from hedging.emergency.verbs import stop_engage
 
@@ -40,6 +41,10 @@ ENVELOPE_COOL_DOWN: Final = timedelta(hours=1)
 VALID: Final = timedelta(minutes=2)
 """A balance read longer ago says nothing of now."""
 PEAK_WITHIN: Final = timedelta(days=90)
+UNDONE_AFTER: Final = timedelta(seconds=10)
+"""A reduction of which nothing was sent, whatever for, is begun anew no sooner."""
+UNDONE_WITHIN: Final = timedelta(hours=1)
+"""... nor when it was begun longer ago."""
 
 
 @dataclass(slots=True)
@@ -81,6 +86,7 @@ class LossWatch:
     def look(self) -> int:
         """Act on what is confirmed; return on how many accounts."""
         now = timezone.now()
+        _undone_forget(now)
         self.doubted.clear()
         seen: set[tuple[str, LossRule]] = set()
         acted = 0
@@ -98,8 +104,9 @@ class LossWatch:
         self._doubts = {key: doubt for key, doubt in self._doubts.items() if key in seen}
         return acted
 
+    @transaction.atomic
     def _act(self, account: ExchangeAccount, breach: Breach, now: datetime) -> None:
-        """Mark the account first: what is begun here is begun once, whoever else looks."""
+        """Mark the account and act, both or neither: begun once, whoever else looks."""
         before = account.state.stop_loss_at
         won = AccountState.objects.filter(pk=account.pk, stop_loss_at=before).update(
             stop_loss_at=now, stop_loss_action=str(breach.limit.action)
@@ -125,6 +132,23 @@ class LossWatch:
                     reason=f"{account.pk} {reason}",
                     actor=self.actor,
                 )
+
+
+def _undone_forget(now: datetime) -> None:
+    """Forget of each account the reduction of which nothing was sent: it is decided anew.
+
+    So a loss that lasts is acted on again, at today's prices, and one that is over is not.
+    """
+    begun = AccountState.objects.filter(
+        stop_loss_action=str(StopLossAction.REDUCE),
+        stop_loss_at__lte=now - UNDONE_AFTER,
+        stop_loss_at__gt=now - UNDONE_WITHIN,
+    )
+    for account_id, at in begun.values_list("account_id", "stop_loss_at"):
+        if at is not None and is_undone(key=book_of(account_id), since=at):
+            AccountState.objects.filter(account=account_id, stop_loss_at=at).update(
+                stop_loss_at=None, stop_loss_action=None
+            )
 
 
 def _last(account: ExchangeAccount) -> Tripped | None:

@@ -18,7 +18,9 @@ from hedging.models import Fill, HedgeExecution
 from hedging.querysets import ExecutionQuerySet
 from hedging.services import telling
 from hedging.services.making import taker_follow
+from hedging.services.throttling import LAPSED
 from markets.venues.types import Side
+from strategies.claims import has_lapsed
 from strategies.domain.intent import TERMINAL_STATES
 from strategies.models import OrderIntent
 
@@ -106,6 +108,8 @@ def _close(
     execution.duration_ms = int((now - execution.created_at).total_seconds() * 1000)
     execution.slippage_bp = _slippage(execution, intents)
     execution.seconds_out_of_band = _seconds_out(execution, facts, now=now)
+    if all(map(has_lapsed, intents)):
+        execution.decision_inputs = {**execution.decision_inputs, LAPSED: True}
     execution.save()
     telling.finished_told(execution)
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
@@ -37,10 +37,15 @@ from strategies.models import OrderIntent
 
 RELEASED = audit.register("throttle.released", label=gettext_lazy("Hedge throttle released"))
 MAX_REASON = 2000
+LAPSED: Final = "lapsed"
+"""Among the inputs of a hedge: nobody came to its orders in time."""
 
 
 def past_hedges(key: str, *, now: datetime) -> list[PastHedge]:
-    """Return the book's hedges that what comes next depends on, the newest first."""
+    """Return the book's hedges that what comes next depends on, the newest first.
+
+    One that nobody came to in time is none: the next attempt does not wait for it.
+    """
     rows = _past(
         book=key,
         begun_after=uuid7_floor(now - EXECUTIONS_WITHIN),
@@ -64,7 +69,8 @@ def _past(book: Any, begun_after: Any, ended_after: Any) -> Any:
         Q(execution_id__gte=begun_after) | Q(result=None) | Q(finished_at__gte=ended_after),
         book=book,
     )
-    return hedges.order_by("-execution_id").values_list(
+    counted = hedges.exclude(decision_inputs__has_key=LAPSED)
+    return counted.order_by("-execution_id").values_list(
         "symbol", "result", "trigger_reason", "created_at", "finished_at"
     )
 

@@ -290,12 +290,11 @@ def test_g03_the_stop_command_works_on_a_read_only_database(stage: Stage, var: A
     params = connection.get_connection_params()
     with read_only():
         done = subprocess.run(
-            [sys.executable, "-c", STOP, str(params["dbname"])],
+            [sys.executable, "-c", STOP, str(params["dbname"]), str(var)],
             cwd=ROOT,
             env={
                 **os.environ,
                 "DJANGO_SETTINGS_MODULE": settings.SETTINGS_MODULE,
-                "CONTROLPLANE_VAR": str(var),
                 "FERNET_KEYS": ",".join(settings.FERNET_KEYS),
             },
             capture_output=True,
@@ -304,6 +303,7 @@ def test_g03_the_stop_command_works_on_a_read_only_database(stage: Stage, var: A
             timeout=100,
         )
     assert done.returncode == 1, done.stderr
+    assert "read-only transaction" in done.stderr  # it was the database that was asked
     assert done.stdout.strip() == '{"database": false, "accounts": {"alpha": ""}}', done.stderr
     assert not stage.paper.server.core.engine.accounts["alpha"].open_orders
     asked = spool.asked_read()
@@ -312,17 +312,18 @@ def test_g03_the_stop_command_works_on_a_read_only_database(stage: Stage, var: A
 
 
 STOP = """
-import os, pathlib, sys, django
+import pathlib, sys, django
 django.setup()
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 connection.settings_dict["NAME"] = sys.argv[1]
-settings.VAR_DIR = pathlib.Path(os.environ["CONTROLPLANE_VAR"])
+settings.VAR_DIR = pathlib.Path(sys.argv[2])
 try:
     call_command("emergency_stop", scope="all", reason="fire", json=True)
 except CommandError as refusal:
+    sys.stderr.write(str(refusal.__context__))
     sys.exit(refusal.returncode)
 """
 

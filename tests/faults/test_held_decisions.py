@@ -15,13 +15,13 @@ from django.utils import timezone
 
 from hedging import trigger
 from hedging.models import HedgeExecution
-from hedging.services import evaluating, locking, writing
+from hedging.services import evaluating, executions_finish, locking, writing
 from markets.models import Instrument
 from markets.venues.ratelimit import limiter
 from markets.venues.types import OrderType, Side
 from strategies import claims, execution, services
 from strategies.models import OrderIntent, StrategyModule
-from tests.flows.test_hedge_flow import ACTOR, Stage, settle, stage, work
+from tests.flows.test_hedge_flow import ACTOR, BOOK, Stage, settle, stage, work
 
 __all__ = ["stage"]
 
@@ -204,3 +204,6 @@ def test_b02_an_order_decided_on_long_ago_is_not_claimed_and_the_book_is_decided
     assert (intent.state, intent.claim_fence) == ("failed", 0)
     assert intent.reason.startswith("DECISION_TOO_OLD: seconds=16.")
     assert seen.orders() == []
+    executions_finish(books=[BOOK])
+    assert HedgeExecution.objects.get().result == "fail"
+    assert seen.evaluate() is not None  # at once, at the price of now

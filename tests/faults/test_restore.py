@@ -103,6 +103,8 @@ def test_c11_a_backup_put_back_opens_nothing_until_a_person_has_looked(stage: St
         told = MonitoringEvent.objects.get(payload__code="record_set_back")
         assert (told.severity, told.payload["lost"]) == ("CRITICAL", 1)
         assert ExchangeAccount.objects.get().status == "paused"
+        (paused,) = MonitoringEvent.objects.filter(payload__action="account.paused")
+        assert paused.payload["reason"].startswith("the record was set back")
         assert place(waiting) == place(resting) == ("cancelled", "none")
         for intent in (waiting, resting):  # the queue was put back too
             stage.submit(intent)

@@ -16,13 +16,16 @@ from accounts.models import (
     RiskEnvelope,
     StopLossConfig,
 )
+from hedging.emergency import losses
 from hedging.emergency.losses import LossWatch
 from hedging.models import EmergencyStop
 from monitoring.models import MonitoringEvent
+from strategies import claims, execution, services
 from strategies.models import OrderIntent
 from tests import factories
 from tests.faults.conftest import ACTOR
 from tests.faults.stopping import system_hedge
+from tests.hedging import world
 
 Read = Callable[..., int]
 
@@ -100,7 +103,9 @@ def test_h08_the_envelope_flattens_without_any_template(
     assert EmergencyStop.objects.get().trigger == "drawdown"
 
 
-def test_h08_reduce_takes_the_same_from_both_sides(account: ExchangeAccount, read: Read) -> None:
+@pytest.fixture
+def pair(account: ExchangeAccount) -> ExchangeAccount:
+    """`alpha` is long and to be reduced, `beta` the other side of its book."""
     configure(action="reduce")
     other = factories.account(account_id="beta")
     module = factories.module(dry_run_enabled=False)
@@ -115,6 +120,10 @@ def test_h08_reduce_takes_the_same_from_both_sides(account: ExchangeAccount, rea
             observed_at=timezone.now(),
         )
     AccountState.objects.filter(pk="beta").delete()
+    return account
+
+
+def test_h08_reduce_takes_the_same_from_both_sides(pair: ExchangeAccount, read: Read) -> None:
     assert [read(940), read(940)] == [0, 1]
     sent = OrderIntent.objects.order_by("account_id").values_list(
         "account_id", "side", "amount", "reduce_only", "type"
@@ -124,3 +133,54 @@ def test_h08_reduce_takes_the_same_from_both_sides(account: ExchangeAccount, rea
         ("beta", "buy", Decimal(2), True, "ioc"),
     ]
     assert not EmergencyStop.objects.exists()
+
+
+@pytest.fixture
+def unsent(pair: ExchangeAccount, read: Read, monkeypatch: pytest.MonkeyPatch) -> list[OrderIntent]:
+    """A reduction that waited for a worker until it was too old to go out at its price."""
+    assert [read(940), read(940)] == [0, 1]
+    with monkeypatch.context() as late:
+        late.setattr(claims, "CLAIM_WITHIN", timedelta(0))
+        for intent in OrderIntent.objects.all():
+            submitted = execution.intent_submit(intent_id=intent.pk, actor=ACTOR)
+            assert submitted.reason.startswith("DECISION_TOO_OLD: ")
+    assert read(940) == 0  # not each second
+    monkeypatch.setattr(losses, "UNDONE_AFTER", timedelta(0))
+    return list(OrderIntent.objects.all())
+
+
+def test_h08_a_reduction_that_nobody_sent_in_time_is_begun_anew_at_the_price_of_then(
+    unsent: list[OrderIntent], read: Read
+) -> None:
+    Position.objects.update(mark_price=50_000)
+    assert [read(940), read(940)] == [1, 0]
+    again = OrderIntent.objects.exclude(pk__in=[it.pk for it in unsent])
+    assert {(it.account_id, it.amount, it.state, it.price < 52_000) for it in again} == {
+        ("alpha", Decimal(2), "pending", True),
+        ("beta", Decimal(2), "pending", True),
+    }
+    world.moved(again[0], ("submitted", "sending"))  # one was sent: the book's delta tells the rest
+    withdrawn = services.intent_withdraw(intent=again[1], reason="late", actor=ACTOR)
+    assert (withdrawn.state, read(940)) == ("cancelled", 0)
+
+
+def test_h08_a_reduction_that_nobody_sent_is_not_begun_anew_for_a_loss_that_is_over(
+    unsent: list[OrderIntent], read: Read
+) -> None:
+    assert [read(1000), read(1000)] == [0, 0]
+    assert OrderIntent.objects.count() == len(unsent)
+
+
+def test_h08_an_action_that_breaks_is_taken_by_the_next_look(
+    pair: ExchangeAccount, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: Any) -> None:
+        raise RuntimeError
+
+    assert read(940) == 0
+    with monkeypatch.context() as breaks:
+        breaks.setattr(losses, "book_reduce", broken)
+        with pytest.raises(RuntimeError):
+            read(940)
+    assert read(940) == 1
+    assert OrderIntent.objects.count() == 2

@@ -14,7 +14,7 @@ from django_q.models import OrmQ
 
 from accounts.models import AccountState, ExchangeAccount, Position
 from controlplane.sentinel import Sentinel
-from hedging.models import HedgeExecution, ResolutionStep
+from hedging.models import HedgeExecution, HedgeThrottle, ResolutionStep
 from markets.models import Instrument, Quote
 from monitoring.models import MonitoringEvent
 from strategies.models import OrderIntent
@@ -76,17 +76,23 @@ def test_due_syncs_are_queued_once(account: ExchangeAccount) -> None:
     assert queued("accounts.sync") == 1
 
 
-def test_a_hedge_no_worker_took_is_withdrawn_and_ends_as_failed(
-    account: ExchangeAccount, monkeypatch: pytest.MonkeyPatch
+def test_a_hedge_no_worker_took_is_withdrawn_and_made_anew_at_once_however_often(
+    account: ExchangeAccount, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
+    settings.HEDGE_THROTTLE_FAILURES = 2
     sentinel = Sentinel()
     done(sentinel)
     assert done(sentinel)["stale"] == 0
     monkeypatch.setattr("controlplane.sentinel.STALE_HEDGE", timedelta(0))
-    assert done(sentinel)["stale"] == 1
-    execution = HedgeExecution.objects.get()
-    assert (execution.result, execution.delta_after) == ("fail", Decimal("0.02"))
-    assert OrderIntent.objects.get().state == "cancelled"
+    for _ in range(3):
+        Quote.objects.update(received_at=timezone.now())
+        assert done(sentinel)["stale"] == 1
+    *ended, running = HedgeExecution.objects.order_by("pk")
+    assert len(ended) == 3
+    assert {(it.result, it.delta_after) for it in ended} == {("fail", Decimal("0.02"))}
+    assert running.result is None
+    assert not HedgeThrottle.objects.exists()
+    assert OrderIntent.objects.filter(state="cancelled").count() == 3
 
 
 def test_an_unknown_order_is_asked_for_and_told_of_after_a_minute(
