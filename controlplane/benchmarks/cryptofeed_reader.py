@@ -1,8 +1,8 @@
 """cryptofeed as a reader of feed-ingest's stream, in an environment of its own.
 
-Run by its path with that environment's python as `cryptofeed_reader.py PORT SKIPPED MESSAGES
-SYMBOL…`; nothing of this project can be imported there. Prints one JSON object of what
-`ingest_worker` keeps of a message: its delay in ns, and its bid.
+Run by its path with that environment's python as `cryptofeed_reader.py PORT COUNT,… SYMBOL…`;
+nothing of this project can be imported there. Prints one JSON object of what `ingest_worker` keeps:
+the CPU seconds of each COUNT of messages after the first, each one's delay in ns, and its bid.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from importlib.metadata import version
+from itertools import accumulate, pairwise
 from typing import Any
 
 import uvloop  # type: ignore[import-untyped,unused-ignore]
@@ -22,8 +23,8 @@ from cryptofeed.symbols import Symbols  # type: ignore[import-not-found]
 
 def main() -> None:
     """Read until all messages have come, then end the process."""
-    port, skipped, messages = map(int, sys.argv[1:4])
-    names = {f"{name.removesuffix('USDT')}-USDT-PERP": name for name in sys.argv[4:]}
+    port, counts = int(sys.argv[1]), [int(count) for count in sys.argv[2].split(",")]
+    names = {f"{name.removesuffix('USDT')}-USDT-PERP": name for name in sys.argv[3:]}
     types = {"instrument_type": dict.fromkeys(names, "perpetual"), "tick_size": {}}
     Symbols.set(BinanceFutures.id, names, types)
     connect = connection.connect
@@ -35,20 +36,21 @@ def main() -> None:
 
     connection.connect = dial
     delays: list[int] = []
-    bids: list[str] = []
-    began = 0.0
+    bids: list[object] = []
+    times: list[float] = []
+    bounds = list(accumulate(counts))
 
     async def take(ticker: Any, _received: float) -> None:
-        nonlocal began
         delays.append(time.monotonic_ns() - ticker.raw["u"])
-        bids.append(str(ticker.bid))
-        if len(delays) == skipped:
-            began = time.process_time()
-        elif len(delays) == skipped + messages:
-            spent = time.process_time() - began
-            told = {"delays": delays[skipped:], "bids": bids[skipped:], "spent": spent}
-            print(json.dumps({**told, "version": version("cryptofeed")}), flush=True)  # noqa: T201
-            os._exit(0)  # the library has no way to end that is not as long as a run
+        bids.append(ticker.bid)
+        if len(delays) == bounds[len(times)]:
+            times.append(time.process_time())
+            if len(times) == len(bounds):
+                spent = [after - before for before, after in pairwise(times)]
+                read = [str(bid) for bid in bids[counts[0] :]]
+                told = {"delays": delays[counts[0] :], "bids": read, "spent": spent}
+                print(json.dumps({**told, "version": version("cryptofeed")}), flush=True)  # noqa: T201
+                os._exit(0)  # the library has no way to end that is not as long as a run
 
     asyncio.set_event_loop(uvloop.new_event_loop())
     handler = FeedHandler(config={"uvloop": False, "log": {"disabled": True}})

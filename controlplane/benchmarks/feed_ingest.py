@@ -1,185 +1,234 @@
 """What a quote costs from the socket to the board, beside ccxt.pro, cryptofeed and bare sockets.
 
-Each reader is a process of its own on the same local stream of 20 symbols, one after the other in
-one run. Ours does all that `run_feeds` does for a message: parsing, checks, board, latency
-quantiles and health, but not the database, which is written ten times a second whatever comes.
-cryptofeed wants an environment of its own, whose python is named by `--peer-python`.
+Each reader is a process of its own on the same local stream of 20 symbols: some messages at a calm
+pace, then many at a fast one. Readers take turns, one at a time, for several rounds; a ratio is the
+median of the rounds' own ratios, so a busy moment of the machine spoils a round and not a figure.
+The stream comes from a process of its own (`ingest_feeder`); where there are two cores it has one
+and the reader, whichever it is, the other.
+
+Ours is started as `run_feeds` is and does all that it does for a message: parsing, checks, board,
+latency quantiles and health, but not the database, which is written ten times a second whatever
+comes. `socket` and `websockets` only take messages off a socket: what they need is the stage's own
+share. cryptofeed wants an environment of its own, whose python is named by `--peer-python`.
 """
 
 import asyncio
 import json
+import os
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
-
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+from statistics import median
+from typing import IO, Any, Final
 
 from controlplane.benchmarks.report import BenchmarkFailed, Figure, Goal, Report, percentile
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", *(f"COIN{number:03}USDT" for number in range(18)))
-READERS: Final = ("websockets", "socket", "ours", "ccxt.pro")
+OURS: Final = "ours"
+CCXT: Final = "ccxt.pro"
+PEER: Final = "cryptofeed"
+READERS: Final = (OURS, CCXT, "websockets", "socket")
+ROUNDS: Final = 5
 EACH: Final = 50
-"""Messages for each one counted."""
+"""Messages of a round at the fast pace for each one counted; at the calm one a tenth of it."""
 CALM: Final = 1_000
 """Messages a second of a quiet market, where each wakes its reader."""
 FAST: Final = 10_000
 WARM_UP: Final = 200
 """Messages before the measurement begins."""
-READER_SECONDS: Final = 60.0
-ANSWER_BYTES: Final = 64 * 1024 * 1024
-"""What a reader tells at its end; of more than is buffered, its exit may lose the rest."""
-PEER: Final = "cryptofeed"
+PATIENCE_SECONDS: Final = 60.0
 GOALS: Final = (Goal("cpu_of_ccxt", 1 / 3), Goal("p99_of_ccxt", 1 / 10), Goal("lost", 0))
 PEER_GOALS: Final = (Goal("cpu_of_cryptofeed", 1), Goal("p50_of_cryptofeed", 1))
-_WORKER: Final = ("-m", "controlplane.benchmarks.ingest_worker")
-_NUMBERS: Final = 1000
+NUMBERS: Final = 1000
 """Messages' bids count them, up to here and again."""
+_MODULE: Final = "controlplane.benchmarks."
 
-Results = Mapping[str, Mapping[str, Any]]
-Commands = Mapping[str, Sequence[str]]
+Phase = tuple[int, int]
+"""So many messages, at so many a second."""
+Result = Mapping[str, Any]
+Round = Mapping[str, Result]
+"""What each reader came to, by its name."""
 
 
 def run(*, count: int, say: Callable[[str], None], peer_python: Path | None = None) -> Report:
-    """Measure; every reader takes 50 messages for each one counted, at both paces."""
+    """Measure; raises BenchmarkFailed."""
     commands: dict[str, Sequence[str]] = {name: _command(name) for name in READERS}
     if peer_python is not None:
         commands[PEER] = (str(peer_python), str(Path(__file__).with_name("cryptofeed_reader.py")))
+    return report(asyncio.run(_rounds(commands, count * EACH, say)))
 
-    def all_at(pace: int) -> Results:
-        return {
-            name: asyncio.run(_measured(name, command, pace, count * EACH, say))
-            for name, command in commands.items()
-        }
 
-    return report(all_at(CALM), all_at(FAST))
+async def _rounds(
+    commands: Mapping[str, Sequence[str]], messages: int, say: Callable[[str], None]
+) -> Sequence[Round]:
+    rounds = []
+    for number in range(ROUNDS):
+        seen = {name: await measured(name, commands[name], messages) for name in commands}
+        rounds.append(seen)
+        told = ", ".join(
+            f"{name} {result['cpuMicros']:.1f} µs p99 {result['p99Micros']:.0f} µs"
+            for name, result in seen.items()
+        )
+        say(f"round {number + 1} of {ROUNDS}, CPU a message and delay: {told}")
+    return rounds
 
 
 def _command(reader: str) -> Sequence[str]:
-    return sys.executable, *_WORKER, reader
+    return sys.executable, "-m", f"{_MODULE}ingest_worker", reader
 
 
-def report(calm: Results, fast: Results) -> Report:
-    """Return the figures of what the readers told at both paces."""
-    ours, ccxt = fast["ours"], fast["ccxt.pro"]
-    cpu, cpu_calm = (
-        {name: result["cpuMicros"] for name, result in results.items()} for results in (fast, calm)
-    )
+# What is told
+
+
+def report(rounds: Sequence[Round]) -> Report:
+    """Return the figures of what the readers came to in each round."""
+
+    def of(name: str, key: str) -> float:
+        return median(seen[name][key] for seen in rounds)
+
+    def ratio(key: str, peer: str, name: str = OURS) -> float:
+        return float(round(median(seen[name][key] / seen[peer][key] for seen in rounds), 3))
+
+    cpu, calm = "cpuMicros", "cpuCalmMicros"
+    over = median(seen[OURS][cpu] - seen["socket"][cpu] for seen in rounds)
     figures = {
-        "cpu": Figure(round(cpu["ours"], 1), "µs a message"),
-        "cpu_websockets": Figure(round(cpu["websockets"], 1), "µs a message"),
-        "cpu_socket": Figure(round(cpu["socket"], 1), "µs a message"),
-        "cpu_of_ccxt": Figure(_ratio(ours, ccxt, "cpuMicros"), "× ccxt.pro"),
-        "cpu_over_socket": Figure(round(cpu["ours"] - cpu["socket"], 1), "µs a message"),
-        "cpu_calm": Figure(round(cpu_calm["ours"], 1), "µs a message at 1,000 a second"),
-        "cpu_calm_of_ccxt": Figure(
-            _ratio(calm["ours"], calm["ccxt.pro"], "cpuMicros"), "× ccxt.pro at 1,000 a second"
-        ),
-        "p50": Figure(round(ours["p50Micros"]), "µs at 10,000 a second"),
-        "p99": Figure(round(ours["p99Micros"]), "µs at 10,000 a second"),
-        "p99_of_ccxt": Figure(_ratio(ours, ccxt, "p99Micros"), "× ccxt.pro"),
-        "messages": Figure(ours["messages"], "messages"),
-        "lost": Figure(ours["lost"] + calm["ours"]["lost"], "messages"),
+        "cpu": Figure(round(of(OURS, cpu), 1), "µs a message"),
+        "cpu_websockets": Figure(round(of("websockets", cpu), 1), "µs a message"),
+        "cpu_socket": Figure(round(of("socket", cpu), 1), "µs a message"),
+        "cpu_of_ccxt": Figure(ratio(cpu, CCXT), "× ccxt.pro"),
+        "cpu_over_socket": Figure(round(over, 1), "µs a message"),
+        "cpu_calm": Figure(round(of(OURS, calm), 1), "µs a message at 1,000 a second"),
+        "cpu_calm_of_ccxt": Figure(ratio(calm, CCXT), "× ccxt.pro at 1,000 a second"),
+        "p50": Figure(round(of(OURS, "p50Micros")), "µs at 10,000 a second"),
+        "p99": Figure(round(of(OURS, "p99Micros")), "µs at 10,000 a second"),
+        "p99_of_ccxt": Figure(ratio("p99Micros", CCXT), "× ccxt.pro"),
+        "p99_socket_of_ccxt": Figure(ratio("p99Micros", CCXT, "socket"), "× ccxt.pro"),
+        "messages": Figure(sum(seen[OURS]["messages"] for seen in rounds), "messages"),
+        "lost": Figure(sum(seen[OURS]["lost"] for seen in rounds), "messages"),
+        "sent_late_p99": Figure(round(of(OURS, "sentLateP99Micros")), "µs by the sender"),
     }
     goals: Sequence[Goal] = GOALS
-    if PEER in fast:
+    if PEER in rounds[0]:
         goals = GOALS + PEER_GOALS
         figures |= {
-            "cpu_of_cryptofeed": Figure(_ratio(ours, fast[PEER], "cpuMicros"), "× cryptofeed"),
-            "p50_of_cryptofeed": Figure(_ratio(ours, fast[PEER], "p50Micros"), "× cryptofeed"),
-            "p99_of_cryptofeed": Figure(_ratio(ours, fast[PEER], "p99Micros"), "× cryptofeed"),
+            "cpu_of_cryptofeed": Figure(ratio(cpu, PEER), "× cryptofeed"),
+            "p50_of_cryptofeed": Figure(ratio("p50Micros", PEER), "× cryptofeed"),
+            "p99_of_cryptofeed": Figure(ratio("p99Micros", PEER), "× cryptofeed"),
         }
     peers: list[Mapping[str, Any]] = [
-        _told(name, result, cpu_calm[name]) for name, result in fast.items() if name != "ours"
+        _peer(name, [seen[name] for seen in rounds]) for name in rounds[0] if name != OURS
     ]
-    if PEER not in fast:
+    if PEER not in rounds[0]:
         peers.append({"name": PEER, "absent": "--peer-python names no environment that has it"})
-    return Report("feed-ingest", figures, goals, peers)
+    return Report("feed-ingest", figures, goals, peers, rounds)
 
 
-def _ratio(ours: Mapping[str, Any], peer: Mapping[str, Any], name: str) -> float:
-    return float(round(ours[name] / peer[name], 3))
+def _peer(name: str, results: Sequence[Result]) -> Mapping[str, Any]:
+    told = {
+        key: round(median(result[key] for result in results), 1)
+        for key in ("cpuMicros", "cpuCalmMicros", "p50Micros", "p99Micros")
+    }
+    losses = [result["lost"] for result in results]
+    lost = None if None in losses else sum(losses)
+    return {"name": name, **told, "lost": lost, "version": results[0]["version"]}
 
 
-def _told(name: str, result: Mapping[str, Any], calm: float) -> Mapping[str, Any]:
-    told = {key: round(result[key]) for key in ("p50Micros", "p99Micros")}
-    cpu = {"cpuMicros": round(result["cpuMicros"], 1), "cpuCalmMicros": round(calm, 1)}
-    return {"name": name, **cpu, **told, "lost": result["lost"], "version": result["version"]}
+def result_of(raw: Mapping[str, Any], counts: Sequence[int]) -> Result:
+    """Return what a reader's own figures come to: at the last of its paces but for `cpuCalmMicros`.
 
-
-def figures_of(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a reader's own figures come to; of one that reads no bids nothing is `lost`."""
-    delays, bids = raw["delays"], raw["bids"]
+    `counts` is of messages at each pace. Of a reader that reads no bids nothing is `lost`.
+    """
+    delays, bids = raw["delays"][-counts[-1] :], raw["bids"]
     numbers = [round((float(bid) - 60_000) * 10) for bid in bids]
-    gaps = [(b - a - 1) % _NUMBERS for a, b in pairwise(numbers)]
+    gaps = [(b - a - 1) % NUMBERS for a, b in pairwise(numbers)]
+    calm, fast = (spent / count * 1e6 for spent, count in zip(raw["spent"], counts, strict=True))
     return {
-        "cpuMicros": raw["spent"] / len(delays) * 1e6,
-        "p50Micros": percentile(delays, 0.5) / 1000,
-        "p99Micros": percentile(delays, 0.99) / 1000,
-        "messages": len(delays),
+        "cpuMicros": round(fast, 2),
+        "cpuCalmMicros": round(calm, 2),
+        "p50Micros": round(percentile(delays, 0.5) / 1000, 1),
+        "p99Micros": round(percentile(delays, 0.99) / 1000, 1),
+        "messages": len(raw["delays"]),
         "lost": sum(gaps) if bids else None,
         "version": raw.get("version"),
     }
 
 
-async def _measured(
-    reader: str, command: Sequence[str], pace: int, messages: int, say: Callable[[str], None]
-) -> Mapping[str, Any]:
-    """Run one reader on a stream of its own."""
-
-    async def stream(socket: ServerConnection) -> None:
-        try:
-            await _send(socket, pace)
-        except ConnectionClosed:
-            return
-
-    async with serve(stream, "127.0.0.1", 0, compression=None) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            str(port),
-            str(WARM_UP),
-            str(messages),
-            *SYMBOLS,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=ANSWER_BYTES,
-        )
-        try:
-            async with asyncio.timeout(READER_SECONDS + 3 * messages / pace):
-                out, said = await process.communicate()
-        except TimeoutError:
-            raise BenchmarkFailed(f"{reader} did not read {messages} messages in time.") from None
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-    if process.returncode or not out:
-        raise BenchmarkFailed(f"{reader}: {said.decode(errors='replace')[-500:]}")
-    result = figures_of(json.loads(out))
-    say(f"{reader} at {pace} a second: {result['cpuMicros']:.1f} µs a message")
-    return result
+# How it is measured
 
 
-async def _send(socket: ServerConnection, pace: int) -> None:
-    """Send quotes of all symbols in turn, each stamped as it is sent, until the reader leaves."""
-    began, sent = time.monotonic(), 0
-    while True:
-        due = int((time.monotonic() - began) * pace)
-        while sent < due:
-            await socket.send(_frame(SYMBOLS, sent))
-            sent += 1
-        await asyncio.sleep(0.001)
+async def measured(
+    reader: str, command: Sequence[str], messages: int, *, paces: tuple[int, int] = (CALM, FAST)
+) -> Result:
+    """Run one reader on a stream of its own; raises BenchmarkFailed."""
+    counts = (WARM_UP, max(1, messages // 10), messages)
+    phases = tuple(zip(counts, (paces[0], *paces), strict=True))
+    cores = _cores()
+    seconds = PATIENCE_SECONDS + 3 * sum(count / pace for count, pace in phases)
+    try:
+        with tempfile.TemporaryFile() as told:  # a pipe holds less than a reader tells at its end
+            async with asyncio.timeout(seconds), _feeder(phases, cores[0]) as (feeder, port):
+                asked = [*command, port, ",".join(map(str, counts)), *SYMBOLS]
+                async with _process(asked, cores[-1], told) as process:
+                    _, said = await process.communicate()
+                told.seek(0)
+                out = told.read()
+                if process.returncode or not out:
+                    raise BenchmarkFailed(f"{reader}: {said.decode(errors='replace')[-500:]}")
+                fed, _ = await feeder.communicate()
+    except TimeoutError:
+        raise BenchmarkFailed(f"{reader} did not read {messages} messages in time.") from None
+    result = result_of(json.loads(out), counts[1:])
+    return {**result, "sentLateP99Micros": round(json.loads(fed)["lateP99Micros"], 1)}
 
 
-def _frame(symbols: Sequence[str], number: int) -> str:
-    symbol, wall_ms = symbols[number % len(symbols)], time.time_ns() // 1_000_000
-    bid = 60_000 + number % _NUMBERS / 10
-    return (
-        f'{{"stream":"{symbol.lower()}@bookTicker","data":{{"e":"bookTicker",'
-        f'"u":{time.monotonic_ns()},"s":"{symbol}","b":"{bid:.2f}","B":"3.121",'
-        f'"a":"{bid + 0.1:.2f}","A":"4.066","T":{wall_ms},"E":{wall_ms}}}}}'
-    )
+@asynccontextmanager
+async def _feeder(phases: Sequence[Phase], core: int | None) -> AsyncIterator[tuple[Process, str]]:
+    """Start a stream; give its process and port."""
+    text = ",".join(f"{count}@{pace}" for count, pace in phases)
+    command = (sys.executable, "-m", f"{_MODULE}ingest_feeder", text, *SYMBOLS)
+    async with _process(command, core) as feeder:
+        assert feeder.stdout is not None
+        port = (await feeder.stdout.readline()).decode().strip()
+        if not port:
+            _, said = await feeder.communicate()
+            raise BenchmarkFailed(f"No stream: {said.decode(errors='replace')[-500:]}")
+        yield feeder, port
+
+
+@asynccontextmanager
+async def _process(
+    command: Sequence[str], core: int | None, out: int | IO[bytes] = PIPE
+) -> AsyncIterator[Process]:
+    with _bound_to(core):  # a child inherits it
+        process = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=PIPE)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def _cores() -> Sequence[int | None]:
+    """Return the feeder's core first and the reader's last; None where there are no two."""
+    if not hasattr(os, "sched_getaffinity") or len(cores := sorted(os.sched_getaffinity(0))) < 2:
+        return (None,)
+    return cores
+
+
+@contextmanager
+def _bound_to(core: int | None) -> Iterator[None]:
+    """Have what is started meanwhile run on one core."""
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -1,9 +1,9 @@
 """One reader of a stream of quotes, in a process of its own: ours or a peer.
 
-Run as `python -m controlplane.benchmarks.ingest_worker CLIENT PORT SKIPPED MESSAGES SYMBOL…`;
-prints one JSON object: the CPU seconds spent, each message's delay in ns and, from readers that
-parse, its bid, which tells its number. The `u` of a quote is the monotonic time, in ns, at which it
-was sent. The first SKIPPED messages only warm it up.
+Run as `python -m controlplane.benchmarks.ingest_worker CLIENT PORT COUNT,… SYMBOL…`. The first
+COUNT of messages only warm it up; for each COUNT after it the CPU seconds are told that it took.
+Prints one JSON object: those, each message's delay in ns and, from readers that parse, its bid,
+which tells its number. The `u` of a quote is the monotonic time, in ns, at which it was sent.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
 import uvloop
@@ -18,30 +19,36 @@ from websockets.asyncio.client import connect
 
 
 class Sink:
-    """Keeps messages' delays and bids; `is_full` once all have come."""
+    """Keeps messages' delays and bids; `is_full` once all of `counts` have come."""
 
-    def __init__(self, skipped: int, messages: int) -> None:
-        self._skipped = skipped
-        self._all = skipped + messages
-        self._began = 0.0
+    def __init__(self, counts: Sequence[int]) -> None:
+        self._skipped = counts[0]
+        self._bounds = list(accumulate(counts))
+        self._bound = self._bounds.pop(0)
+        self._times: list[float] = []
         self._delays: list[int] = []
         self._bids: list[object] = []
         self.is_full = asyncio.Event()
-        self.result: dict[str, Any] = {}
 
     def put(self, sent_ns: int, bid: object = None) -> None:
         """Take the newest message's time of sending, and its bid where it was read."""
         self._delays.append(time.monotonic_ns() - sent_ns)
         self._bids.append(bid)
-        if len(self._delays) == self._skipped:
-            self._began = time.process_time()
-        elif len(self._delays) == self._all:
-            self.result = {
-                "spent": time.process_time() - self._began,
-                "delays": self._delays[self._skipped :],
-                "bids": [str(bid) for bid in self._bids[self._skipped :] if bid is not None],
-            }
-            self.is_full.set()
+        if len(self._delays) == self._bound:
+            self._times.append(time.process_time())
+            if self._bounds:
+                self._bound = self._bounds.pop(0)
+            else:
+                self.is_full.set()
+
+    def result(self) -> dict[str, Any]:
+        """Return what was kept, without the warm-up and what came after the last of all."""
+        kept = slice(self._skipped, self._bound)
+        return {
+            "spent": [after - before for before, after in pairwise(self._times)],
+            "delays": self._delays[kept],
+            "bids": [str(bid) for bid in self._bids[kept] if bid is not None],
+        }
 
 
 async def ours(port: int, symbols: Sequence[str], sink: Sink) -> None:
@@ -160,10 +167,10 @@ CLIENTS: Final[dict[str, Callable[..., Any]]] = {
 
 
 async def measured(
-    client: str, port: int, skipped: int, messages: int, symbols: Sequence[str]
+    client: str, port: int, counts: Sequence[int], symbols: Sequence[str]
 ) -> dict[str, Any]:
     """Read until all messages have come."""
-    sink = Sink(skipped, messages)
+    sink = Sink(counts)
     reading = asyncio.create_task(CLIENTS[client](port, symbols, sink))
     full = asyncio.create_task(sink.is_full.wait())
     await asyncio.wait([reading, full], return_when=asyncio.FIRST_COMPLETED)
@@ -171,12 +178,13 @@ async def measured(
         reading.result()
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
-    return sink.result
+    return sink.result()
 
 
 if __name__ == "__main__":
-    asked = sys.argv[1:]
+    name, port, counts, *symbols = sys.argv[1:]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        port, skipped, messages = map(int, asked[1:4])
-        result = runner.run(measured(asked[0], port, skipped, messages, asked[4:]))
+        asked = [int(count) for count in counts.split(",")]
+        result = runner.run(measured(name, int(port), asked, symbols))
     sys.stdout.write(json.dumps(result))
+    sys.stdout.flush()

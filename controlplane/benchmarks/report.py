@@ -22,12 +22,16 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Figures of one run, the goals they are held against, and peers measured in the same run."""
+    """Figures of one run, the goals they are held against, and peers measured in the same run.
+
+    `rounds` is what each of several rounds gave by itself, where the figures are medians of them.
+    """
 
     name: str
     figures: Mapping[str, Figure]
     goals: Sequence[Goal]
     peers: Sequence[Mapping[str, Any]] = ()
+    rounds: Sequence[Mapping[str, Any]] = ()
 
     @property
     def is_met(self) -> bool:
@@ -46,6 +50,7 @@ class Report:
                 for goal in self.goals
             ],
             "peers": list(self.peers),
+            **({"rounds": list(self.rounds)} if self.rounds else {}),
         }
 
     def _meets(self, goal: Goal) -> bool:

@@ -1,45 +1,58 @@
 """What feed-ingest reports of its readers' results, and its reader of ours; nothing is timed."""
 
 import asyncio
+import json
+from itertools import islice
 from typing import Any
 
-from controlplane.benchmarks import feed_ingest
+import pytest
+
+from controlplane.benchmarks import feed_ingest, ingest_feeder
+from controlplane.benchmarks.report import BenchmarkFailed
 
 
-def result(cpu: float, p99: float, lost: int | None = 0) -> dict[str, Any]:
-    told = {"cpuMicros": cpu, "p50Micros": p99 / 2, "p99Micros": p99, "messages": 50}
-    return {**told, "lost": lost, "version": None}
+def result(cpu: float, p99: float, lost: int | None = 0, calm: float = 100) -> dict[str, Any]:
+    told = {"cpuMicros": cpu, "cpuCalmMicros": calm, "p50Micros": p99 / 2, "p99Micros": p99}
+    return {**told, "messages": 50, "lost": lost, "version": None, "sentLateP99Micros": 7}
 
 
-FAST = {
+ROUND = {
     "ours": result(20, 100),
-    "ccxt.pro": result(70, 2000),
-    "websockets": result(10, 90, None),
-    "socket": result(4, 80, None),
-}
-CALM = {
-    "ours": result(100, 100),
-    "ccxt.pro": result(300, 200),
-    "websockets": result(60, 90, None),
-    "socket": result(50, 90, None),
+    "ccxt.pro": result(70, 2000, calm=300),
+    "websockets": result(10, 90, None, calm=60),
+    "socket": result(4, 80, None, calm=50),
 }
 
 
 def test_ratios_are_of_readers_in_one_run_and_the_library_is_told_apart() -> None:
-    report = feed_ingest.report(CALM, FAST)
+    report = feed_ingest.report([ROUND])
     figures = {name: figure.value for name, figure in report.figures.items()}
     assert figures["cpu_of_ccxt"] == 0.286
+    assert figures["cpu_calm_of_ccxt"] == 0.333
     assert (figures["cpu_websockets"], figures["cpu_socket"]) == (10, 4)
     assert figures["cpu_over_socket"] == 16
-    assert figures["p99_of_ccxt"] == 0.05
+    assert (figures["p99_of_ccxt"], figures["p99_socket_of_ccxt"]) == (0.05, 0.04)
+    assert figures["sent_late_p99"] == 7
     assert report.is_met
     assert [peer["name"] for peer in report.peers][:3] == ["ccxt.pro", "websockets", "socket"]
     assert "absent" in report.peers[3]
 
 
+def test_a_ratio_is_the_median_of_the_rounds_own_and_each_round_is_kept() -> None:
+    """A busy moment spoils the round it falls into, whichever reader it meets, and no figure."""
+    busy = {name: result(90, 9000, told["lost"]) for name, told in ROUND.items()}
+    theirs = {**ROUND, "ccxt.pro": result(700, 90_000)}
+    slower = {**ROUND, "ours": result(21, 150)}
+    report = feed_ingest.report([busy, slower, ROUND, theirs, ROUND])
+    figures = {name: figure.value for name, figure in report.figures.items()}
+    assert (figures["p99_of_ccxt"], figures["cpu_of_ccxt"], figures["p99"]) == (0.05, 0.286, 100)
+    assert figures["messages"] == 250
+    assert report.document()["rounds"] == [busy, slower, ROUND, theirs, ROUND]
+    assert report.peers[0]["p99Micros"] == 2000
+
+
 def test_cryptofeed_is_a_peer_with_goals_where_it_was_run() -> None:
-    fast, calm = ({**results, "cryptofeed": result(25, 90)} for results in (FAST, CALM))
-    report = feed_ingest.report(calm, fast)
+    report = feed_ingest.report([{**ROUND, "cryptofeed": result(25, 90)}])
     figures = {name: figure.value for name, figure in report.figures.items()}
     assert (figures["cpu_of_cryptofeed"], figures["p50_of_cryptofeed"]) == (0.8, 1.111)
     assert [peer["name"] for peer in report.peers][3:] == ["cryptofeed"]
@@ -47,19 +60,44 @@ def test_cryptofeed_is_a_peer_with_goals_where_it_was_run() -> None:
 
 
 def test_a_lost_message_is_seen_by_its_bid_and_misses_the_goal() -> None:
-    raw = {"spent": 0.001, "delays": [1000, 2000, 3000, 4000]}
+    raw = {"spent": [0.004, 0.001], "delays": [9_000_000, 1000, 2000, 3000, 4000]}
     bids = ["60000.10", "60000.20", "60000.50", "60000.60"]
-    assert feed_ingest.figures_of({**raw, "bids": bids})["lost"] == 2
+    assert feed_ingest.result_of({**raw, "bids": bids}, (1, 4))["lost"] == 2
     around = ["60099.80", "60099.90", "60000.00", "60000.10"]
-    seen = feed_ingest.figures_of({**raw, "bids": around})
-    assert (seen["lost"], seen["cpuMicros"], seen["p99Micros"]) == (0, 250, 4)
-    assert feed_ingest.figures_of({**raw, "bids": []})["lost"] is None
-    assert not feed_ingest.report(CALM, {**FAST, "ours": result(20, 100, lost=1)}).is_met
+    seen = feed_ingest.result_of({**raw, "bids": around}, (1, 4))
+    assert (seen["lost"], seen["cpuMicros"], seen["cpuCalmMicros"]) == (0, 250, 4000)
+    assert (seen["p50Micros"], seen["p99Micros"], seen["messages"]) == (2, 4, 5)
+    assert feed_ingest.result_of({**raw, "bids": []}, (1, 4))["lost"] is None
+    assert not feed_ingest.report([ROUND, {**ROUND, "ours": result(20, 100, lost=1)}]).is_met
 
 
 def test_our_reader_puts_every_message_on_the_board() -> None:
-    told: list[str] = []
     command = feed_ingest._command("ours")
-    seen = asyncio.run(feed_ingest._measured("ours", command, 5_000, 300, told.append))
-    assert (seen["messages"], seen["lost"]) == (300, 0)
-    assert len(told) == 1
+    seen = asyncio.run(feed_ingest.measured("ours", command, 300, paces=(1_000, 5_000)))
+    assert (seen["messages"], seen["lost"]) == (330, 0)
+
+
+def test_a_reader_that_cannot_start_is_a_benchmark_that_failed() -> None:
+    with pytest.raises(BenchmarkFailed, match="KeyError: 'nobody'"):
+        asyncio.run(feed_ingest.measured("nobody", feed_ingest._command("nobody"), 10))
+
+
+def test_the_stream_is_evenly_spaced_and_each_message_numbered_and_dated() -> None:
+    dues = ingest_feeder._dues([(2, 1_000), (3, 10_000)])
+    assert list(islice(dues, 7)) == [
+        0,
+        1_000_000,
+        2_000_000,
+        2_100_000,
+        2_200_000,
+        2_300_000,
+        2_400_000,
+    ]
+    before, after = ingest_feeder._template(("BTCUSDT", "ETHUSDT"), 1003)
+    quote = json.loads(b"%b%d%b" % (before, 17, after))["data"]
+    assert (quote["s"], quote["u"], quote["b"], quote["a"]) == (
+        "ETHUSDT",
+        17,
+        "60000.30",
+        "60000.40",
+    )
