@@ -25,6 +25,7 @@ from accounts.models import (
     ProxySession,
     RiskEnvelope,
     StopLossConfig,
+    Transfer,
 )
 from accounts.proxies import session_assign, session_fail, session_rotate
 from controlplane.base.admin import (
@@ -374,3 +375,18 @@ class FundingPaymentAdmin(ReadOnlyModelAdmin):
     list_filter = (("account", AutocompleteSelectFilter),)
     list_select_related = ("account",)
     ordering = ("-funding_payment_id",)
+
+
+@admin.register(Transfer)
+class TransferAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "venue_at",
+        related("account", _("account")),
+        "kind",
+        number("amount", _("amount"), places=6),
+        "asset",
+        "venue_transfer_id",
+    )
+    list_filter = (("account", AutocompleteSelectFilter), "kind")
+    list_select_related = ("account",)
+    ordering = ("-transfer_id",)

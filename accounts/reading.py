@@ -17,6 +17,8 @@ from markets.venues.types import (
     OrderReport,
     PositionMode,
     PositionReport,
+    Quarantined,
+    Transfer,
 )
 
 logger = logging.getLogger(__name__)
@@ -32,7 +34,8 @@ class AccountReading:
     `at` was taken before the first request left, so nothing a private stream said later is
     older than these answers. `fills` holds what could be read; `fills_complete` tells whether
     that is everything of the instruments asked for. `is_one_way` is false where it was asked how
-    positions are kept, and the answer was not one for each contract.
+    positions are kept, and the answer was not one for each contract. `unbelieved` are the lines of
+    a history that were set aside.
     """
 
     at: datetime
@@ -42,6 +45,8 @@ class AccountReading:
     fills: list[FillReport] = field(default_factory=list)
     fills_complete: bool = False
     funding: Sequence[FundingPayment] | None = None
+    transfers: Sequence[Transfer] | None = None
+    unbelieved: list[Quarantined] = field(default_factory=list)
     is_one_way: bool = True
     errors: dict[str, VenueError] = field(default_factory=dict)
 
@@ -57,13 +62,14 @@ async def read_account(
     venue_symbols: Iterable[str],
     since: datetime,
     funding_since: datetime | None = None,
+    transfers_since: datetime | None = None,
     asks_mode: bool = False,
     clock: Clock = SYSTEM_CLOCK,
 ) -> AccountReading:
     """Read balance, positions, open orders, and fills since `since`, all at the same time.
 
-    Funding payments are read too when `funding_since` says from when on, and how the account keeps
-    positions when `asks_mode`.
+    Funding payments and transfers are read too when `funding_since` and `transfers_since` say from
+    when on, and how the account keeps positions when `asks_mode`.
 
     Fills are asked for `venue_symbols` and, in a second round, for instruments that turned up
     in the positions or open orders. Raises nothing: failures are in `errors`, by query.
@@ -75,14 +81,17 @@ async def read_account(
         reading.positions,
         reading.open_orders,
         known_fills_read,
-        reading.funding,
+        (reading.funding, reading.transfers),
         reading.is_one_way,
     ) = await asyncio.gather(
         _attempt(reading, "balance", client.balance()),
         _attempt(reading, "positions", client.positions()),
         _attempt(reading, "open_orders", client.open_orders()),
         _read_fills(reading, client, known, since),
-        _read_funding(reading, client, funding_since),
+        asyncio.gather(
+            _read_funding(reading, client, funding_since),
+            _read_transfers(reading, client, transfers_since),
+        ),
         _read_mode(reading, client, asks=asks_mode),
     )
     seen = {report.venue_symbol for report in reading.positions or ()}
@@ -115,6 +124,19 @@ async def _read_funding(
     if since is None:
         return None
     return await _attempt(reading, "funding", client.funding_payments(since=since))
+
+
+async def _read_transfers(
+    reading: AccountReading, client: ExecutionClient, since: datetime | None
+) -> Sequence[Transfer] | None:
+    """Return the transfers; lines that were not believed are kept beside them."""
+    if since is None:
+        return None
+    told = await _attempt(reading, "transfers", client.transfers(since=since))
+    if told is None:
+        return None
+    reading.unbelieved += [line for line in told if isinstance(line, Quarantined)]
+    return [line for line in told if isinstance(line, Transfer)]
 
 
 async def _read_fills(

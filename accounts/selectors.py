@@ -24,6 +24,12 @@ DOUBTED_FOR: Final = timedelta(seconds=12)
 trade between the answers of one look differs too."""
 FUNDING_OVERLAP: Final = timedelta(hours=1)
 FIRST_FUNDING: Final = timedelta(days=7)
+TRANSFERS_EVERY: Final = timedelta(minutes=30)
+"""Transfers are rare and show in the wallet at once, and the query is as dear as funding's, or
+dearer (Pacifica: 12 of an address's 100 credits a minute for every hundred lines)."""
+TRANSFERS_RETRY: Final = timedelta(minutes=5)
+TRANSFERS_OVERLAP: Final = timedelta(minutes=10)
+FIRST_TRANSFERS: Final = timedelta(hours=1)
 
 
 def fills_since(state: AccountState, *, now: datetime) -> datetime:
@@ -44,6 +50,43 @@ def funding_since(
     is_doubted = doubted is not None and state.funding_at < doubted and now - doubted >= DOUBTED_FOR
     is_due = thorough or is_doubted or now - state.funding_at >= FUNDING_EVERY
     return state.funding_at - FUNDING_OVERLAP if is_due else None
+
+
+def transfers_since(
+    account: ExchangeAccount,
+    state: AccountState,
+    *,
+    now: datetime,
+    thorough: bool,
+    with_funding: bool,
+) -> datetime | None:
+    """Return from when on transfers are to be read; None when not due or not to be told.
+
+    Sooner than every half an hour when money does not add up: each time twice as long after it
+    began not to, for a history may lag, and what it never explains must not cost a query at every
+    look; nor must a history that cannot be read. Along with funding, as `with_funding` says, while
+    it is not known where to begin to compare.
+    """
+    if not capabilities(account.exchange.dialect, account.exchange.endpoint()).transfer_history:
+        return None
+    read_at, doubted = state.transfers_at, state.cash_unexplained_at
+    tried_at = state.transfers_tried_at
+    if (
+        tried_at is not None
+        and (read_at is None or read_at < tried_at)
+        and now - tried_at < TRANSFERS_RETRY
+    ):
+        return None
+    if read_at is None:
+        return now - FIRST_TRANSFERS if state.base_cash_at is None else state.base_cash_at
+    is_doubted = (
+        doubted is not None
+        and now - doubted >= DOUBTED_FOR
+        and now - read_at >= max(DOUBTED_FOR, read_at - doubted)
+    )
+    begins = with_funding and state.cash_agreed_at is None
+    is_due = thorough or is_doubted or begins or now - read_at >= TRANSFERS_EVERY
+    return read_at - TRANSFERS_OVERLAP if is_due else None
 
 
 def asks_mode(account: ExchangeAccount, state: AccountState) -> bool:

@@ -35,9 +35,11 @@ from markets.venues.types import (
     OrderType,
     PositionMode,
     PositionReport,
+    Quarantined,
     Side,
     StreamAddress,
     SubmitOrder,
+    Transfer,
 )
 from strategies import services
 from strategies.domain import simulation
@@ -86,6 +88,9 @@ class SandboxClient:
         )
 
     async def funding_payments(self, *, since: datetime) -> Sequence[FundingPayment]:
+        return ()
+
+    async def transfers(self, *, since: datetime) -> Sequence[Transfer | Quarantined]:
         return ()
 
     async def submit(self, command: SubmitOrder) -> OrderReport:

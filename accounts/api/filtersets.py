@@ -13,6 +13,7 @@ from accounts.models import (
     ProxySession,
     RiskEnvelope,
     StopLossConfig,
+    Transfer,
 )
 from controlplane.base.api.filtersets import EntityFilterSet
 
@@ -89,3 +90,9 @@ class FundingPaymentFilters(EntityFilterSet):
     class Meta:
         model = FundingPayment
         fields = ("account", "instrument", "venue_symbol", "payment_id", "venue_at")
+
+
+class TransferFilters(EntityFilterSet):
+    class Meta:
+        model = Transfer
+        fields = ("account", "kind", "asset", "venue_transfer_id", "venue_at")

@@ -14,6 +14,7 @@ from accounts.models import (
     ProxySession,
     RiskEnvelope,
     StopLossConfig,
+    Transfer,
 )
 from controlplane.base.api.fields import NumberField
 from controlplane.base.api.serializers import EntitySerializer
@@ -214,6 +215,22 @@ class FundingPaymentSerializer(EntitySerializer):
             "instrument",
             "venue_symbol",
             "payment_id",
+            "amount",
+            "asset",
+            "venue_at",
+            "recorded_at",
+        )
+        read_only_fields = fields
+
+
+class TransferSerializer(EntitySerializer):
+    class Meta:
+        model = Transfer
+        fields = (
+            "transfer_id",
+            "account",
+            "venue_transfer_id",
+            "kind",
             "amount",
             "asset",
             "venue_at",

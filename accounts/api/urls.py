@@ -17,3 +17,4 @@ def register(router: BaseRouter) -> None:
     router.register("positions", viewsets.PositionViewSet)
     router.register("equity-samples", viewsets.EquitySampleViewSet)
     router.register("funding-payments", viewsets.FundingPaymentViewSet)
+    router.register("transfers", viewsets.TransferViewSet)

@@ -21,6 +21,7 @@ from accounts.models import (
     ProxySession,
     RiskEnvelope,
     StopLossConfig,
+    Transfer,
 )
 from accounts.selectors import account_after
 from controlplane.base.api.viewsets import EntityViewSet, ReadOnlyEntityViewSet, verb
@@ -154,3 +155,11 @@ class FundingPaymentViewSet(ReadOnlyEntityViewSet):
     queryset = FundingPayment.objects.all()
     serializer_class = serializers.FundingPaymentSerializer
     filterset_class = filtersets.FundingPaymentFilters
+
+
+class TransferViewSet(ReadOnlyEntityViewSet):
+    """Money that accounts got from outside (negative: gave away), each transfer once."""
+
+    queryset = Transfer.objects.all()
+    serializer_class = serializers.TransferSerializer
+    filterset_class = filtersets.TransferFilters

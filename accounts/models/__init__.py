@@ -2,7 +2,13 @@
 
 from accounts.models.account import AccountState, ExchangeAccount, RiskEnvelope
 from accounts.models.egress import ProxyProfile, ProxySession
-from accounts.models.observed import AccountSyncJob, EquitySample, FundingPayment, Position
+from accounts.models.observed import (
+    AccountSyncJob,
+    EquitySample,
+    FundingPayment,
+    Position,
+    Transfer,
+)
 from accounts.models.stoploss import StopLossConfig
 
 __all__ = [
@@ -16,4 +22,5 @@ __all__ = [
     "ProxySession",
     "RiskEnvelope",
     "StopLossConfig",
+    "Transfer",
 ]

@@ -329,6 +329,8 @@ class AccountState(Entity):
         help_text=_("Nothing is opened until a reconciliation begun after this is complete."),
     )
     funding_at = models.DateTimeField(_("funding read until"), null=True, blank=True)
+    transfers_at = models.DateTimeField(_("transfers read until"), null=True, blank=True)
+    transfers_tried_at = models.DateTimeField(_("transfers asked for at"), null=True, blank=True)
     base_cash = MoneyField(
         _("reconciled cash"),
         null=True,
@@ -345,7 +347,7 @@ class AccountState(Entity):
     cash_unexplained = MoneyField(
         _("unexplained cash"),
         default=0,
-        help_text=_("What trades, fees and funding do not explain, as last compared."),
+        help_text=_("What trades, fees, funding and transfers do not explain, as last compared."),
     )
     cash_unexplained_at = models.DateTimeField(_("cash unexplained since"), null=True, blank=True)
     sync_started_at = models.DateTimeField(_("sync started at"), null=True, blank=True)

@@ -162,3 +162,38 @@ class FundingPayment(Entity):
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.venue_symbol} {plain(self.amount)}"
+
+
+class Transfer(Entity):
+    """Money that moved an account's wallet by no trade, fee or funding; positive when it came in.
+
+    External by its nature: nobody here orders one. Known by the venue's own id among those of one
+    kind, so that one told twice counts once.
+    """
+
+    transfer_id = UUIDKey()
+    account = models.ForeignKey(ExchangeAccount, models.PROTECT, related_name="transfers")
+    venue_transfer_id = models.CharField(_("venue transfer id"), max_length=128)
+    kind = models.CharField(_("kind"), max_length=40, help_text=_("The venue's own word for it."))
+    amount = MoneyField(_("amount"))
+    asset = models.CharField(_("asset"), max_length=20)
+    venue_at = models.DateTimeField(_("venue time"))
+    recorded_at = models.DateTimeField(_("recorded at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("transfer")
+        verbose_name_plural = _("transfers")
+        ordering = ("-transfer_id",)
+        indexes = (models.Index(fields=("account", "-venue_at"), name="transfer_account_time"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("account", "kind", "venue_transfer_id"), name="transfer_once_per_kind"
+            ),
+            *finite("transfer", "amount"),
+        )
+        triggers = (
+            pgtrigger.Protect(name="transfer_kept", operation=pgtrigger.Update | pgtrigger.Delete),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.kind} {plain(self.amount)}"

@@ -32,6 +32,8 @@ from markets.venues.types import AccountUpdate, BalanceReport, PositionReport, Q
 EQUITY_EVERY: Final = timedelta(seconds=10)
 """Equity samples of one account are at least this far apart."""
 UNKNOWN_INSTRUMENT: Final = "unknown instrument"
+MOST_LINES: Final = 20
+"""So many lines of one look are told of: a history may be bad throughout."""
 
 
 @transaction.atomic
@@ -106,16 +108,29 @@ def stream_tell(*, account: ExchangeAccount, trouble: str) -> None:
 @transaction.atomic
 def stream_disbelieve(*, account: ExchangeAccount, disbelieved: Sequence[Quarantined]) -> None:
     """Publish what the private stream said that was not believed, keys of the account masked."""
+    text = _("A frame of %(account)s's private stream was not believed (%(reason)s).")
+    _disbelieve(account, disbelieved, text=text, code="frame_quarantined")
+
+
+@transaction.atomic
+def lines_disbelieve(*, account: ExchangeAccount, disbelieved: Sequence[Quarantined]) -> None:
+    """Publish what lines of the account's history were not believed, likewise masked."""
+    text = _("A line of %(account)s's history was not believed (%(reason)s).")
+    _disbelieve(account, disbelieved[:MOST_LINES], text=text, code="line_quarantined")
+
+
+def _disbelieve(
+    account: ExchangeAccount, disbelieved: Iterable[Quarantined], *, text: str, code: str
+) -> None:
     for event in disbelieved:
         events.publish(
             Occurrence(
                 type=EventType.ACCOUNT,
                 severity=Severity.WARN,
                 account_id=account.pk,
-                message=_("A frame of %(account)s's private stream was not believed (%(reason)s).")
-                % {"account": account.pk, "reason": event.reason},
+                message=text % {"account": account.pk, "reason": event.reason},
                 payload={
-                    "code": "frame_quarantined",
+                    "code": code,
                     "reason": event.reason,
                     "detail": account.masked(event.detail),
                 },

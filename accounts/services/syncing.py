@@ -20,15 +20,18 @@ from accounts.selectors import (
     fill_symbols,
     fills_since,
     funding_since,
+    transfers_since,
 )
 from accounts.services.funding import funding_record
 from accounts.services.observing import (
     UNKNOWN_INSTRUMENT,
     is_older,
+    lines_disbelieve,
     state_locked,
     write_balance,
     write_positions,
 )
+from accounts.services.transfers import transfers_record
 from controlplane import bus
 from controlplane.base import events
 from controlplane.base.audit import Actor
@@ -73,12 +76,16 @@ def _read(account: ExchangeAccount, *, thorough: bool) -> AccountReading:
         client = egress.execution_client(account)
     except VenueError as error:
         return AccountReading(at=began, errors={"client": error})
+    paid_since = funding_since(account, state, now=began, thorough=thorough)
     return egress.run(
         read_account(
             client,
             venue_symbols=fill_symbols(state, thorough=thorough),
             since=fills_since(state, now=began),
-            funding_since=funding_since(account, state, now=began, thorough=thorough),
+            funding_since=paid_since,
+            transfers_since=transfers_since(
+                account, state, now=began, thorough=thorough, with_funding=paid_since is not None
+            ),
             asks_mode=asks_mode(account, state),
         )
     )
@@ -119,6 +126,13 @@ def _sync_finish(
     if reading.funding is not None:
         funding_record(account=account, reports=reading.funding)
         state.funding_at = reading.at
+    if reading.transfers is not None or "transfers" in reading.errors:
+        state.transfers_tried_at = reading.at
+    if reading.transfers is not None:
+        is_new = state.transfers_at is not None
+        transfers_record(account=account, reports=reading.transfers, actor=actor, tells=is_new)
+        state.transfers_at = reading.at
+    lines_disbelieve(account=account, disbelieved=reading.unbelieved)
     job.status = _status(reading, problems)
     job.error = "\n".join(problems.values())
     _publish_health(account, state, reading, job, actor)

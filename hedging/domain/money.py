@@ -38,8 +38,8 @@ class HeldCash:
     """An account's cash and what our record makes of it.
 
     `base` is the cash that everything before some moment makes, None when never looked at, and
-    `flows` what trades, fees and funding have added since. `unexplained` and `since` are what was
-    found last time; `last_flow_at` is when the newest of those was recorded.
+    `flows` what trades, fees, funding and transfers have added since. `unexplained` and `since` are
+    what was found last time; `last_flow_at` is when the newest trade was recorded.
     """
 
     cash: Decimal
@@ -70,11 +70,12 @@ def tolerance_of(held: Iterable[CostedPosition]) -> Decimal:
     return SMALLEST + 2 * sum((abs(it.size) * it.tick for it in held), ZERO)
 
 
-def check_cash(held: HeldCash, *, at: datetime, funding_read_at: datetime | None) -> CashCheck:
+def check_cash(held: HeldCash, *, at: datetime, read_at: datetime | None) -> CashCheck:
     """Compare an account's cash with its flows, at a look begun at `at`.
 
     A difference is certain when it has stayed the same for a while and the venue has been asked
-    for funding since it appeared: a settlement looks the same until it is read.
+    for funding and transfers since it appeared, of which `read_at` is the earlier: a settlement or
+    a transfer looks the same until it is read.
     """
     difference = ZERO if held.base is None else held.cash - held.base - held.flows
     if abs(difference) <= held.tolerance:
@@ -83,7 +84,7 @@ def check_cash(held: HeldCash, *, at: datetime, funding_read_at: datetime | None
     since = held.since if is_same and held.since is not None else at
     is_quiet = held.last_flow_at is None or held.last_flow_at < since
     has_lasted = at - since >= (STEADY if is_quiet else STEADY_AMONG_TRADES)
-    is_read = funding_read_at is not None and funding_read_at >= since
+    is_read = read_at is not None and read_at >= since
     return CashCheck(difference, since, is_certain=has_lasted and is_read)
 
 

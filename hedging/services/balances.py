@@ -1,7 +1,8 @@
-"""Reconciliation of money: the wallet against trades, fees and funding; funding against its model.
+"""Reconciliation of money: the wallet against its record; funding against its model.
 
-A wallet that moves by what nothing of ours explains has had money put in or taken out, and is
-shown as an external transfer. Nobody is stopped by it: a person looks, and accepts it.
+Trades, fees, funding, and transfers as the venue's history tells them, explain a wallet to the
+cent. What they do not is a break. Where a venue tells no transfers it can only be one; elsewhere
+nothing explains it. Nobody is stopped by it: a person looks, and accepts it.
 """
 
 from collections import defaultdict
@@ -17,7 +18,7 @@ from django.db.models import Case, F, Q, Sum, When
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce
 
-from accounts.models import AccountState, ExchangeAccount, FundingPayment, Position
+from accounts.models import AccountState, ExchangeAccount, FundingPayment, Position, Transfer
 from accounts.reading import AccountReading
 from controlplane.base.audit import Actor
 from controlplane.kernel.ids import uuid7_floor, uuid7_time
@@ -39,6 +40,7 @@ from hedging.domain.reconciliation import BreakKind, Difference
 from hedging.models import Fill, ReconciliationBreak
 from hedging.services.breaks import breaks_settle
 from markets.models import FundingRate, Instrument
+from markets.venues.capabilities import Capabilities
 from markets.venues.registry import capabilities
 from markets.venues.types import PositionReport, Side
 
@@ -57,14 +59,14 @@ def cash_compare(
     """Compare an account's money with the record at a complete look at its venue.
 
     Left alone: a venue that tells no funding, an account that holds something unlisted or of
-    unknown cost. Where to begin from is taken from a look that has read funding too (what was
-    settled and not read would be missed later on) and holds when a second look has agreed: a
-    trade may fall between the answers of one. Belongs behind the comparison of positions.
+    unknown cost. Where to begin from is taken from a look that has read funding and transfers too
+    (what was booked and not read would be missed later on) and holds when a second look has agreed:
+    a trade may fall between the answers of one. Belongs behind the comparison of positions.
     """
     held = _costed(account, reading.positions or ())
     venue = account.exchange
-    can_tell = capabilities(venue.dialect, venue.endpoint()).funding_history
-    if not can_tell or held is None or reading.balance is None:
+    told = capabilities(venue.dialect, venue.endpoint())
+    if not told.funding_history or held is None or reading.balance is None:
         return []
     state = AccountState.objects.select_for_update().get(account=account.pk)
     flows = _Flows(account.pk, state, reading.at - SETTLED)
@@ -80,11 +82,12 @@ def cash_compare(
             last_flow_at=flows.last_at,
         ),
         at=reading.at,
-        funding_read_at=state.funding_at,
+        read_at=_read_at(state, told),
     )
     has_begun = state.cash_agreed_at is not None
     if state.base_cash is None or (check.unexplained and not has_begun):
-        _begin(state, flows, cash, reading)
+        has_read = reading.transfers is not None or not told.transfer_history
+        _begin(state, flows, cash, reading, has_read=has_read and reading.funding is not None)
         return []
     _write(state, check, flows, reading.at)
     if check.unexplained and not check.is_certain:
@@ -92,10 +95,17 @@ def cash_compare(
     return breaks_settle(
         account=account,
         kinds=[BreakKind.BALANCE_MISMATCH],
-        differences=[_moved(account, state, check)] if check.is_certain else [],
+        differences=[_moved(account, state, check, told)] if check.is_certain else [],
         at=reading.at,
         actor=actor,
     )
+
+
+def _read_at(state: AccountState, told: Capabilities) -> datetime | None:
+    """Return until when all that the venue tells of money beside trades has been read."""
+    if not told.transfer_history or state.funding_at is None or state.transfers_at is None:
+        return state.funding_at if not told.transfer_history else None
+    return min(state.funding_at, state.transfers_at)
 
 
 def _costed(
@@ -115,7 +125,7 @@ def _costed(
 
 
 class _Flows:
-    """What trades, fees and funding have added to an account's cash since it last agreed.
+    """What trades, fees, funding and transfers added to an account's cash since it last agreed.
 
     `total` is all of it, `unsettled` the part whose trades may still be on their way to the record.
     Each table is read by one statement: what is written in between would be in one sum and not in
@@ -131,12 +141,14 @@ class _Flows:
         cost = Case(When(side=str(Side.BUY), then=-spent), default=spent)
         fee = Case(When(fee_asset__in=["", state.settlement_asset], then=F("fee")), default=ZERO)
         traded = fills.aggregate(**_sums(cost - fee, late))
-        funding = FundingPayment.objects.filter(
-            account=account_id, asset=state.settlement_asset, pk__gte=since
-        )
-        paid = funding.order_by().aggregate(**_sums(F("amount"), late))
-        self.total: Decimal = traded["total"] + paid["total"]
-        self.unsettled: Decimal = traded["late"] + paid["late"]
+        booked = [
+            model.objects.filter(account=account_id, asset=state.settlement_asset, pk__gte=since)
+            .order_by()
+            .aggregate(**_sums(F("amount"), late))
+            for model in (FundingPayment, Transfer)
+        ]
+        self.total: Decimal = sum((it["total"] for it in booked), traded["total"])
+        self.unsettled: Decimal = sum((it["late"] for it in booked), traded["late"])
         newest = fills.order_by("-pk").values_list("pk", flat=True).first()
         self.last_at = None if newest is None else uuid7_time(newest)
 
@@ -154,13 +166,15 @@ def _sums(amount: CombinedExpression | F, late: Q) -> dict[str, Coalesce]:
     }
 
 
-def _begin(state: AccountState, flows: _Flows, cash: Decimal, reading: AccountReading) -> None:
-    """Take a look's cash as where to begin from; or have funding read first."""
-    if reading.funding is not None:
+def _begin(
+    state: AccountState, flows: _Flows, cash: Decimal, reading: AccountReading, *, has_read: bool
+) -> None:
+    """Take a look's cash as where to begin from; or have funding and transfers read first."""
+    if has_read:
         state.base_cash = round(cash - flows.unsettled, DECIMAL_PLACES)
         state.base_cash_at, state.cash_unexplained_at = flows.settled, None
     else:
-        state.cash_unexplained_at = reading.at
+        state.cash_unexplained_at = state.cash_unexplained_at or reading.at
     state.save(update_fields=["base_cash", "base_cash_at", "cash_unexplained_at"])
 
 
@@ -186,9 +200,12 @@ def _write(state: AccountState, check: CashCheck, flows: _Flows, at: datetime) -
     )
 
 
-def _moved(account: ExchangeAccount, state: AccountState, check: CashCheck) -> Difference:
-    """Return the difference; with every position explained it can only be a transfer."""
+def _moved(
+    account: ExchangeAccount, state: AccountState, check: CashCheck, told: Capabilities
+) -> Difference:
+    """Return the difference; where transfers are not told, it can only be one."""
     disputed = Position.objects.live().filter(account=account.pk, disputed_at__isnull=False)
+    origin = "unexplained" if told.transfer_history else "external-transfer"
     return Difference(
         BreakKind.BALANCE_MISMATCH,
         state.settlement_asset,
@@ -196,7 +213,7 @@ def _moved(account: ExchangeAccount, state: AccountState, check: CashCheck) -> D
         {
             "unexplained": plain(round(check.unexplained, 2)),
             "asset": state.settlement_asset,
-            "origin": "unexplained-position" if disputed.exists() else "external-transfer",
+            "origin": "unexplained-position" if disputed.exists() else origin,
         },
     )
 

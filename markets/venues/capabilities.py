@@ -9,6 +9,7 @@ class Capabilities:
     """A False is a limit to know of before money goes there, not an error.
 
     `order_by_client_id`: an order can be looked up, and proven unknown, by the id we gave it.
+    `transfer_history`: what moved a wallet beside trades, fees and funding is told, in or out.
     `margin_state`: equity and margins are read, so utilization is known.
     `margin_terms`: leverage or margin mode of a contract can be read back.
     `position_mode`: one-way or hedge mode can be read, so a wrong one is noticed before trading.
@@ -27,6 +28,7 @@ class Capabilities:
     fills_history: bool
     funding_rates: bool
     funding_history: bool
+    transfer_history: bool
     set_leverage: bool
     set_margin_mode: bool
     margin_terms: bool
@@ -50,6 +52,7 @@ EVERYTHING: Final = Capabilities(
     fills_history=True,
     funding_rates=True,
     funding_history=True,
+    transfer_history=True,
     set_leverage=True,
     set_margin_mode=True,
     margin_terms=True,

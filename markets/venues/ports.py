@@ -22,8 +22,10 @@ from markets.venues.types import (
     PositionMode,
     PositionReport,
     PrivateEvent,
+    Quarantined,
     StreamAddress,
     SubmitOrder,
+    Transfer,
 )
 
 
@@ -69,6 +71,14 @@ class ExecutionClient(Protocol):
     async def fills(self, venue_symbol: str, *, since: datetime) -> Sequence[FillReport]: ...
 
     async def funding_payments(self, *, since: datetime) -> Sequence[FundingPayment]: ...
+
+    async def transfers(self, *, since: datetime) -> Sequence[Transfer | Quarantined]:
+        """Return what moved the wallet at or after `since` beside trades, fees and funding.
+
+        Oldest first, each once. A line that is not believed comes as Quarantined and hides no
+        other; a history that cannot be read to its end raises VenueUnavailable.
+        """
+        ...
 
     async def submit(self, command: SubmitOrder) -> OrderReport: ...
 

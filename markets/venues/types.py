@@ -207,6 +207,20 @@ class FundingPayment:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """Money that moved a wallet by no trade, fee or funding; positive when it came in.
+
+    `kind` is the venue's own word for it, `transfer_id` unique among those of one kind.
+    """
+
+    transfer_id: str
+    kind: str
+    amount: QuoteAmount
+    asset: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class FundingQuote:
     """The rate of the next settlement as now estimated; positive means longs pay shorts."""
 
@@ -298,7 +312,7 @@ class AccountUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A frame we did not believe, and why. `reason` is a short stable code for counters.
+    """A frame or a line we did not believe, and why. `reason` is a short stable code for counters.
 
     `venue_symbol` is what it spoke of, blank where that cannot be told.
     """

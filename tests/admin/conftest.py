@@ -19,6 +19,7 @@ from accounts.models import (
     ProxySession,
     RiskEnvelope,
     StopLossConfig,
+    Transfer,
 )
 from hedging.models import (
     EmergencyStop,
@@ -203,6 +204,14 @@ def make_rows(number: int) -> dict[str, Any]:
             venue_symbol="BTCUSDT",
             payment_id="1",
             amount=Decimal("-0.1"),
+            asset="USDT",
+            venue_at=NOW,
+        ),
+        Transfer.objects.create(
+            account=account,
+            venue_transfer_id="1",
+            kind="TRANSFER",
+            amount=Decimal("-5"),
             asset="USDT",
             venue_at=NOW,
         ),

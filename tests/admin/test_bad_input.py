@@ -279,7 +279,8 @@ def test_read_only_admins_are_exactly_what_machines_write() -> None:
     }
     assert names == {
         "accounts.AccountState", "accounts.AccountSyncJob", "accounts.EquitySample",
-        "accounts.FundingPayment", "accounts.Position", "base.AuditEvent", "hedging.Fill",
+        "accounts.FundingPayment", "accounts.Position", "accounts.Transfer", "base.AuditEvent",
+        "hedging.Fill",
         "hedging.EmergencyStop", "hedging.HedgeDust", "hedging.HedgeExecution",
         "hedging.HedgeThrottle", "hedging.ReconciliationBreak", "hedging.ResolutionStep",
         "hedging.StoppedAccount",

@@ -17,6 +17,7 @@ from accounts.models import (
     ProxyProfile,
     ProxySession,
     StopLossConfig,
+    Transfer,
 )
 from hedging.models import (
     EmergencyStop,
@@ -133,6 +134,14 @@ def _of_account(account: Any, instrument: Any) -> dict[str, Any]:
             venue_symbol=instrument.venue_symbol,
             payment_id="1",
             amount=Decimal("-0.1"),
+            asset="USDT",
+            venue_at=now,
+        ),
+        "transfers": Transfer.objects.create(
+            account=account,
+            venue_transfer_id="1",
+            kind="TRANSFER",
+            amount=Decimal("-5"),
             asset="USDT",
             venue_at=now,
         ),

@@ -16,7 +16,7 @@ PROMISED = """accounts risk-envelopes proxy-profiles proxy-sessions stop-loss-co
 positions market-feeds instruments funding-rates synth-prices strategy-modules allocations
 risk-limits order-intents hedge-executions fills reconciliation-breaks books monitoring-events
 alerts venues quotes feed-traffic account-states equity-samples alert-routes job-runs audit
-funding-payments quarantined-answers unknown-closures resolution-steps emergency-stops
+funding-payments transfers quarantined-answers unknown-closures resolution-steps emergency-stops
 stopped-accounts hedge-throttles hedge-dust stop-rules"""
 
 

@@ -50,6 +50,7 @@ RECORDS = frozenset(
         "accounts.Position",
         "accounts.EquitySample",
         "accounts.FundingPayment",
+        "accounts.Transfer",
         "strategies.OrderIntent",
         "strategies.QuarantinedAnswer",
         "hedging.HedgeDust",

@@ -20,6 +20,9 @@ BEHAVIOURS: Final[Mapping[str, str]] = {
     "c09": "A stranger's key is an authentication failure.",
     "c0a": "Funding settlements are the past, in order.",
     "c0b": "More settlements than a page come once each.",
+    "c0c": "Transfers come once, in and out, among trades and funding that do not.",
+    "c0d": "More transfers than a page come once each.",
+    "c0e": "A history of transfers that is cut short is unavailable.",
     # Acting
     "c10": "A market order fills; its fills are found once.",
     "c11": "A post-only order rests, is found and is cancelled.",
@@ -59,6 +62,7 @@ BEHAVIOURS: Final[Mapping[str, str]] = {
     "c55": "A body without measure (20 MB, 5,000 deep) is no answer.",
     "c56": "A lying quote is quarantined and poisons none that follows.",
     "c57": "A lying order update is quarantined.",
+    "c58": "A lying line of a history is quarantined and hides no other.",
     # Recording
     "c60": "What is recorded of a venue is played again, digit by digit.",
 }

@@ -32,6 +32,10 @@ class Words:
     fills_path: str
     fill_amount: str
     fill_at: str
+    ledger_path: str
+    ledger_page: int
+    ledger_amount: str
+    ledger_at: str
     quotes_path: str
     bid: str
     quote_at: str
@@ -86,6 +90,10 @@ _FAPI: Final = Words(
     fills_path="/userTrades",
     fill_amount="qty",
     fill_at="time",
+    ledger_path="/income",
+    ledger_page=1000,
+    ledger_amount="income",
+    ledger_at="time",
     quotes_path="/ticker/bookTicker",
     bid="bidPrice",
     quote_at="time",
@@ -104,6 +112,10 @@ _PACIFICA: Final = Words(
     fills_path="/trades/history",
     fill_amount="amount",
     fill_at="created_at",
+    ledger_path="/account/balance/history",
+    ledger_page=100,
+    ledger_amount="amount",
+    ledger_at="created_at",
     quotes_path="/book",
     bid="p",
     quote_at="t",

@@ -304,6 +304,7 @@ async def test_c25_every_request_passes_the_limiter(
         client.order(kit.symbol, command.client_order_id),
         client.fills(kit.symbol, since=since),
         client.funding_payments(since=since),
+        client.transfers(since=since),
         client.cancel(CancelOrder(kit.symbol, command.client_order_id)),
         client.cancel_all(kit.symbol),
         client.set_leverage(kit.symbol, Decimal(3)),

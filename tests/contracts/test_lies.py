@@ -1,11 +1,12 @@
-"""C50-C57: a lying venue is not trusted: acts become unknown, reads fail, frames are put away."""
+"""C50-C58: a lying venue is not trusted: acts become unknown, reads fail, frames are put away."""
 
 import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from markets.feeds.runner import Opening, run_session
 from markets.venues.errors import OutcomeUnknown, VenueUnavailable
 from markets.venues.paper.server import PaperVenue
 from markets.venues.ports import ExecutionClient
-from markets.venues.types import BookTop, OrderStatus, OrderUpdate, Quarantined, Side
+from markets.venues.types import BookTop, OrderStatus, OrderUpdate, Quarantined, Side, Transfer
 from tests.contracts.conftest import REGISTRY
 from tests.contracts.kits import Kit
 from tests.contracts.lying import Liar, Lie, honest, with_fields
@@ -298,3 +299,37 @@ async def test_c57_a_lying_order_update_is_quarantined(
     assert len(updates(heard.events)) == known
     task.cancel()
     await private.close()
+
+
+LINES: dict[str, tuple[str, Callable[[], object]]] = {
+    **{name: ("amount", partial(str, text)) for name, text in NUMBERS.items()},
+    **{name: ("at", at) for name, at in TIMES.items()},
+}
+del LINES["negative"]  # it went out
+
+
+@pytest.mark.parametrize(("field", "told"), LINES.values(), ids=LINES)
+async def test_c58_a_lying_line_of_a_history_is_quarantined_and_hides_no_other(
+    kit: Kit,
+    venue: PaperVenue,
+    liar: Liar,
+    deceived: ExecutionClient,
+    field: str,
+    told: Callable[[], object],
+) -> None:
+    account, name = venue.engine.accounts["alpha"], getattr(kit.words, f"ledger_{field}")
+    for amount in (7, 500):
+        venue.engine.transfer(account, Decimal(amount), now_ns=venue.core.now_ns())
+
+    def lie(said: Any) -> Any:
+        for row in said["data"] if isinstance(said, dict) else said:
+            if row[kit.words.ledger_amount].startswith("7"):
+                row[name] = told()
+        return said
+
+    liar.answers, liar.path = lie, kit.words.ledger_path
+    found = await deceived.transfers(since=datetime.now(UTC) - timedelta(hours=1))
+    [bad] = [line for line in found if isinstance(line, Quarantined)]
+    [good] = [line for line in found if isinstance(line, Transfer)]
+    assert bad.reason in REASONS
+    assert good.amount == 500

@@ -1,15 +1,15 @@
-"""C01-C0B: what is read is the venue's own, exact and only about what was asked."""
+"""C01-C0E: what is read is the venue's own, exact and only about what was asked."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
-from markets.venues.errors import AuthenticationFailed, OrderNotFound
+from markets.venues.errors import AuthenticationFailed, OrderNotFound, VenueUnavailable
 from markets.venues.paper.model import Settlement
 from markets.venues.paper.server import PaperVenue
 from markets.venues.ports import ExecutionClient, MarketClient
-from markets.venues.types import Side
+from markets.venues.types import Side, Transfer
 from tests.contracts.conftest import REGISTRY
 from tests.contracts.kits import Kit, mark
 from tests.contracts.orders import order, settled
@@ -129,6 +129,56 @@ async def test_c07_funding_payments_come_once_with_their_sign(
     assert payment.amount == -Decimal("0.5") * mark(venue, kit) * Decimal("0.0001")
     assert payment.asset == kit.quote
     assert await client.funding_payments(since=payment.at + timedelta(seconds=1)) == []
+
+
+def transfer(venue: PaperVenue, amount: str, *, ago_ms: int = 0) -> None:
+    account = venue.engine.accounts["alpha"]
+    at_ns = venue.core.now_ns() - ago_ms * 1_000_000
+    venue.engine.transfer(account, Decimal(amount), now_ns=at_ns)
+
+
+async def test_c0c_transfers_come_once_in_and_out_among_what_is_none(
+    kit: Kit, venue: PaperVenue, client: ExecutionClient
+) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    transfer(venue, "500.25")
+    await client.submit(order(kit, side=Side.SELL, amount="0.2"))
+    now_ns = venue.core.now_ns()
+    venue.engine.settle_funding(kit.symbol, now_ns=now_ns, next_ns=now_ns + 10**13)
+    transfer(venue, "-20")
+    found = await client.transfers(since=before)
+    told = [item for item in found if isinstance(item, Transfer)]
+    assert [(it.amount, it.asset) for it in told] == [
+        (Decimal("500.25"), kit.quote), (Decimal(-20), kit.quote),
+    ]  # fmt: skip
+    assert len({(it.kind, it.transfer_id) for it in told}) == len(found) == 2
+    assert await client.transfers(since=before) == found
+    assert await client.transfers(since=told[1].at + timedelta(seconds=1)) == []
+
+
+async def test_c0d_more_transfers_than_a_page_come_once_each(
+    kit: Kit, venue: PaperVenue, client: ExecutionClient
+) -> None:
+    many = 2 * kit.words.ledger_page + 50
+    for n in range(1, many + 1):
+        transfer(venue, str(n), ago_ms=many - n)
+    found = await client.transfers(since=datetime.now(UTC) - timedelta(hours=1))
+    amounts = [item.amount for item in found if isinstance(item, Transfer)]
+    assert amounts == [Decimal(n) for n in range(1, many + 1)]
+
+
+async def test_c0e_a_history_of_transfers_cut_short_is_unavailable(
+    kit: Kit, venue: PaperVenue, client: ExecutionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bound in ("fapi.client.MOST_PAGES", "pacifica.client.LEDGER_PAGES"):
+        monkeypatch.setattr(f"markets.venues.{bound}", 1)
+    since = datetime.now(UTC) - timedelta(hours=1)
+    transfer(venue, "500")
+    assert len(await client.transfers(since=since)) == 1
+    for n in range(kit.words.ledger_page):
+        transfer(venue, "1", ago_ms=n)
+    with pytest.raises(VenueUnavailable):
+        await client.transfers(since=since)
 
 
 async def test_c08_what_the_venue_does_not_know_is_not_found(

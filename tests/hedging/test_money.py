@@ -62,7 +62,7 @@ def test_cash_moves_by_what_was_paid_however_positions_turn(
 
 
 @pytest.mark.parametrize(
-    ("seen", "funding_read_at", "found"),
+    ("seen", "read_at", "found"),
     [
         (held("100.01"), None, CashCheck(D(0), None, False)),  # rounding
         (held("150", flows=D(50)), None, CashCheck(D(0), None, False)),
@@ -81,9 +81,9 @@ def test_cash_moves_by_what_was_paid_however_positions_turn(
     ],
 )  # fmt: skip
 def test_a_difference_is_certain_when_it_lasts_and_funding_was_read_since(
-    seen: HeldCash, funding_read_at: datetime | None, found: CashCheck
+    seen: HeldCash, read_at: datetime | None, found: CashCheck
 ) -> None:
-    assert check_cash(seen, at=AT, funding_read_at=funding_read_at) == found
+    assert check_cash(seen, at=AT, read_at=read_at) == found
 
 
 def test_tolerance_is_a_tick_of_every_entry_twice() -> None:

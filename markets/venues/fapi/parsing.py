@@ -7,10 +7,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+import msgspec
+
 from controlplane.kernel.units import BaseAmount, Price, QuoteAmount, Ratio
 from markets.venues import checks
 from markets.venues.checks import BadAnswer
 from markets.venues.fapi import wire
+from markets.venues.lines import Line, read_lines, transfer
 from markets.venues.reports import order_report, top_of_book
 from markets.venues.types import (
     BalanceReport,
@@ -26,6 +29,7 @@ from markets.venues.types import (
     PositionMode,
     PositionReport,
     SubmitOrder,
+    Transfer,
 )
 
 logger = logging.getLogger(__name__)
@@ -43,6 +47,10 @@ CONTRACT_SIZE: Final = Decimal(1)
 """Quantities are in the base asset (Binance: "USDⓈ-M Futures, Contract Specifications"; Aster:
 "Terminology"), so this is the venues' definition and not a default for a missing field."""
 USUAL_FUNDING_HOURS: Final = 8
+_BOOKED_ELSEWHERE: Final = frozenset({"REALIZED_PNL", "COMMISSION", "FUNDING_FEE"})
+"""Income that trades and funding payments are the record of. Every other type moves the wallet by
+itself: TRANSFER, INTERNAL_TRANSFER, INSURANCE_CLEAR, rebates, bonuses (Binance and Aster: "Get
+Income History"; `tranId` is unique among those of one type)."""
 _PERPETUALS: Final = frozenset({"PERPETUAL", "TRADIFI_PERPETUAL"})
 
 
@@ -301,6 +309,25 @@ def funding_payments(body: bytes) -> Sequence[FundingPayment]:
         for row in checks.decode(body, list[wire.IncomeRow])
         if row.incomeType == "FUNDING_FEE"
     ]
+
+
+def ledger(body: bytes, *, now_ms: int) -> Sequence[Line]:
+    """Return an income history's lines; those of trades, fees and funding say nothing here."""
+    return read_lines(checks.decode(body, list[msgspec.Raw]), _ledger_line, now_ms=now_ms)
+
+
+def _ledger_line(raw: msgspec.Raw) -> tuple[datetime, Transfer | None]:
+    row = checks.decode(bytes(raw), wire.LedgerRow)
+    at = checks.moment(row.time, "time")
+    if row.incomeType in _BOOKED_ELSEWHERE:
+        return at, None
+    return at, transfer(
+        transfer_id=str(row.tranId),
+        kind=row.incomeType,
+        amount=row.income,
+        asset=row.asset,
+        at=at,
+    )
 
 
 def margin_terms(body: bytes, *, venue_symbol: str) -> MarginTerms:

@@ -83,6 +83,16 @@ class IncomeRow(msgspec.Struct):
     tranId: int | str
 
 
+class LedgerRow(msgspec.Struct):
+    """A line of the income history, whatever it is of; `symbol` is blank but for trades."""
+
+    incomeType: str
+    income: str
+    asset: str
+    time: int
+    tranId: int | str
+
+
 class BookTopRow(msgspec.Struct):
     symbol: str
     bidPrice: str

@@ -27,6 +27,7 @@ def capabilities(name: str) -> Capabilities:
         fills_history=has["fetchMyTrades"] is True,
         funding_rates=has["fetchFundingRates"] is True,
         funding_history=has["fetchFundingHistory"] is True,
+        transfer_history=False,
         set_leverage=has["setLeverage"] is True,
         set_margin_mode=facts.sets_margin_mode,
         margin_terms=has["fetchLeverage"] is True or has["fetchMarginMode"] is True,

@@ -45,8 +45,10 @@ from markets.venues.types import (
     OrderType,
     PositionMode,
     PositionReport,
+    Quarantined,
     StreamAddress,
     SubmitOrder,
+    Transfer,
 )
 
 
@@ -201,6 +203,9 @@ class GenericExecutionClient:
                 if item.at >= since
             ],
         )
+
+    async def transfers(self, *, since: datetime) -> Sequence[Transfer | Quarantined]:
+        raise VenueUnavailable("The generic adapter reads no history of transfers.")
 
     # Acting
 

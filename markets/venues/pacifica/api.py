@@ -38,6 +38,7 @@ class Operation(Enum):
     ORDER_HISTORY = "orders/history"
     TRADES = "trades/history"
     FUNDING = "funding/history"
+    BALANCE_HISTORY = "account/balance/history"
     FUNDING_RATES = "funding_rate/history"
     CREATE = "orders/create"
     CREATE_MARKET = "orders/create_market"

@@ -19,6 +19,7 @@ from markets.venues.errors import (
     VenueError,
     VenueUnavailable,
 )
+from markets.venues.lines import told
 from markets.venues.moments import check_time
 from markets.venues.pacifica import facts, ids, parsing, wire
 from markets.venues.pacifica.api import Operation, PacificaApi, identity
@@ -43,13 +44,17 @@ from markets.venues.types import (
     OrderType,
     PositionMode,
     PositionReport,
+    Quarantined,
     Side,
     StreamAddress,
     SubmitOrder,
+    Transfer,
 )
 
 PAGE: Final = 100
 MOST_PAGES: Final = 200
+LEDGER_PAGES: Final = 5
+"""Of the balance history: 60 credits, more than half of what an address has in a minute."""
 CLOCK_SLACK: Final = timedelta(minutes=5)
 """How much older than its own id an order may be dated, and be looked for."""
 _TIME_IN_FORCE: Final = {OrderType.LIMIT: "GTC", OrderType.POST_ONLY: "ALO", OrderType.IOC: "IOC"}
@@ -167,6 +172,16 @@ class PacificaExecutionClient:
         rows = await self._history(Operation.FUNDING, parsing.payments, lambda row: row.at >= since)
         return _oldest_first(rows, lambda row: row.payment_id, lambda row: row.at >= since)
 
+    async def transfers(self, *, since: datetime) -> Sequence[Transfer | Quarantined]:
+        """Return what moved the balance beside trades, fees and funding (12 credits a page)."""
+        lines = await self._history(
+            Operation.BALANCE_HISTORY,
+            partial(parsing.balance_events, now_ms=self._caller.now_ms()),
+            lambda line: line.dated is None or line.dated >= since,
+            most=LEDGER_PAGES,
+        )
+        return told(reversed(lines), since=since)
+
     # Acting
 
     async def submit(self, command: SubmitOrder) -> OrderReport:
@@ -266,10 +281,11 @@ class PacificaExecutionClient:
         operation: Operation,
         parse: Callable[[bytes], Page[Row]],
         goes_on: Callable[[Row], bool],
+        most: int | None = None,
         **params: str,
     ) -> list[Row]:
         asked = {"account": self._account, **params}
-        return await _pages(partial(self._caller.read, operation), parse, goes_on, asked)
+        return await _pages(partial(self._caller.read, operation), parse, goes_on, asked, most)
 
 
 async def _pages(
@@ -277,17 +293,24 @@ async def _pages(
     parse: Callable[[bytes], Page[Row]],
     goes_on: Callable[[Row], bool],
     params: Mapping[str, str],
+    most: int | None = None,
 ) -> list[Row]:
-    """Read pages, newest first, until one holds a row for which `goes_on` is false."""
+    """Read pages, newest first, until one holds a row for which `goes_on` is false.
+
+    Raises VenueUnavailable where the end cannot be reached: a history cut short is none.
+    """
     found: list[Row] = []
     asked = {**params, "limit": str(PAGE)}
-    for _ in range(MOST_PAGES):
+    bound = MOST_PAGES if most is None else most
+    for _ in range(bound):
         page = await read(asked, parse)
         found += page.rows
         if page.cursor is None or not all(goes_on(row) for row in page.rows):
+            return found
+        if page.cursor == asked.get("cursor"):
             break
         asked["cursor"] = page.cursor
-    return found
+    raise VenueUnavailable(f"A history has no end within {bound} pages of {PAGE}.")
 
 
 def order_payload(command: SubmitOrder) -> tuple[Operation, dict[str, Any]]:

@@ -7,9 +7,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from controlplane.kernel.units import BaseAmount, Price, QuoteAmount, Ratio
+import msgspec
+
+from controlplane.kernel.units import BaseAmount, Price, QuoteAmount, Ratio, plain
 from markets.venues import checks
 from markets.venues.checks import BadAnswer, decode
+from markets.venues.lines import Line, read_lines, transfer
 from markets.venues.pacifica import facts, ids, wire
 from markets.venues.reports import order_report, top_of_book
 from markets.venues.types import (
@@ -25,9 +28,18 @@ from markets.venues.types import (
     OrderReport,
     OrderStatus,
     PositionReport,
+    Transfer,
 )
 
 MAKER_EVENT: Final = "fulfill_maker"
+_BOOKED_ELSEWHERE: Final = frozenset(
+    {"trade", "market_liquidation", "backstop_liquidation", "adl_liquidation", "funding"}
+)
+_TRANSFERS: Final = frozenset(
+    {"deposit", "deposit_release", "withdraw", "subaccount_transfer", "payout"}
+    | {"rebate", "cashback", "referral", "airdrop"}
+)
+"""Kinds of balance events: the vendor's list, and what ccxt 4.5.90 knows besides."""
 _PERPETUAL: Final = "perpetual"
 
 logger = logging.getLogger(__name__)
@@ -45,6 +57,8 @@ class Page(Generic[Row]):
 
 
 def _page(envelope: wire.Envelope[Any], rows: Sequence[Row]) -> Page[Row]:
+    if envelope.has_more and not envelope.next_cursor:
+        raise BadAnswer("no-cursor", "there is more, and no way to it")
     return Page(rows, envelope.next_cursor if envelope.has_more else None)
 
 
@@ -342,6 +356,34 @@ def payments(body: bytes) -> Page[FundingPayment]:
         for row in found.data
     ]
     return _page(found, rows)
+
+
+def balance_events(body: bytes, *, now_ms: int) -> Page[Line]:
+    """Return a page of an account's balance history; trades and funding say nothing here.
+
+    A kind that the vendor does not list is quarantined: whether trades are the record of it, or
+    nothing is, cannot be told ("Get account balance history").
+    """
+    found = decode(body, wire.Envelope[list[msgspec.Raw]])
+    return _page(found, read_lines(found.data, _balance_event, now_ms=now_ms))
+
+
+def _balance_event(raw: msgspec.Raw) -> tuple[datetime, Transfer | None]:
+    row = decode(bytes(raw), wire.BalanceEventRow)
+    at = checks.moment(row.created_at, "created_at")
+    if row.event_type in _BOOKED_ELSEWHERE:
+        return at, None
+    if row.event_type not in _TRANSFERS:
+        raise BadAnswer("unknown-kind", row.event_type)
+    # Two events of one kind, amount and millisecond leave different balances.
+    amount, balance = (plain(checks.number(text, "amount")) for text in (row.amount, row.balance))
+    return at, transfer(
+        transfer_id=f"{row.created_at}/{amount}/{balance}",
+        kind=row.event_type,
+        amount=row.amount,
+        asset=facts.SETTLEMENT_ASSET,
+        at=at,
+    )
 
 
 def accepted(body: bytes) -> str:

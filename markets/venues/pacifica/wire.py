@@ -141,6 +141,15 @@ class FundingRow(msgspec.Struct):
     created_at: int
 
 
+class BalanceEventRow(msgspec.Struct):
+    """`amount` is what the event added to `balance`, signed; the line has no id of its own."""
+
+    amount: str
+    balance: str
+    event_type: str
+    created_at: int
+
+
 class Accepted(msgspec.Struct):
     order_id: int
 

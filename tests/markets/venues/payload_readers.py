@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from markets.venues.binance.facts import FEES
-from markets.venues.checks import BadAnswer, decode
+from markets.venues.checks import MAX_MS, BadAnswer, decode
 from markets.venues.errors import OutcomeUnknown, VenueError
 from markets.venues.fapi import parsing as fapi
 from markets.venues.fapi import wire as fapi_wire
@@ -249,6 +249,11 @@ def p_fills(sample: Any) -> Sequence[Any]:
 
 def p_payments(sample: Any) -> Sequence[Any]:
     return pacifica.payments(body(enveloped(sample))).rows
+
+
+def p_ledger(sample: Any) -> Sequence[Any]:
+    lines = pacifica.balance_events(body(enveloped(sample)), now_ms=MAX_MS).rows
+    return [line.said for line in lines if line.said is not None]
 
 
 def p_accepted(sample: Any) -> Sequence[Any]:

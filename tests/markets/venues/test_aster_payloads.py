@@ -8,7 +8,7 @@ import pytest
 
 from markets.venues.aster.facts import FEES
 from markets.venues.aster.streams import AsterMarketSession, AsterPrivateSession
-from markets.venues.checks import BadAnswer, decode, moment
+from markets.venues.checks import MAX_MS, BadAnswer, decode, moment
 from markets.venues.errors import ClockRefused, OrderNotFound, VenueRejected
 from markets.venues.fapi import parsing
 from markets.venues.fapi.errors import failure
@@ -24,6 +24,7 @@ from markets.venues.types import (
     Quarantined,
     Side,
     StreamEnded,
+    Transfer,
 )
 from tests.payloads import payload
 
@@ -130,6 +131,12 @@ def test_trades_and_income() -> None:
     )
     assert (live.trade_id, live.fee, live.fee_asset) == ("2583152", D("0.00279605"), "USDT")
     assert parsing.funding_payments(sample(PRIVATE, "Get Income History(USER_DATA)")) == []
+    told = parsing.ledger(sample(PRIVATE, "Get Income History(USER_DATA)"), now_ms=MAX_MS)
+    [moved] = [line.said for line in told if line.said is not None]
+    assert isinstance(moved, Transfer)
+    assert (moved.kind, moved.transfer_id, moved.amount, moved.asset) == (
+        "TRANSFER", "9689322392", D("-0.375"), "USDT",
+    )  # fmt: skip
     [payment] = parsing.funding_payments(b"[" + sample(RECORDED, "parse_income") + b"]")
     assert (payment.payment_id, payment.amount) == ("4480321991774044580", D("0.00134317"))
 

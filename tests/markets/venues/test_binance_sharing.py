@@ -18,7 +18,7 @@ from markets.venues.binance import api
 from markets.venues.binance.client import BinanceExecutionClient
 from markets.venues.binance.facts import FEES
 from markets.venues.checks import BadAnswer
-from markets.venues.errors import NotSent
+from markets.venues.errors import NotSent, VenueUnavailable
 from markets.venues.fapi import parsing
 from markets.venues.paper.model import Trade
 from markets.venues.paper.server import PaperVenue
@@ -184,6 +184,18 @@ async def test_all_funding_is_read_once_each(venue: PaperVenue, credentials: Cre
     payments = await one.funding_payments(since=datetime.now(UTC) - timedelta(days=90))
     assert len({payment.payment_id for payment in payments}) == len(payments) == 1300
     assert payments == sorted(payments, key=lambda payment: payment.at)
+    await one.close()
+
+
+async def test_a_moment_with_more_income_than_a_page_is_refused(
+    venue: PaperVenue, credentials: Credentials
+) -> None:
+    alpha, now_ns = venue.engine.accounts["alpha"], venue.core.now_ns()
+    for _ in range(1001):
+        venue.engine.transfer(alpha, Decimal(1), now_ns=now_ns)
+    one = BinanceExecutionClient(venue.endpoint, credentials)
+    with pytest.raises(VenueUnavailable, match="moment"):
+        await one.transfers(since=datetime.now(UTC) - timedelta(hours=1))
     await one.close()
 
 

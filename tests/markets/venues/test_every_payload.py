@@ -239,7 +239,7 @@ CONCERNS: Final[Mapping[tuple[str, str], Mapping[str, Concern]]] = {
         "fetch_trading_fee": read.p_balance,
         "parse_trading_fee": read.p_balance,
         "parse_open_interest": read.p_prices,
-        "parse_transaction": NOT_ASKED,
+        "parse_transaction": read.p_ledger,
         "fetch_funding_history": read.p_payments,
         "parse_income": read.p_payments,
         "handle_errors": read.p_refused,

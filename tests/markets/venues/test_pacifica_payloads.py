@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from markets.venues.checks import BadAnswer, decode, moment
+from markets.venues.checks import MAX_MS, BadAnswer, decode, moment
 from markets.venues.errors import (
     AuthenticationFailed,
     OrderNotFound,
@@ -29,6 +29,7 @@ from markets.venues.types import (
     OrderUpdate,
     Quarantined,
     Side,
+    Transfer,
 )
 from tests.payloads import payload
 
@@ -135,6 +136,34 @@ def test_trades_and_funding_payments() -> None:
     [paid] = parsing.payments(body(COMMENTS["fetch_funding_history"][0])).rows
     assert (paid.payment_id, paid.amount, paid.asset) == ("2287920", D("2.617479"), "USDC")
     assert paid.at == moment(1759222804122, "")
+
+
+def event(**fields: object) -> dict[str, object]:
+    return {**COMMENTS["parse_transaction"][0], **fields}
+
+
+def test_balance_events_are_transfers_unless_trades_or_funding_tell_of_them() -> None:
+    found = {
+        "success": True,
+        "data": [event(), event(event_type="trade"), event(event_type="gift"), event(amount="0")],
+    }
+    page = parsing.balance_events(body(found), now_ms=MAX_MS)
+    moved, trade, unknown, nothing = (line.said for line in page.rows)
+    assert isinstance(moved, Transfer)
+    assert (moved.kind, moved.amount, moved.asset) == ("deposit", D(5000), "USDC")
+    assert (moved.transfer_id, moved.at) == (
+        "1789199771373/5000/5000",
+        moment(1789199771373, ""),
+    )
+    assert (trade, nothing) == (None, None)
+    assert unknown == Quarantined("unknown-kind", "gift")
+
+
+def test_a_page_that_ends_without_a_way_to_the_next_is_no_page() -> None:
+    for cursor in ({}, {"next_cursor": None}, {"next_cursor": ""}):
+        cut = {"success": True, "data": [event()], "has_more": True, **cursor}
+        with pytest.raises(BadAnswer, match="no-cursor"):
+            parsing.balance_events(body(cut), now_ms=MAX_MS)
 
 
 def test_confirmations() -> None:

@@ -336,6 +336,29 @@ def payment(item: Income, size: Decimal, rate: Decimal) -> Json:
     }
 
 
+def balance_event(kind: str, amount: Decimal, left: Decimal, at_ns: int) -> Json:
+    """A change of the balance by `amount`, after which `left` is there."""
+    return {
+        "amount": text(amount),
+        "balance": text(left),
+        "pending_balance": "0",
+        "event_type": kind,
+        "created_at": ms(at_ns),
+    }
+
+
+def balance_kind(item: Income, trade: Trade | None, amount: Decimal) -> str:
+    """Name what changed a balance; whom the venue closed has a client id of the venue's."""
+    if trade is not None:
+        prefix = trade.client_id.partition("-")[0]
+        return {"autoclose": "market_liquidation", "adl_autoclose": "adl_liquidation"}.get(
+            prefix, "trade"
+        )
+    if item.kind == "FUNDING_FEE":
+        return "funding"
+    return "deposit" if amount > 0 else "withdraw"
+
+
 def _kind(item: Order) -> str:
     return "limit" if item.kind is OrderKind.LIMIT else "market"
 

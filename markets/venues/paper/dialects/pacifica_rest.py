@@ -103,6 +103,8 @@ class Call:
 
 
 Handler = Callable[[Call], Any]
+READ_COSTS: Final[Mapping[str, int]] = {"account/balance/history": 120}
+"""Reads that cost more than one credit, in tenths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,7 @@ class RestDialect:
         path = request.path.removeprefix(PREFIX)
         post = self._posts.get(path) if request.method == "POST" else None
         read = self._reads.get(path) if request.method == "GET" else None
-        self._pay(post.cost if post else 10, call.now_ns // 10**9, headers)
+        self._pay(post.cost if post else READ_COSTS.get(path, 10), call.now_ns // 10**9, headers)
         if post is not None:
             return self._entered(post, call)
         if read is None:

@@ -1,14 +1,14 @@
 """What each route of the Pacifica dialect does."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 from markets.venues.paper.dialects import pacifica_render as render
 from markets.venues.paper.dialects.pacifica_errors import malformed
 from markets.venues.paper.dialects.pacifica_rest import Call, Handler, Post
-from markets.venues.paper.model import Builder, Order, OrderKind, TimeInForce, floor_to
+from markets.venues.paper.model import Builder, Income, Order, OrderKind, TimeInForce, floor_to
 from markets.venues.paper.rules import NewOrder, Reason, Refused
 from markets.venues.types import Side
 
@@ -114,6 +114,27 @@ def funding(call: Call) -> Any:
     )
 
 
+def balance_history(call: Call) -> Any:
+    """List every change of the balance, a trade's result and fee as one, and what it left."""
+    left, rows = call.account.wallet, []
+    trades = {trade.trade_id: trade for trade in call.account.trades}
+    for item, amount in reversed(_by_event(call.account.income)):
+        kind = render.balance_kind(item, trades.get(item.trade_id or 0), amount)
+        rows.append((item.income_id, render.balance_event(kind, amount, left, item.at_ns)))
+        left -= amount
+    return call.page(rows)
+
+
+def _by_event(income: Sequence[Income]) -> list[tuple[Income, Decimal]]:
+    """Return each event's first line and what all its lines add up to, oldest first."""
+    sums: dict[int, tuple[Income, Decimal]] = {}
+    for item in income:
+        event = item.trade_id or item.income_id
+        first, before = sums.get(event, (item, Decimal(0)))
+        sums[event] = (first, before + item.amount)
+    return list(sums.values())
+
+
 def funding_rates(call: Call) -> Any:
     """Past settlements; each is written down some time into its hour."""
     return call.page(
@@ -148,6 +169,7 @@ READS: Final[Mapping[str, Handler]] = {
     "book": book,
     "trades": nothing,
     "account": account,
+    "account/balance/history": balance_history,
     "account/settings": settings,
     "positions": positions,
     "orders": orders,

@@ -11,6 +11,7 @@ _READS: Final[Mapping[str, Topic]] = {
     "orders/history_by_id": Topic.ORDERS,
     "trades/history": Topic.TRADES,
     "funding/history": Topic.INCOME,
+    "account/balance/history": Topic.INCOME,
     "account": Topic.ACCOUNT,
     "positions": Topic.POSITIONS,
     "account/settings": Topic.OTHER,
