@@ -18,7 +18,7 @@ import os
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -66,14 +66,15 @@ async def _rounds(
     commands: Mapping[str, Sequence[str]], messages: int, say: Callable[[str], None]
 ) -> Sequence[Round]:
     rounds = []
-    for number in range(ROUNDS):
-        seen = {name: await measured(name, commands[name], messages) for name in commands}
-        rounds.append(seen)
-        told = ", ".join(
-            f"{name} {result['cpuMicros']:.1f} µs p99 {result['p99Micros']:.0f} µs"
-            for name, result in seen.items()
-        )
-        say(f"round {number + 1} of {ROUNDS}, CPU a message and delay: {told}")
+    async with stage(messages) as measured:
+        for number in range(ROUNDS):
+            seen = {name: await measured(name, commands[name]) for name in commands}
+            rounds.append(seen)
+            told = ", ".join(
+                f"{name} {result['cpuMicros']:.1f} µs p99 {result['p99Micros']:.0f} µs"
+                for name, result in seen.items()
+            )
+            say(f"round {number + 1} of {ROUNDS}, CPU a message and delay: {told}")
     return rounds
 
 
@@ -160,43 +161,63 @@ def result_of(raw: Mapping[str, Any], counts: Sequence[int]) -> Result:
 # How it is measured
 
 
-async def measured(
-    reader: str, command: Sequence[str], messages: int, *, paces: tuple[int, int] = (CALM, FAST)
-) -> Result:
-    """Run one reader on a stream of its own; raises BenchmarkFailed."""
+@asynccontextmanager
+async def stage(
+    messages: int, *, paces: tuple[int, int] = (CALM, FAST)
+) -> AsyncIterator[Callable[[str, Sequence[str]], Awaitable[Result]]]:
+    """Start the stream; give what runs a reader, by its name and command, on it.
+
+    That raises BenchmarkFailed.
+    """
     counts = (WARM_UP, max(1, messages // 10), messages)
     phases = tuple(zip(counts, (paces[0], *paces), strict=True))
-    cores = _cores()
     seconds = PATIENCE_SECONDS + 3 * sum(count / pace for count, pace in phases)
-    try:
-        with tempfile.TemporaryFile() as told:  # a pipe holds less than a reader tells at its end
-            async with asyncio.timeout(seconds), _feeder(phases, cores[0]) as (feeder, port):
-                asked = [*command, port, ",".join(map(str, counts)), *SYMBOLS]
-                async with _process(asked, cores[-1], told) as process:
-                    _, said = await process.communicate()
-                told.seek(0)
-                out = told.read()
-                if process.returncode or not out:
-                    raise BenchmarkFailed(f"{reader}: {said.decode(errors='replace')[-500:]}")
-                fed, _ = await feeder.communicate()
-    except TimeoutError:
-        raise BenchmarkFailed(f"{reader} did not read {messages} messages in time.") from None
-    result = result_of(json.loads(out), counts[1:])
-    return {**result, "sentLateP99Micros": round(json.loads(fed)["lateP99Micros"], 1)}
-
-
-@asynccontextmanager
-async def _feeder(phases: Sequence[Phase], core: int | None) -> AsyncIterator[tuple[Process, str]]:
-    """Start a stream; give its process and port."""
     text = ",".join(f"{count}@{pace}" for count, pace in phases)
     command = (sys.executable, "-m", f"{_MODULE}ingest_feeder", text, *SYMBOLS)
-    async with _process(command, core) as feeder:
-        assert feeder.stdout is not None
-        port = (await feeder.stdout.readline()).decode().strip()
-        if not port:
-            _, said = await feeder.communicate()
-            raise BenchmarkFailed(f"No stream: {said.decode(errors='replace')[-500:]}")
-        yield feeder, port
+    cores = _cores()
+    async with _process(command, cores[0]) as feeder:
+        port = await _told(feeder, PATIENCE_SECONDS)
+
+        async def measured(reader: str, command: Sequence[str]) -> Result:
+            asked = [*command, port, ",".join(map(str, counts)), *SYMBOLS]
+            raw = await _read(reader, asked, cores[-1], seconds)
+            sent = json.loads(await _told(feeder, PATIENCE_SECONDS))
+            result = result_of(raw, counts[1:])
+            return {**result, "sentLateP99Micros": round(sent["lateP99Micros"], 1)}
+
+        yield measured
+
+
+async def _read(
+    reader: str, command: Sequence[str], core: int | None, seconds: float
+) -> Mapping[str, Any]:
+    """Run a reader to its end; return what it tells."""
+    with tempfile.TemporaryFile() as told:  # a pipe holds less than a reader tells at its end
+        try:
+            async with asyncio.timeout(seconds), _process(command, core, told) as process:
+                _, said = await process.communicate()
+        except TimeoutError:
+            raise BenchmarkFailed(f"{reader} did not read all messages in time.") from None
+        told.seek(0)
+        out = told.read()
+    if process.returncode or not out:
+        raise BenchmarkFailed(f"{reader}: {said.decode(errors='replace')[-500:]}")
+    raw: Mapping[str, Any] = json.loads(out)
+    return raw
+
+
+async def _told(feeder: Process, seconds: float) -> str:
+    """Return the next line that the stream's process tells."""
+    assert feeder.stdout is not None
+    try:
+        async with asyncio.timeout(seconds):
+            line = await feeder.stdout.readline()
+    except TimeoutError:
+        raise BenchmarkFailed("The stream's process tells nothing.") from None
+    if not line:
+        _, said = await feeder.communicate()
+        raise BenchmarkFailed(f"No stream: {said.decode(errors='replace')[-500:]}")
+    return line.decode().strip()
 
 
 @asynccontextmanager

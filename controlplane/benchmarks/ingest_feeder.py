@@ -1,10 +1,11 @@
 """The venue of feed-ingest, in a process and, where there are two, on a core of its own.
 
 Run as `python -m controlplane.benchmarks.ingest_feeder COUNT@PACE,… SYMBOL…`; prints its port, then
-serves one reader: so many quotes at each pace in turn, of all symbols in turn, evenly spaced, and
-on at the last pace until the reader leaves. Each quote is a frame and a write of its own, on a bare
-socket, its `u` the monotonic time, in ns, just before that write. At the end it prints one JSON
-object: how late its sending was, and how long one write took at most.
+serves one reader after the other until it is ended: so many quotes at each pace in turn, of all
+symbols in turn, evenly spaced, and on at the last pace until the reader leaves. Each quote is a
+frame and a write of its own, on a bare socket, its `u` the monotonic time, in ns, just before that
+write. After each reader it prints a line of JSON: how late its sending was, and how long one write
+took at most.
 """
 
 import gc
@@ -25,7 +26,6 @@ from controlplane.benchmarks.feed_ingest import NUMBERS, Phase
 from controlplane.benchmarks.report import percentile
 from markets.venues.paper.hub import text_frame
 
-PATIENCE_SECONDS: Final = 60.0
 HEARD_EACH: Final = 100
 """After so many messages it is looked whether the reader has said something."""
 SPUN_NS: Final = 50_000
@@ -40,7 +40,6 @@ class Reader:
     """The one that is served: its socket, and what it says there, answered now and then."""
 
     def __init__(self, opened: socket.socket) -> None:
-        opened.settimeout(None)  # whoever started this process bounds it
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.send = opened.sendall
         self._socket = opened
@@ -75,21 +74,22 @@ class Reader:
 
 
 def feed(phases: Sequence[Phase], symbols: Sequence[str]) -> None:
-    """Serve one reader until it leaves, and tell how."""
+    """Serve one reader after the other, each until it leaves, and tell how; without end."""
+    if _SLACK.exists():
+        _SLACK.write_text("1")
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(PATIENCE_SECONDS)
         _say(str(server.getsockname()[1]))
-        opened, _ = server.accept()
-    with opened:
-        reader = Reader(opened)
-        reader.welcome()
         gc.freeze()
         gc.disable()
-        if _SLACK.exists():
-            _SLACK.write_text("1")
-        late, longest = _send(reader, _dues(phases), symbols)
-    told = {"lateP99Micros": percentile(late, 0.99) / 1000, "writeMicros": longest / 1000}
-    _say(json.dumps(told))
+        while True:
+            opened, _ = server.accept()
+            with opened:
+                reader = Reader(opened)
+                reader.welcome()
+                late, longest = _send(reader, _dues(phases), symbols)
+            told = {"lateP99Micros": percentile(late, 0.99) / 1000, "writeMicros": longest / 1000}
+            _say(json.dumps(told))
+            gc.collect()
 
 
 def _say(line: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -71,15 +72,19 @@ def test_a_lost_message_is_seen_by_its_bid_and_misses_the_goal() -> None:
     assert not feed_ingest.report([ROUND, {**ROUND, "ours": result(20, 100, lost=1)}]).is_met
 
 
+async def run_readers(*names: str) -> list[Mapping[str, Any]]:
+    async with feed_ingest.stage(300, paces=(1_000, 5_000)) as measured:
+        return [await measured(name, feed_ingest._command(name)) for name in names]
+
+
 def test_our_reader_puts_every_message_on_the_board() -> None:
-    command = feed_ingest._command("ours")
-    seen = asyncio.run(feed_ingest.measured("ours", command, 300, paces=(1_000, 5_000)))
-    assert (seen["messages"], seen["lost"]) == (330, 0)
+    seen = asyncio.run(run_readers("ours", "websockets"))
+    assert [(told["messages"], told["lost"]) for told in seen] == [(330, 0), (330, None)]
 
 
 def test_a_reader_that_cannot_start_is_a_benchmark_that_failed() -> None:
     with pytest.raises(BenchmarkFailed, match="KeyError: 'nobody'"):
-        asyncio.run(feed_ingest.measured("nobody", feed_ingest._command("nobody"), 10))
+        asyncio.run(run_readers("nobody"))
 
 
 def test_the_stream_is_evenly_spaced_and_each_message_numbered_and_dated() -> None:

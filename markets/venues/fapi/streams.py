@@ -30,7 +30,7 @@ PROVE_SECONDS: Final = 5.0
 _NAMED: Final = re.compile(r'\s*\{\s*"stream"\s*:\s*"([0-9a-z_]+)@')
 
 
-class _BookTicker(msgspec.Struct, tag_field="e", tag="bookTicker"):
+class _BookTicker(msgspec.Struct, tag_field="e", tag="bookTicker", gc=False):
     u: int
     E: int
     s: str
@@ -40,7 +40,7 @@ class _BookTicker(msgspec.Struct, tag_field="e", tag="bookTicker"):
     A: str
 
 
-class _MarkPriceUpdate(msgspec.Struct, tag_field="e", tag="markPriceUpdate"):
+class _MarkPriceUpdate(msgspec.Struct, tag_field="e", tag="markPriceUpdate", gc=False):
     E: int
     s: str
     p: str
@@ -52,7 +52,7 @@ class _MarkPriceUpdate(msgspec.Struct, tag_field="e", tag="markPriceUpdate"):
 _Market = _BookTicker | _MarkPriceUpdate
 
 
-class _Combined(msgspec.Struct):
+class _Combined(msgspec.Struct, gc=False):
     stream: str
     data: _Market
 
