@@ -42,15 +42,17 @@ class DatabaseWatch:
         found = {trouble.key: trouble for trouble in self._troubles()}
         news = [trouble for key, trouble in found.items() if key not in self._told]
         self._told = set(found)
-        for trouble in news:
-            events.publish(
+        events.publish(
+            *(
                 Occurrence(
                     type=EventType.SYSTEM,
                     severity=trouble.severity,
                     message=trouble.text,
                     payload={"code": "database", "trouble": trouble.key},
                 )
+                for trouble in news
             )
+        )
         return len(news)
 
     def _troubles(self) -> Iterator[Trouble]:

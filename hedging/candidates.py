@@ -21,7 +21,7 @@ from hedging.facts import BookFacts
 from markets.domain.venue_status import opening_obstacle
 from markets.models import Instrument
 from markets.selectors import MarketStanding, instrument_spec
-from markets.venue_watch import clock_apart, venue_standing
+from markets.venue_watch import clock_apart
 from markets.venues.types import Side
 from strategies.models import OrderIntent
 from strategies.moment import Moment
@@ -101,7 +101,7 @@ def _obstacle(facts: BookFacts, account: ExchangeAccount, *, now: datetime) -> s
     if not is_armed(known, now=now):
         return "ACCOUNT_NOT_RECONCILED"
     venue = account.exchange
-    lost = venue_standing(venue).lost(now=now)
+    lost = venue.standing.lost(now=now)
     return opening_obstacle(apart=clock_apart(venue, now=now), lost=lost)
 
 

@@ -17,7 +17,7 @@ from controlplane.base.admin import (
     rows_link,
 )
 from markets.choices import FeedSource, FeedStatus
-from markets.domain.venue_status import LEARNT
+from markets.domain.venue_status import LEARNT, VenueCondition
 from markets.failover import feed_failback, feed_failover
 from markets.listing import instrument_accept
 from markets.models import (
@@ -38,6 +38,13 @@ FEED_COLOURS = {
     FeedStatus.DEGRADED: "warning",
     FeedStatus.FAILING: "danger",
 }
+CONDITION_COLOURS = {
+    VenueCondition.HEALTHY: "success",
+    VenueCondition.DEGRADED: "warning",
+    VenueCondition.FAILING: "danger",
+    VenueCondition.NOT_MEASURED: "warning",
+    VenueCondition.DISABLED: "info",
+}
 SOURCE_COLOURS = {
     FeedSource.WEBSOCKET: "success",
     FeedSource.HTTP: "warning",
@@ -54,7 +61,7 @@ class VenueAdmin(AuditedModelAdmin):
         "name",
         "dialect",
         badge("environment", _("environment"), ENVIRONMENT_COLOURS),
-        badge("status", _("status"), FEED_COLOURS),
+        badge("condition", _("status"), CONDITION_COLOURS, ordering="status"),
         "status_reason",
         number("clock_offset", _("clock ahead of ours"), unit="ms"),
         "rest_endpoint",
@@ -72,6 +79,7 @@ class VenueAdmin(AuditedModelAdmin):
     )
     _feeds = rows_link(MarketDataFeed, "exchange__pk__exact", _("feeds"), text=_("Show its feeds"))
     readonly_fields = (
+        "condition",
         *LEARNT,
         _instruments,
         _feeds,

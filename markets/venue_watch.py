@@ -16,7 +16,7 @@ from controlplane import bus
 from controlplane.base import events
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from markets.choices import FeedStatus
-from markets.domain.venue_status import CLOCK_VALID, VenueStanding, venue_status
+from markets.domain.venue_status import CLOCK_VALID, venue_status
 from markets.models import Venue
 from markets.venues.errors import VenueError
 from markets.venues.registry import VenueRegistry
@@ -30,20 +30,13 @@ SEVERITIES: Final = {
 }
 
 
-def venue_standing(venue: Venue) -> VenueStanding:
-    """Return what is on record of a venue."""
-    return VenueStanding(
-        venue.clock_offset, venue.clock_at, venue.writes_lost, venue.writes_lost_at
-    )
-
-
 def clock_apart(venue: Venue, *, now: datetime) -> int | None:
     """Return the venue's clock less ours, ms; None when unknown.
 
     The larger of what is on record and what this process has learnt for its own signatures, which
     a step of this machine's clock moves at once.
     """
-    known = (venue_standing(venue).offset(now=now), _clock_of(venue).ahead_ms())
+    known = (venue.standing.offset(now=now), _clock_of(venue).ahead_ms())
     return max((ms for ms in known if ms is not None), key=abs, default=None)
 
 
@@ -110,28 +103,33 @@ def venues_judge(venue_ids: Sequence[str] | None = None, *, now: datetime) -> in
     wanted = Venue.objects.filter(is_enabled=True)
     if venue_ids is not None:
         wanted = wanted.filter(pk__in=venue_ids)
-    return sum(_judge(venue, now=now) for venue in wanted if _is_untrue(venue, now=now))
+    suspects = [venue.pk for venue in wanted if _is_untrue(venue, now=now)]
+    return _judge(suspects, now=now) if suspects else 0
 
 
 def _is_untrue(venue: Venue, *, now: datetime) -> bool:
-    return (venue.status, venue.status_reason) != venue_status(venue_standing(venue), now=now)
+    return (venue.status, venue.status_reason) != venue_status(venue.standing, now=now)
 
 
 @transaction.atomic
-def _judge(suspect: Venue, *, now: datetime) -> bool:
-    venue = Venue.objects.select_for_update(no_key=True).get(pk=suspect.pk)
-    if not _is_untrue(venue, now=now):
-        return False
-    was = venue.status
-    venue.status, venue.status_reason = venue_status(venue_standing(venue), now=now)
-    Venue.objects.filter(pk=venue.pk).update(status=venue.status, status_reason=venue.status_reason)
-    bus.send("console", "console.changed", topic="feeds")
-    if was != venue.status:
-        _tell(venue, was)
-    return True
+def _judge(suspects: Sequence[str], *, now: datetime) -> int:
+    """Judge again under lock, write, and tell of all changes together."""
+    rows = Venue.objects.select_for_update(no_key=True).filter(pk__in=suspects).order_by("pk")
+    changed, told = [venue for venue in rows if _is_untrue(venue, now=now)], []
+    for venue in changed:
+        was = venue.status
+        venue.status, venue.status_reason = venue_status(venue.standing, now=now)
+        if was != venue.status:
+            told.append(_change(venue, was))
+    Venue.objects.bulk_update(changed, ["status", "status_reason"])
+    if changed:
+        bus.send("console", "console.changed", topic="feeds")
+    events.publish(*told)
+    return len(changed)
 
 
-def _tell(venue: Venue, was: str) -> None:
+def _change(venue: Venue, was: str) -> Occurrence:
+    """Return what to tell of a venue whose status was another one."""
     texts = {
         "": _("%(venue)s is healthy again."),
         "clock_off": _("The clock of %(venue)s and ours are %(ms)s ms apart: nothing is opened."),
@@ -139,19 +137,17 @@ def _tell(venue: Venue, was: str) -> None:
         "order_failed": _("%(venue)s has failed at an order."),
         "takes_no_orders": _("%(venue)s takes no orders: nothing is opened there."),
     }
-    events.publish(
-        Occurrence(
-            type=EventType.SYSTEM,
-            severity=SEVERITIES[FeedStatus(venue.status)],
-            message=texts[venue.status_reason] % {"venue": venue.pk, "ms": venue.clock_offset},
-            payload={
-                "code": "venue_status",
-                "venue": venue.pk,
-                "from": was,
-                "to": str(venue.status),
-                "reason": venue.status_reason,
-                "clockOffset": venue.clock_offset,
-                "ordersLost": venue.writes_lost,
-            },
-        )
+    return Occurrence(
+        type=EventType.SYSTEM,
+        severity=SEVERITIES[FeedStatus(venue.status)],
+        message=texts[venue.status_reason] % {"venue": venue.pk, "ms": venue.clock_offset},
+        payload={
+            "code": "venue_status",
+            "venue": venue.pk,
+            "from": was,
+            "to": str(venue.status),
+            "reason": venue.status_reason,
+            "clockOffset": venue.clock_offset,
+            "ordersLost": venue.writes_lost,
+        },
     )

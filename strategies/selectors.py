@@ -17,7 +17,7 @@ from controlplane.kernel.units import ZERO
 from markets import selectors as markets
 from markets.domain.quotes import is_fresh
 from markets.models import FeedTraffic, FundingRate, Instrument, Quote
-from markets.venue_watch import clock_apart, venue_standing
+from markets.venue_watch import clock_apart
 from strategies.choices import ModuleStatus
 from strategies.domain.capacity import capacity
 from strategies.models import AccountAllocation, OrderIntent, StrategyModule
@@ -237,7 +237,7 @@ def circumstances(
         tallies=tallies(intent, moment, beside=beside, lock=lock) if adds else (),
         twin=twin(intent, now=moment.now) if adds else "",
         clock_apart=clock_apart(account.exchange, now=moment.now) if is_sent_out else None,
-        orders_lost=venue_standing(account.exchange).lost(now=moment.now) if is_sent_out else 0,
+        orders_lost=account.exchange.standing.lost(now=moment.now) if is_sent_out else 0,
     )
 
 

@@ -22,6 +22,7 @@ from hedging.domain.resolution import Answer, Verdict
 from hedging.domain.rules import RuleAction, RuleScope, RuleTrigger
 from hedging.domain.throttle import ThrottleCause, ThrottleScope
 from markets.choices import Dialect, FeedSource, FeedStatus, SynthReason, VenueEnvironment
+from markets.domain.venue_status import VenueCondition
 from markets.venues.types import OrderType, Side
 from monitoring.choices import AlertState, JobStatus
 from strategies.choices import ModuleStatus
@@ -63,6 +64,7 @@ ENUMERATIONS: Final[tuple[type[StrEnum], ...]] = (
     ThrottleCause,
     ThrottleScope,
     TriggerReason,
+    VenueCondition,
     VenueEnvironment,
 )
 

@@ -1,5 +1,6 @@
 """What comes back to accounts that were confirmed: it is seen, told of, and closed again."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -9,7 +10,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
-from accounts.models import AccountState, ExchangeAccount, Position
+from accounts.models import ExchangeAccount, Position
 from controlplane.base import jobs
 from controlplane.kernel.errors import Conflict
 from controlplane.kernel.units import BaseAmount, Price, plain
@@ -38,13 +39,16 @@ def latched_reopen() -> int:
     Goes by complete looks begun after the confirmation only; what is found is told of, and the
     stop is driven anew: cancelled, closed, and confirmed by the venue. Returns how many.
     """
-    suspects = (
+    suspects = list(
         StoppedAccount.objects.filter(state=StopState.LATCHED)
         .filter(_positions_back() | _orders_back())
-        .select_related("stop", "account__risk_envelope")
+        .select_related("stop", "account__risk_envelope", "account__state")
         .order_by("pk")
     )
-    return sum(_reopen(row, back) for row in suspects if (back := _come_back(row)))
+    if not suspects:
+        return 0
+    held = _Held(suspects)
+    return sum(_reopen(row, back) for row in suspects if (back := _come_back(row, held)))
 
 
 def _positions_back() -> Q:
@@ -65,25 +69,40 @@ def _orders_back() -> Q:
     ) & ~Q(stop__scope=StopScope.MODULE)
 
 
-def _come_back(row: StoppedAccount) -> str:
+def _come_back(row: StoppedAccount, held: "_Held") -> str:
     """Return what has come back, for people; empty when nothing that a stop would close."""
-    found = [f"{plain(it.size)} {it.instrument.symbol}" for it in _legs_back(row)]
-    state = AccountState.objects.get(pk=row.account_id)
-    at, count, confirmed = state.orders_at, state.open_orders, row.confirmed_at
+    found = [f"{plain(it.size)} {it.instrument.symbol}" for it in held.back(row)]
+    state, confirmed = row.account.state, row.confirmed_at
+    at, count = state.orders_at, state.open_orders
     is_read = at is not None and confirmed is not None and at > confirmed
     if count and is_read and row.stop.scope != StopScope.MODULE:
         found.append(f"{count} open orders")
     return ", ".join(found)
 
 
-def _legs_back(row: StoppedAccount) -> Iterable[Position]:
-    """Return the positions that the stop covers and that are large enough to close."""
-    if not row.stop.flatten:
-        return []
-    held = Position.objects.live().held().filter(account=row.account_id)
-    rows = held.filter(observed_at__gt=row.confirmed_at).select_related("instrument")
-    holder = Holder(row.stop, {row.account_id: row.account})
-    return [it for it in rows if holder.holdings(row.account_id, [_report(it)]).is_to_close]
+class _Held:
+    """What stopped accounts hold as last read, and of what size a stop closes it: read once."""
+
+    def __init__(self, rows: Sequence[StoppedAccount]) -> None:
+        accounts = {row.account_id: row.account for row in rows}
+        self._rows: dict[str, list[Position]] = defaultdict(list)
+        live = Position.objects.live().held().filter(account__in=accounts)
+        for position in live.select_related("instrument"):
+            self._rows[position.account_id].append(position)
+        stops = {row.stop_id: row.stop for row in rows}
+        self._holders = {pk: Holder(stop, accounts) for pk, stop in stops.items()}
+
+    def back(self, row: StoppedAccount) -> Iterable[Position]:
+        """Return the positions that the stop covers and that are large enough to close."""
+        if not row.stop.flatten or row.confirmed_at is None:
+            return []
+        holder = self._holders[row.stop_id]
+        return [
+            it
+            for it in self._rows[row.account_id]
+            if it.observed_at > row.confirmed_at
+            and holder.holdings(row.account_id, [_report(it)]).is_to_close
+        ]
 
 
 def _report(row: Position) -> PositionReport:

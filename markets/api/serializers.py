@@ -1,7 +1,9 @@
 """Market data on the wire."""
 
+from rest_framework.serializers import ChoiceField
+
 from controlplane.base.api.serializers import EntitySerializer
-from markets.domain.venue_status import LEARNT
+from markets.domain.venue_status import LEARNT, VenueCondition
 from markets.models import (
     FeedTraffic,
     FundingRate,
@@ -14,6 +16,12 @@ from markets.models import (
 
 
 class VenueSerializer(EntitySerializer):
+    condition = ChoiceField(
+        choices=[str(it) for it in VenueCondition],
+        read_only=True,
+        help_text="The status, unless the venue is disabled or was not measured lately.",
+    )
+
     class Meta:
         model = Venue
         fields = (
@@ -25,6 +33,7 @@ class VenueSerializer(EntitySerializer):
             "rest_endpoint",
             "ws_endpoint",
             "is_enabled",
+            "condition",
             *LEARNT,
             "created_at",
             "updated_at",

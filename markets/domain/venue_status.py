@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from markets.choices import FeedStatus
@@ -26,6 +27,19 @@ LEARNT: Final = (
     "listing_short_at",
 )
 """A venue's fields that we learn ourselves: nobody writes them, and no audit keeps them."""
+
+
+class VenueCondition(StrEnum):
+    """What people are shown of a venue: its status, where that says something.
+
+    Nobody watches a disabled one, and of one whose clock was not read lately no good is known.
+    """
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    FAILING = "failing"
+    NOT_MEASURED = "not-measured"
+    DISABLED = "disabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +76,17 @@ def venue_status(known: VenueStanding, *, now: datetime) -> tuple[FeedStatus, st
     if apart > CLOCK_DEGRADED_MS:
         return FeedStatus.DEGRADED, "clock_apart"
     return FeedStatus.HEALTHY, ""
+
+
+def venue_condition(
+    known: VenueStanding, status: FeedStatus, *, is_enabled: bool, now: datetime
+) -> VenueCondition:
+    """Return what to show of a venue with this status on record."""
+    if not is_enabled:
+        return VenueCondition.DISABLED
+    if status is FeedStatus.HEALTHY and known.offset(now=now) is None:
+        return VenueCondition.NOT_MEASURED
+    return VenueCondition(status)
 
 
 def opening_obstacle(*, apart: int | None, lost: int) -> str:

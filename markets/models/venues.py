@@ -5,6 +5,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from controlplane.base import audit
@@ -26,7 +27,7 @@ from controlplane.base.fields import (
 from controlplane.base.models import Entity, Timestamped
 from markets.choices import Dialect, FeedSource, FeedStatus, VenueEnvironment
 from markets.domain.endpoints import endpoint_problem
-from markets.domain.venue_status import LEARNT
+from markets.domain.venue_status import LEARNT, VenueCondition, VenueStanding, venue_condition
 from markets.querysets import (
     FeedQuerySet,
     FundingRateQuerySet,
@@ -112,6 +113,23 @@ class Venue(Timestamped):
                 violation_error_code="rest_endpoint:missing",
                 violation_error_message=_("This dialect needs both endpoints."),
             ),
+        )
+
+    @property
+    def standing(self) -> VenueStanding:
+        """What is on record of it."""
+        return VenueStanding(
+            self.clock_offset, self.clock_at, self.writes_lost, self.writes_lost_at
+        )
+
+    @property
+    def condition(self) -> VenueCondition:
+        """What to show of it: `status`, unless nobody watches it or nothing is known lately."""
+        return venue_condition(
+            self.standing,
+            FeedStatus(self.status),
+            is_enabled=self.is_enabled,
+            now=timezone.now(),
         )
 
     def __str__(self) -> str:

@@ -120,3 +120,12 @@ def test_pages_follow_each_other_and_hold_every_row_once(api: APIClient) -> None
         path = page["next"]
     assert len(seen) == 5
     assert set(seen) == rows
+
+
+def test_a_disabled_or_unmeasured_venue_is_not_told_of_as_healthy(api: APIClient) -> None:
+    venue = factories.venue()
+    path = f"/api/v1/venues/{venue.pk}/"
+    told = api.get(path).json()
+    assert (told["condition"], told["status"]) == ("not-measured", "healthy")
+    type(venue).objects.update(is_enabled=False)
+    assert api.get(path).json()["condition"] == "disabled"

@@ -6,6 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import AccountState, Position
@@ -98,3 +100,17 @@ def test_confirmed_accounts_are_read_on_whatever_their_own_interval(two: Floor) 
     two.accounts["long"].save()
     assert latched_due(timezone.now()) == []
     assert latched_due(timezone.now() + timedelta(seconds=11)) == [two.accounts["long"]]
+
+
+def test_looking_at_many_suspects_asks_no_more_than_at_one(two: Floor) -> None:
+    latch(two, scope="all", target="")
+    account_sync(account=two.accounts["short"], actor=ACTOR)
+    asked = []
+    for names in (["long"], ["long", "short"]):  # too small to close: nothing is reopened
+        Position.objects.filter(account__in=names).update(
+            size=D("0.00001"), observed_at=timezone.now()
+        )
+        with CaptureQueriesContext(connection) as queries:
+            assert latched_reopen() == 0
+        asked.append(len(queries))
+    assert asked[0] == asked[1] > 1

@@ -1,6 +1,7 @@
 """A · Order submit: what is lost on the way is found again, and nothing is ever sent twice."""
 
 import json
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -235,6 +236,24 @@ def test_a07_a_cancel_of_what_was_filled_books_the_fill(stage: Stage) -> None:
     assert place(intent) == ("filled", "acknowledged")
     assert Fill.objects.filter(intent=intent).count() == 1
     stage.verify()
+
+
+def test_an_end_that_nobody_told_of_is_learnt_by_asking_for_the_order_by_its_id(
+    stage: Stage,
+) -> None:
+    intent = stage.rest()
+    assert stage.submit(intent) == ("submitted", "acknowledged")
+    engine = stage.paper.server.core.engine
+    account = engine.accounts["alpha"]
+
+    def end() -> None:
+        for order in list(account.open_orders.values()):
+            engine.cancel(account, order, now_ns=time.time_ns())
+
+    stage.paper.do(end)
+    OrderIntent.objects.update(acknowledged_at=timezone.now() - timedelta(seconds=3))
+    stage.sync()
+    assert place(intent) == ("cancelled", "acknowledged")
 
 
 def test_a13_an_answer_that_the_id_exists_already_is_no_reject(stage: Stage) -> None:

@@ -57,10 +57,13 @@ def field(name: str, label: Any) -> Column:
     return _named(column, f"{name}_field")
 
 
-def badge(field: str, label: Any, colours: Mapping[Any, str]) -> Column:
-    """Return a column of states as labels; a state without a colour is grey."""
+def badge(field: str, label: Any, colours: Mapping[Any, str], *, ordering: str = "") -> Column:
+    """Return a column of states as labels; a state without a colour is grey.
 
-    @display(description=label, ordering=field, label=dict(colours))
+    What is no field itself names one for `ordering`.
+    """
+
+    @display(description=label, ordering=ordering or field, label=dict(colours))
     def column(row: models.Model) -> str:
         value = _value(row, field)
         return "" if value is None else str(value)
