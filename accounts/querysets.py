@@ -1,13 +1,18 @@
 """Filters on one model of accounts."""
 
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 
 from django.db import models
 from django.db.models import Exists, ExpressionWrapper, F, OuterRef, Q
 
 from accounts.choices import ProxyStatus
+from markets.venues.errors import NotSent, ProxyRefused, VenueUnavailable
 
 ACCOUNT_SECRETS = ("public_key", "api_key", "api_secret", "passphrase", "agent_key")
+UNREACHED = (NotSent.code, ProxyRefused.code, VenueUnavailable.code)
+"""Errors of a look that could not ask: the venue or the way there was away."""
 REQUEUE_AFTER = timedelta(minutes=5)
 """A queued sync that has not begun by then is taken for lost."""
 
@@ -47,21 +52,32 @@ class AccountQuerySet(models.QuerySet):
         return self.select_related("exchange", "proxy_session__proxy_profile", "state")
 
 
+def is_unreached() -> Q:
+    """Return whether the last look at an account, by its state, could not ask everything."""
+    return reduce(or_, (Q(last_error__contains=f": {code}: ") for code in UNREACHED))
+
+
 class StateQuerySet(models.QuerySet):
     """What is known of accounts."""
 
     def sync_due(self, now: datetime) -> "StateQuerySet":
-        """States of syncable accounts whose interval has passed and that have no sync queued."""
+        """States of syncable accounts whose interval has passed and that have no sync queued.
+
+        Those that a start owes a look are the sentinel's: it does not wait for workers, and what
+        is asked of a venue is limited.
+        """
         next_sync = ExpressionWrapper(
             F("sync_started_at") + F("account__sync_interval_seconds") * timedelta(seconds=1),
             output_field=models.DateTimeField(),
         )
+        owed = Q(reconciled_at__lt=F("recovery_at"))
         begun = Q(sync_queued_at=None) | Q(sync_queued_at__lte=F("sync_started_at"))
         lost = Q(sync_queued_at__lte=now - REQUEUE_AFTER)
         return (
             self.filter(account__exchange__is_enabled=True)
             .alias(next_sync=next_sync)
             .filter(begun | lost, Q(sync_started_at=None) | Q(next_sync__lte=now))
+            .filter(Q(recovery_at=None) | Q(reconciled_at=None) | ~owed)
         )
 
 

@@ -19,6 +19,8 @@ FILLS_OVERLAP: Final = timedelta(minutes=1)
 FIRST_FILLS: Final = timedelta(days=1)
 FUNDING_EVERY: Final = timedelta(minutes=5)
 """Venues settle by the hour or less often, and the query is a dear one (Binance: weight 30)."""
+FUNDING_ANEW: Final = timedelta(minutes=1)
+"""A look after an interruption reads it sooner; of several in a row only the first."""
 DOUBTED_FOR: Final = timedelta(seconds=12)
 """Money that nothing explains has funding read sooner, when it has outlasted the next look: a
 trade between the answers of one look differs too."""
@@ -48,7 +50,8 @@ def funding_since(
         return now - FIRST_FUNDING
     doubted = state.cash_unexplained_at
     is_doubted = doubted is not None and state.funding_at < doubted and now - doubted >= DOUBTED_FOR
-    is_due = thorough or is_doubted or now - state.funding_at >= FUNDING_EVERY
+    age = now - state.funding_at
+    is_due = is_doubted or age >= (FUNDING_ANEW if thorough else FUNDING_EVERY)
     return state.funding_at - FUNDING_OVERLAP if is_due else None
 
 

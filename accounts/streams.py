@@ -118,6 +118,7 @@ class PrivateStream:
         self._news = asyncio.Event()
         self._written = asyncio.Event()
         self._gap = asyncio.Event()
+        self._stood_up = asyncio.Event()
         self._alarm = asyncio.Event()
         self._disbelief = Disbelief()
 
@@ -227,6 +228,7 @@ class PrivateStream:
         if connected:
             self._lost_at = None
             self._gap.set()
+            self._stood_up.set()
         else:
             self._reason = reason
             if self._lost_at is None:
@@ -265,11 +267,17 @@ class PrivateStream:
                 self._gap.set()
 
     async def _repair(self) -> None:
-        """After each (re)connection read what the stream may have missed, until that worked."""
+        """After each (re)connection read what the stream may have missed, until that worked.
+
+        One that could not be read for long is not left so once the stream stands again.
+        """
         pause = FIRST_RETRY
         while True:
             await self._gap.wait()
             self._gap.clear()
+            if self._stood_up.is_set():
+                self._stood_up.clear()
+                pause = FIRST_RETRY
             try:
                 done = await _on(_readers, partial(_look, self._account.pk))
             except Exception:
@@ -278,7 +286,10 @@ class PrivateStream:
             pause = FIRST_RETRY if done else min(pause * 2, LONGEST_RETRY)
             if not done:
                 self._gap.set()
-            await asyncio.sleep(pause)
+            await asyncio.sleep(FIRST_RETRY)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause - FIRST_RETRY):
+                    await self._stood_up.wait()
 
     async def _note(self) -> None:
         """Note that the stream stands, though its account may be quiet; tell when it does not.

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import AccountState, ExchangeAccount, Position
+from accounts.querysets import is_unreached
 from accounts.services import account_sync, recovery_begin
 from controlplane.background import Background
 from controlplane.base import events
@@ -73,14 +74,11 @@ class Reconciliations:
         for account in _moved(now):
             hedging.positions_compare(account=account, at=now, actor=self.actor, is_look=False)
         begun = 0
-        for state in _due(now):
+        for state, was_unwatched in _due(now):
             last = self._begun_at.get(state.pk)
             if last is None or now - last >= NOT_AGAIN_WITHIN:
                 self._begun_at[state.pk] = now
-                is_owed = state.reconciled_at is None or (
-                    state.recovery_at is not None and state.reconciled_at < state.recovery_at
-                )
-                look = partial(self._look, state.account, thorough=is_owed)
+                look = partial(self._look, state.account, thorough=was_unwatched)
                 begun += self.background.start(("reconcile", state.pk), look)
         return begun
 
@@ -96,8 +94,10 @@ def _moved(now: datetime) -> list[ExchangeAccount]:
     return list(ExchangeAccount.objects.syncable().filter(Exists(moved)))
 
 
-def _due(now: datetime) -> list[AccountState]:
-    """Return the states of accounts to look at now, all that a client needs joined."""
+def _due(now: datetime) -> list[tuple[AccountState, bool]]:
+    """Return the states of accounts to look at now, all that a client needs joined, and whether
+    nobody has watched them: since a start, or since their venue or the way there was away.
+    """
     doubted = Position.objects.live().filter(
         account=OuterRef("pk"),
         unexplained_at__isnull=False,
@@ -108,12 +108,14 @@ def _due(now: datetime) -> list[AccountState]:
     is_overdue = Q(reconciled_at__lt=now - OVERDUE - interval)
     is_owed = Q(reconciled_at=None) | Q(reconciled_at__lt=F("recovery_at"))
     is_doubted = Q(reconciled_at__lt=now - DOUBTED) & Exists(doubted)
-    return list(
+    due = (
         AccountState.objects.filter(account__exchange__is_enabled=True)
-        .filter(is_overdue | is_owed | is_doubted)
+        .filter(is_overdue | is_owed | is_doubted | is_unreached())
+        .annotate(was_unwatched=is_owed | is_unreached())
         .select_related("account__exchange", "account__proxy_session__proxy_profile")
         .order_by("pk")
     )
+    return [(state, bool(state.was_unwatched)) for state in due]
 
 
 def _page(intent: OrderIntent) -> None:

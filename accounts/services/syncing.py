@@ -37,6 +37,7 @@ from controlplane.base import events
 from controlplane.base.audit import Actor
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from markets.venues.errors import AuthenticationFailed, VenueError
+from markets.venues.ratelimit.saying import recovering
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +51,16 @@ def account_sync(
 
     Returns the record of it, or None when another sync of this account is under way. Queries
     fail one by one: what one would have told stays as it was, and the record says `partial` or
-    `failed`. `thorough` reads the fills of every instrument ever held, not only recent ones.
+    `failed`. `thorough` is for when nobody has watched: it reads the fills of every instrument
+    ever held, not only recent ones, and goes before routine reads where the venue limits them.
     Publishes FillsSeen and OrdersSeen, then AccountRead, by which the account is reconciled, then
     AccountMoved, so who reacts to it knows all of it.
     """
-    account = able_to_read(account)
+    with recovering(really=thorough):
+        return _sync(able_to_read(account), actor, thorough=thorough)
+
+
+def _sync(account: ExchangeAccount, actor: Actor, *, thorough: bool) -> AccountSyncJob | None:
     with sync_claim(account.pk) as claimed:
         if not claimed:
             return None

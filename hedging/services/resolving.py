@@ -23,6 +23,7 @@ from hedging.models import Fill, ResolutionStep
 from hedging.services.reconciling import unexplained_of
 from markets.venues.errors import OrderNotFound, VenueUnavailable
 from markets.venues.ports import ExecutionClient
+from markets.venues.ratelimit.saying import recovering
 from markets.venues.types import OrderReport
 from strategies import claims, execution, selectors, services
 from strategies.domain.intent import LOST, IntentEvent
@@ -52,7 +53,8 @@ def unknown_look(*, intent_id: UUID, actor: Actor) -> ResolutionStep | None:
         if intent.sandbox:
             execution.unknown_resolve(intent=intent, actor=actor)
             return None
-        return _Resolver(intent, actor).look()
+        with recovering():
+            return _Resolver(intent, actor).look()
 
 
 def next_look_at(intent: OrderIntent) -> datetime | None:

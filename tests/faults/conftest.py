@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts import egress
 from accounts.choices import SyncStatus
 from accounts.models import ExchangeAccount
 from accounts.services import account_sync
@@ -118,12 +117,6 @@ class Stage:
         """Let the oracle compare the venue's ledger with the database."""
         entries = self.paper.do(lambda: self.paper.server.ledger.since())
         oracle.check([VenueLedger(self.paper.row.pk, entries)])
-
-
-def forget_clients() -> None:
-    """Close the accounts' clients and know none, as a process that has just started."""
-    egress._shut_down()
-    egress._forget()
 
 
 def place(intent: OrderIntent) -> tuple[str, str]:

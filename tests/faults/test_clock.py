@@ -22,7 +22,8 @@ from markets.venues.paper.faults import Fault, FaultKind
 from markets.venues.shared import server_clock
 from monitoring.models import MonitoringEvent
 from strategies.failover import intent_cancel
-from tests.faults.conftest import Stage, forget_clients, place
+from tests.clients import forget_clients
+from tests.faults.conftest import Stage, place
 
 D = Decimal
 TOO_EARLY_OR_LATE = -1021

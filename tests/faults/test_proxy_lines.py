@@ -10,7 +10,8 @@ import pytest
 from accounts.models import ExchangeAccount, ProxyProfile
 from controlplane.faults.chaosproxy import ChaosProxy, chaos_proxy
 from controlplane.faults.toxics import Toxic, ToxicKind, Way
-from tests.faults.conftest import Stage, forget_clients, place
+from tests.clients import forget_clients
+from tests.faults.conftest import Stage, place
 from tests.faults.rig.arena import prove_absent
 from tests.proxies import RunningProxy, http_proxy, socks_proxy
 

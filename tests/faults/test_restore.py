@@ -21,7 +21,8 @@ from controlplane.sentinel import Sentinel, StepReport
 from hedging.models import Fill, ReconciliationBreak
 from monitoring.models import MonitoringEvent, RecordMark
 from strategies import claims
-from tests.faults.conftest import ACTOR, Stage, forget_clients, place
+from tests.clients import forget_clients
+from tests.faults.conftest import ACTOR, Stage, place
 
 D = Decimal
 

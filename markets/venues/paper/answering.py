@@ -11,6 +11,7 @@ from aiohttp import web
 
 from markets.venues.paper.faults import Fault, FaultKind, Stage, Subject
 from markets.venues.paper.faults.replies import REPLY_KINDS, falsified, whole
+from markets.venues.paper.hub import address_of
 from markets.venues.paper.lies import view_of
 from markets.venues.paper.model import Order
 from markets.venues.paper.rules import Reason, Refused
@@ -39,7 +40,14 @@ class Answering:
         received_ns, received_monotonic_ns = self._venue.now_ns(), time.monotonic_ns()
         body = await http.read()
         path, _, query = http.raw_path.partition("?")
-        request = Request(http.method, path, query.encode("latin-1"), body, http.headers)
+        request = Request(
+            http.method,
+            path,
+            query.encode("latin-1"),
+            body,
+            http.headers,
+            address=address_of(peer_of(http)),
+        )
         subject = self._venue.dialect.subject(request) if self._venue.faults.are_set else _NOBODY
         pause = self._pause(subject)
         if pause:

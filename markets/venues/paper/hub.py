@@ -29,6 +29,11 @@ def text_frame(payload: bytes) -> bytes:
     return struct.pack("!BBQ", _TEXT_FINAL, 127, size) + payload
 
 
+def address_of(peer: str) -> str:
+    """Return the address in `address:port`, by which venues count what a client asks for."""
+    return peer.rpartition(":")[0]
+
+
 class Client:
     """One websocket: what it listens to and how many frames of each stream it was sent.
 

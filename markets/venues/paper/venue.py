@@ -64,6 +64,8 @@ class Request:
     headers: Mapping[str, str]
     view: View = as_it_is
     """What a read is shown of an account."""
+    address: str = ""
+    """Where it comes from, without the port: limits of requests are each address's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from markets.venues.errors import RateLimited
 from markets.venues.ratelimit.board import Board
 from markets.venues.ratelimit.circuit import LUCK, Circuit
 from markets.venues.ratelimit.lane import Lane
-from markets.venues.ratelimit.saying import is_urgent, last_look
+from markets.venues.ratelimit.saying import is_recovery, is_urgent, last_look
 from markets.venues.ratelimit.terms import (
     PATIENCE_NS,
     SECOND_NS,
@@ -269,6 +269,8 @@ class Gate:
         """
         if is_urgent.get():
             cost = replace(cost, kind=Kind.URGENT)
+        elif cost.kind is Kind.READ and is_recovery.get():
+            cost = replace(cost, kind=Kind.RECOVERY)
         permit = await self._admitted(cost)
         look = last_look.get()
         if look is not None and cost.kind is Kind.ORDER:

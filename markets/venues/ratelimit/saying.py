@@ -3,9 +3,11 @@
 A last look before an order leaves: whoever sends it may ask once more whether it is wanted, for
 it may have waited for room, or for the venue's clock, after everything about it was checked. And
 that what is asked for is urgent: an emergency stop's questions may use what is kept for cancels.
+And that it recovers: routine reads leave room for those that find out what nobody watched.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
@@ -14,3 +16,18 @@ last_look: Final[ContextVar[LastLook | None]] = ContextVar("last_look", default=
 """Asked when the limits let an order pass, before it is signed; raises Withheld to keep it."""
 is_urgent: Final[ContextVar[bool]] = ContextVar("is_urgent", default=False)
 """Whether requests made here count as urgent, whatever they are."""
+is_recovery: Final[ContextVar[bool]] = ContextVar("is_recovery", default=False)
+"""Whether reads made here may use what routine ones leave; `recovering` sets it."""
+
+
+@contextmanager
+def recovering(*, really: bool = True) -> Iterator[None]:
+    """Have the reads made within go before routine ones; not `really`: as they are.
+
+    Coroutines handed to another loop from here take it along.
+    """
+    token = is_recovery.set(is_recovery.get() or really)
+    try:
+        yield
+    finally:
+        is_recovery.reset(token)

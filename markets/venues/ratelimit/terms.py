@@ -9,9 +9,12 @@ SECOND_NS: Final = 1_000_000_000
 
 
 class Kind(StrEnum):
-    """What a request is for. URGENT ones lower risk: cancels and reduce-only orders."""
+    """What a request is for. URGENT ones lower risk: cancels and reduce-only orders. RECOVERY
+    ones are reads that find out what became of orders and trades while nobody watched.
+    """
 
     READ = "read"
+    RECOVERY = "recovery"
     ORDER = "order"
     URGENT = "urgent"
 
@@ -26,13 +29,19 @@ class Scope(StrEnum):
     ORDERS = "orders"
 
 
-SHARES: Final[Mapping[Kind, int]] = {Kind.READ: 70, Kind.ORDER: 80, Kind.URGENT: 100}
+SHARES: Final[Mapping[Kind, int]] = {
+    Kind.READ: 60,
+    Kind.RECOVERY: 80,
+    Kind.ORDER: 80,
+    Kind.URGENT: 100,
+}
 """Percent of a limit that requests of a kind may fill; what is above is kept for the next."""
 BLIND_SHARE: Final = 20
 """Percent of a limit that all processes together may have sent without an answer yet: what the
 reads and orders leave, so that even then the limit itself is not reached."""
 PATIENCE_NS: Final[Mapping[Kind, int]] = {
     Kind.READ: 8 * SECOND_NS,
+    Kind.RECOVERY: 8 * SECOND_NS,
     Kind.ORDER: SECOND_NS // 2,
     Kind.URGENT: 2 * SECOND_NS,
 }

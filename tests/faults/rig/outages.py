@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.faults.rig.plugs import Plug, Plugs, World, kill, ours, prepare
+from tests.faults.rig.trace import Trace
 
 ACTOR_SECONDS: Final = "4"
 THRESHOLD_BTC: Final = Decimal("0.0005")
@@ -100,23 +101,11 @@ class _Outage(Plug):
         time.sleep(self._chance.uniform(*CUT_SECONDS))
         self._all("/control/pause")
         self._world.connect()
-        back = time.monotonic()
-        self._wait_known(back)
-        self._seen.known.append(time.monotonic() - back)
-        self._seen.told.append(self._first_alert(began))
         self._seen.cuts += 1
-        sys.stdout.write(f"cut {self._seen.cuts}: {self._seen.known[-1]:.1f} s\n")
-        sys.stdout.flush()
+        self._seen.known.append(self._agree(Trace(), f"cut {self._seen.cuts}", KNOWN_SECONDS))
+        self._seen.told.append(self._first_alert(began))
         self._all("/control/resume")
         time.sleep(CUT_SECONDS[0])
-
-    def _wait_known(self, back: float) -> None:
-        from controlplane.demo.check import disagreement
-
-        while found := self._quietly(lambda: disagreement(self._venues)):
-            if time.monotonic() - back > KNOWN_SECONDS:
-                raise AssertionError(f"after {self._seen.cuts} cuts: {found}")
-            time.sleep(0.2)
 
     def _refuse(self) -> None:
         """Have every venue refuse every order, and see when each breach is told of."""

@@ -22,10 +22,14 @@ from typing import Any, Final
 import django
 import psutil
 
+from tests.faults.rig.trace import Trace
+
 ROOT: Final = Path(__file__).resolve().parents[3]
 READY_SECONDS: Final = 120.0
 AGREE_SECONDS: Final = 120.0
 TRADING_SECONDS: Final = (3.0, 8.0)
+TOLD: Final = ("pulled ", "cut ", "trace ")
+"""Lines that begin so are passed on to whoever waits."""
 ACTOR_SECONDS: Final = "0.7"
 """Somebody trades so often on the accounts of each venue: there is always a hedge to kill."""
 
@@ -78,7 +82,7 @@ def apart(
         assert program.stdout is not None
         for line in program.stdout:
             told.append(line)
-            if line.startswith(("pulled ", "cut ")):
+            if line.startswith(TOLD):
                 say(line.strip())
     if not result.exists():
         raise AssertionError("".join(told[-60:]))
@@ -213,8 +217,6 @@ class Plug:
             self._made.killed.append(kill(ours(self._directory, spared=self._world.pids())))
             self._made.pulled += 1
             self._start()
-            sys.stdout.write(f"pulled {self._made.pulled}: {self._made.agreed[-1]:.1f} s\n")
-            sys.stdout.flush()
         for venue in self._venues:
             from controlplane.demo.check import venue_ledger
 
@@ -223,19 +225,24 @@ class Plug:
             self._made.fills += len(told.of("fill"))
 
     def _start(self) -> None:
+        trace = Trace()
+        self._up()
+        self._made.ready.append(trace.seconds)
+        self._all("/control/pause")
+        self._made.agreed.append(self._agree(trace, f"pulled {self._made.pulled}", AGREE_SECONDS))
+        self._all("/control/resume")
+
+    def _agree(self, trace: Trace, what: str, most: float) -> float:
+        """Wait until ledgers and database say the same; return how long that took."""
         from controlplane.demo.check import disagreement
 
-        began = time.monotonic()
-        self._up()
-        self._made.ready.append(time.monotonic() - began)
-        self._all("/control/pause")
-        until = time.monotonic() + AGREE_SECONDS
         while found := self._quietly(lambda: disagreement(self._venues)):
-            if time.monotonic() > until:
-                raise AssertionError(f"after {self._made.pulled} plugs: {found}")
-            time.sleep(0.3)
-        self._made.agreed.append(time.monotonic() - began)
-        self._all("/control/resume")
+            trace.differs(found)
+            if trace.seconds > most:
+                raise AssertionError(f"{what}: {found}")
+            time.sleep(0.2)
+        trace.tell(what)
+        return trace.seconds
 
     def _up(self) -> None:
         """Start the product, and wait until it says that it runs."""

@@ -207,6 +207,16 @@ async def test_limits_can_be_enforced(
         assert 110 < int(caller.headers["Retry-After"]) <= 121
 
 
+async def test_limits_are_of_each_address(caller: Caller, venue: PaperVenue) -> None:
+    """Accounts behind two proxies do not use up each other's weights (vendor: "IP Limits")."""
+    await caller.signed("GET", "/fapi/v1/openOrders")
+    elsewhere = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+    async with aiohttp.ClientSession(connector=elsewhere) as http:
+        other = Caller(http, venue)
+        await other.signed("GET", "/fapi/v1/openOrders")
+        assert other.headers["X-MBX-USED-WEIGHT-1M"] == "40"
+
+
 async def test_an_accounts_orders_can_be_limited(
     http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,8 +160,9 @@ class RestDialect:
         status = 200
         try:
             route = self._route(request)
-            headers["X-MBX-USED-WEIGHT-1M"] = str(self._usage.add_weight(route.weight, call.now_ms))
-            self._check_limit(call.now_ms, headers)
+            used = self._usage.add_weight(request.address, route.weight, call.now_ms)
+            headers["X-MBX-USED-WEIGHT-1M"] = str(used)
+            self._check_limit(request.address, call.now_ms, headers)
             call = self._authorized(request, route, call)
             is_order = request.path.endswith("/order") and request.method == "POST"
             if is_order:
@@ -218,14 +219,14 @@ class RestDialect:
             raise FapiError(-5000, f"Path {request.path} is not found.", status=404)
         return route
 
-    def _check_limit(self, now_ms: int, headers: dict[str, str]) -> None:
+    def _check_limit(self, address: str, now_ms: int, headers: dict[str, str]) -> None:
         if not self._venue.config.enforce_limits:
             return
-        if banned_until := self._usage.banned_until_ms(now_ms):
+        if banned_until := self._usage.banned_until_ms(address, now_ms):
             headers["Retry-After"] = str((banned_until - now_ms) // 1000 + 1)
             text = f"Way too many requests; IP banned until {banned_until}."
             raise FapiError(-1003, text, status=418)
-        if self._usage.weight > usage.WEIGHT_PER_MINUTE:
+        if self._usage.weight(address) > usage.WEIGHT_PER_MINUTE:
             headers["Retry-After"] = str(60 - now_ms // 1000 % 60)
             raise FapiError(-1003, "Too many requests; current limit is exceeded.", status=429)
 

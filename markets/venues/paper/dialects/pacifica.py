@@ -12,7 +12,7 @@ from markets.venues.paper.dialects.pacifica_rest import RestDialect
 from markets.venues.paper.dialects.pacifica_routes import POSTS, READS
 from markets.venues.paper.dialects.pacifica_subjects import stream_subject
 from markets.venues.paper.faults import FaultKind, Subject
-from markets.venues.paper.hub import Client
+from markets.venues.paper.hub import Client, address_of
 from markets.venues.paper.model import Market, OrderKind
 from markets.venues.paper.rules import (
     AccountChanged,
@@ -110,7 +110,7 @@ class PacificaDialect:
         if method == "ping":
             return b'{"channel":"pong"}'
         if method is None and isinstance(params, dict):
-            return self._rest.act(message.get("id"), params)
+            return self._rest.act(message.get("id"), params, address=address_of(client.peer))
         if method not in ("subscribe", "unsubscribe") or not isinstance(params, dict):
             return None
         stream = self._stream(params)

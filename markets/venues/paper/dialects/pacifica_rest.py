@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -125,7 +126,7 @@ class RestDialect:
         self._venue = venue
         self._reads = reads
         self._posts = posts
-        self._used = 0
+        self._used: Counter[str] = Counter()
         self._minute = 0
 
     def handle(self, request: Request) -> Reply:
@@ -140,14 +141,14 @@ class RestDialect:
         body = {"success": True, "data": data, "error": None, "code": None, **call.more}
         return self._reply(call.params, headers, 200, None, body)
 
-    def act(self, request_id: object, params: Mapping[str, Any]) -> bytes:
+    def act(self, request_id: object, params: Mapping[str, Any], *, address: str) -> bytes:
         """Answer one signed operation asked for over a socket: {its name: its signed body}."""
         kind, asked = next(iter(params.items()), ("", None))
         body = asked if isinstance(asked, dict) else {}
         now_ns = self._venue.now_ns()
         answer: dict[str, Any] = {"id": request_id, "type": kind, "t": now_ns // 1_000_000}
         try:
-            data = self._act(kind, Call(self._venue, body, now_ns))
+            data = self._act(kind, Call(self._venue, body, now_ns), address)
             named = {"I": body.get("client_order_id"), "i": body.get("order_id")}
             placed = {"s": body.get("symbol"), **named}
             if isinstance(data, dict) and "order_id" in data:
@@ -159,11 +160,11 @@ class RestDialect:
             answer |= {"code": _socket_code(problem), "err": problem.message}
         return msgspec.json.encode(answer)
 
-    def _act(self, kind: str, call: Call) -> Any:
+    def _act(self, kind: str, call: Call, address: str) -> Any:
         post = next((item for item in self._posts.values() if item.kind == kind), None)
         if post is None or kind not in SOCKET_KINDS:
             raise malformed(f"Invalid request: {kind}")
-        self._pay(post.cost, call.now_ns // 10**9, {})
+        self._pay(address, post.cost, call.now_ns // 10**9, {})
         return self._entered(post, call)
 
     def _entered(self, post: Post, call: Call) -> Any:
@@ -230,22 +231,24 @@ class RestDialect:
         path = request.path.removeprefix(PREFIX)
         post = self._posts.get(path) if request.method == "POST" else None
         read = self._reads.get(path) if request.method == "GET" else None
-        self._pay(post.cost if post else READ_COSTS.get(path, 10), call.now_ns // 10**9, headers)
+        cost = post.cost if post else READ_COSTS.get(path, 10)
+        self._pay(request.address, cost, call.now_ns // 10**9, headers)
         if post is not None:
             return self._entered(post, call)
         if read is None:
             raise PacificaError(404, f"{request.method} {request.path} not found", status=404)
         return read(call)
 
-    def _pay(self, cost: int, second: int, headers: dict[str, str]) -> None:
-        """Take credits and tell what is left, in the form of the IETF's RateLimit fields."""
+    def _pay(self, address: str, cost: int, second: int, headers: dict[str, str]) -> None:
+        """Take an address's credits and tell what is left, as the IETF's RateLimit fields do."""
         if second // 60 != self._minute:
-            self._minute, self._used = second // 60, 0
-        self._used += cost
-        left = max(0, CREDITS - self._used)
+            self._minute, self._used = second // 60, Counter()
+        self._used[address] += cost
+        used = self._used[address]
+        left = max(0, CREDITS - used)
         headers["ratelimit"] = f'"credits";r={left};t={60 - second % 60}'
         headers["ratelimit-policy"] = f'"credits";q={CREDITS};w=60'
-        if self._venue.config.enforce_limits and self._used > CREDITS:
+        if self._venue.config.enforce_limits and used > CREDITS:
             raise PacificaError(429, "Rate limit exceeded", status=429)
 
 

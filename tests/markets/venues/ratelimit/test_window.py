@@ -155,7 +155,7 @@ def test_what_provably_never_left_counts_for_nothing() -> None:
 def test_the_venues_own_figure_replaces_ours() -> None:
     made = window()
     made.tell(0, sent_ns=0, until_ns=MINUTE, limit=200, now_ns=0)
-    assert (made.amount, made.ceiling(Kind.READ), made.ceiling(Kind.URGENT)) == (200, 140, 200)
+    assert (made.amount, made.ceiling(Kind.READ), made.ceiling(Kind.URGENT)) == (200, 120, 200)
 
 
 def test_only_so_much_may_be_unanswered_at_a_time_but_cancels_go() -> None:
