@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
@@ -14,10 +14,17 @@ from hedging.choices import HedgeResult
 from hedging.domain.decision import Decision
 from hedging.models import HedgeExecution
 
+SHOWN_PLACES: Final = 8
+"""BTC is told to people to the satoshi; records and payloads keep every digit."""
+
 
 def breach_told(execution: HedgeExecution, decision: Decision) -> None:
     """Tell that a book is out of its threshold, and that its hedge was decided and written."""
-    breach = Occurrence(
+    _told(_breach(execution, decision), _begun(execution))
+
+
+def _breach(execution: HedgeExecution, decision: Decision) -> Occurrence:
+    return Occurrence(
         type=EventType.DELTA_ALERT,
         severity=Severity.WARN,
         account_id=execution.primary_account_id,
@@ -25,7 +32,7 @@ def breach_told(execution: HedgeExecution, decision: Decision) -> None:
         % {
             "book": execution.book,
             "symbol": execution.symbol,
-            "delta": plain(execution.delta_before),
+            "delta": plain(round(execution.delta_before, SHOWN_PLACES)),
         },
         payload={
             "book": execution.book,
@@ -34,7 +41,6 @@ def breach_told(execution: HedgeExecution, decision: Decision) -> None:
             **decision.numbers(),
         },
     )
-    _told(breach, _begun(execution))
 
 
 def hold_told(book: str, decision: Decision, *, severity: Severity) -> None:
