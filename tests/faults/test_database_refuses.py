@@ -284,6 +284,81 @@ def test_g03_on_a_read_only_database_nothing_new_is_sent_and_cancels_are(
     stage.verify()
 
 
+@contextmanager
+def slow_commits(seconds: float) -> Iterator[None]:
+    """Let each commit that moved an intent take so long, as on a disk whose fsync is slow.
+
+    The wait is at the commit itself: until it is over nobody else sees the row, and nothing is
+    known to be kept.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION slow_disk() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$"
+        )
+        cursor.execute(
+            "CREATE CONSTRAINT TRIGGER slow_disk AFTER UPDATE ON strategies_orderintent "
+            "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow_disk()"
+        )
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION slow_disk() CASCADE")
+
+
+def test_g03_a_commit_of_seconds_sends_nothing_before_it_is_over_nor_an_old_order_after(
+    stage: Stage,
+) -> None:
+    """Nothing new is opened on a slow disk; the order that was held up is proven unsent."""
+    intent = stage.wish()
+    stage.quote()
+    with slow_commits(4):
+        thread, errors = submitting(intent)
+        asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        until = time.monotonic() + SECONDS
+        waiting = 0
+        while not waiting:
+            assert time.monotonic() < until
+            with connection.cursor() as cursor:
+                cursor.execute(asleep + " AND datname = current_database()")
+                (waiting,) = cursor.fetchone()
+        assert place(intent) == ("pending", "none")  # the claim is not kept yet
+        assert stage.requests("POST", "order") == 0
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+    assert errors == []
+    assert place(intent) == ("failed", "none")
+    assert intent.reason.startswith("CLAIM_TOO_OLD: ")
+    assert stage.requests("POST", "order") == 0
+    assert stage.submit(stage.wish(amount=D("0.02"))) == ("filled", "acknowledged")
+    stage.sync()
+    stage.verify()
+
+
+def test_g03_on_a_slow_disk_a_cancel_leaves_before_it_is_written_down(stage: Stage) -> None:
+    resting = stage.rest()
+    assert stage.submit(resting) == ("submitted", "acknowledged")
+
+    def cancel() -> None:
+        try:
+            intent_cancel(intent_id=resting.pk, actor=ACTOR)
+        finally:
+            connections.close_all()
+
+    with slow_commits(4):
+        thread = threading.Thread(target=cancel)
+        thread.start()
+        until = time.monotonic() + SECONDS
+        while stage.paper.server.core.engine.accounts["alpha"].open_orders:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert place(resting) == ("submitted", "acknowledged")
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+    assert place(resting) == ("cancelled", "acknowledged")
+
+
 def test_g03_the_stop_command_works_on_a_read_only_database(stage: Stage, var: Any) -> None:
     assert stage.submit(stage.rest()) == ("submitted", "acknowledged")
     assert spool.routes_write() == 1

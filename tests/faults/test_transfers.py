@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -12,6 +13,8 @@ from django.utils import timezone
 from accounts.models import AccountState, Transfer
 from accounts.selectors import transfers_since
 from hedging.models import ReconciliationBreak
+from hedging.services.balances import _read_at
+from markets.venues.capabilities import EVERYTHING
 from markets.venues.paper.faults import Fault, FaultKind, Topic
 from monitoring.models import MonitoringEvent
 from tests.faults.conftest import Stage
@@ -164,3 +167,13 @@ def test_transfers_are_read_seldom_and_sooner_when_money_does_not_add_up(
         real.setattr("accounts.selectors.DOUBTED_FOR", timedelta(seconds=12))
         found = transfers_since(bare.account, state, now=AT, thorough=False, with_funding=True)
     assert found == since
+
+
+def test_what_was_read_of_money_reaches_as_far_as_the_older_of_both_histories() -> None:
+    def read(funding: datetime | None, transfers: datetime | None) -> datetime | None:
+        return _read_at(AccountState(funding_at=funding, transfers_at=transfers), EVERYTHING)
+
+    assert (read(AT, ago(hours=1)), read(ago(hours=2), AT)) == (ago(hours=1), ago(hours=2))
+    assert (read(AT, None), read(None, AT)) == (None, None)
+    untold = replace(EVERYTHING, transfer_history=False)
+    assert _read_at(AccountState(funding_at=AT, transfers_at=None), untold) == AT

@@ -1,13 +1,14 @@
 """The console pushes what a person may see, and nothing to anybody else."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from channels.layers import InMemoryChannelLayer, channel_layers
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import Permission, User
 from django.test import Client
@@ -19,8 +20,10 @@ from controlplane.kernel.events import EventType, Occurrence
 from controlplane.routing import websocket_application
 from markets.models import Quote, SynthPriceSnapshot
 from monitoring import console
-from monitoring.consumers import FORBIDDEN, SIGNED_OUT
+from monitoring.consumers import FORBIDDEN, SIGNED_OUT, ConsoleConsumer
 from monitoring.dashboard import PANELS, delta_bar
+from monitoring.groups import CONSOLE
+from monitoring.models import MonitoringEvent
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -101,6 +104,50 @@ async def test_a_client_that_missed_a_number_gets_every_panel_again_and_junk_not
     await socket.send_json_to({"refetch": True})
     again = await socket.receive_json_from(timeout=5)
     assert (again["sequence"], set(again["panels"])) == (2, set(PANELS))
+    await socket.disconnect()
+
+
+@pytest.fixture
+def a_layer_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], InMemoryChannelLayer]:
+    """Give this process a channel layer that holds so many messages for each listener."""
+
+    def make(capacity: int) -> InMemoryChannelLayer:
+        layer = InMemoryChannelLayer(capacity=capacity)
+        monkeypatch.setitem(channel_layers.backends, "default", layer)
+        return layer
+
+    return make
+
+
+def occurrence(text: str) -> Occurrence:
+    return Occurrence(type=EventType.SYSTEM, message=text)
+
+
+async def test_g05_what_a_full_channel_layer_dropped_is_on_record_and_shown_at_the_next_refresh(
+    monkeypatch: pytest.MonkeyPatch, a_layer_of: Callable[[int], InMemoryChannelLayer]
+) -> None:
+    """The layer drops for a listener that does not keep up, and tells nobody."""
+    monkeypatch.setattr("monitoring.consumers.REFRESH_SECONDS", 1.0)
+    layer, told = a_layer_of(1), 0
+
+    async def dropped(_consumer: ConsoleConsumer, _message: dict[str, Any]) -> None:
+        nonlocal told
+        told += 1
+        await asyncio.Event().wait()  # it reads no more
+
+    monkeypatch.setattr(ConsoleConsumer, "console_changed", dropped)
+    socket = socket_of(await sync_to_async(signed_in)(is_superuser=True))
+    await socket.connect()
+    first = await socket.receive_json_from(timeout=5)
+    for number in range(20):
+        await layer.group_send(CONSOLE, {"type": "console.changed", "topic": "events"})
+        await sync_to_async(events.publish)(occurrence(f"lost {number}"))
+    shown = await message_with(socket, "lost 19")
+    assert shown["sequence"] > first["sequence"]
+    assert told <= 1
+    kept = MonitoringEvent.objects.filter(message__startswith="lost ").order_by("pk")
+    messages = [message async for message in kept.values_list("message", flat=True)]
+    assert messages == [f"lost {number}" for number in range(20)]
     await socket.disconnect()
 
 
