@@ -11,6 +11,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -89,7 +90,12 @@ def new_client(account: ExchangeAccount) -> ExecutionClient:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` on this process's background event loop and return its result."""
-    return asyncio.run_coroutine_threadsafe(work, _background_loop()).result()
+    return begin(work).result()
+
+
+def begin(work: Coroutine[Any, Any, T]) -> "Future[T]":
+    """Begin `work` on this process's background event loop; its result is there later."""
+    return asyncio.run_coroutine_threadsafe(work, _background_loop())
 
 
 def route_of(account: ExchangeAccount) -> Route:

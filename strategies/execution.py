@@ -4,6 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -46,6 +48,7 @@ from strategies.models import OrderIntent
 logger = logging.getLogger(__name__)
 
 Send = Callable[[], Awaitable[OrderReport]]
+Answers = Sequence[OrderReport | BaseException]
 
 LOOK_AGAIN: Final = 0.05
 """An order let out this many seconds after the last check for stops is checked again."""
@@ -82,8 +85,48 @@ def intents_submit(*, intents: Sequence[OrderIntent], actor: Actor) -> list[Orde
     return _submit(selectors.intents_to_send([intent.pk for intent in intents]), actor=actor)
 
 
+def shares_submit(*, shares: Sequence[Sequence[OrderIntent]], actor: Actor) -> list[OrderIntent]:
+    """Send shares of intents, each as `intents_submit` does: one is claimed while others travel.
+
+    A share is settled when its own answers are there, none waits for a slower one; and what was
+    sent is settled whatever goes wrong with another. Raises the first error when all are.
+    """
+    sent: dict[Future[Answers], _Sent] = {}
+    ended: list[OrderIntent] = []
+    errors: list[BaseException] = []
+    try:
+        for share in shares:
+            one = _sent(selectors.intents_to_send([it.pk for it in share]), actor=actor)
+            sent[one.answers] = one
+    except BaseException as error:
+        errors.append(error)
+    for future in as_completed(sent):
+        try:
+            ended += _ended(sent[future], actor=actor)
+        except BaseException as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return ended
+
+
 def _submit(intents: Sequence[OrderIntent], *, actor: Actor) -> list[OrderIntent]:
-    ended: dict[UUID, OrderIntent] = {}
+    return _ended(_sent(intents, actor=actor), actor=actor)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """Intents of which the claimed ones are under way, and what will have come of those."""
+
+    intents: Sequence[OrderIntent]
+    denied: Mapping[UUID, OrderIntent]
+    claimed: Sequence[OrderIntent]
+    answers: "Future[Answers]"
+
+
+def _sent(intents: Sequence[OrderIntent], *, actor: Actor) -> _Sent:
+    """Claim what can be sent and let it go."""
+    denied: dict[UUID, OrderIntent] = {}
     ready = []
     for intent in intents:
         if services.place_of(intent) != PENDING:
@@ -92,31 +135,44 @@ def _submit(intents: Sequence[OrderIntent], *, actor: Actor) -> list[OrderIntent
             client_for(intent, hear=False)
             ready.append(intent)
         except ControlPlaneError as error:
-            ended[intent.pk] = claims.intent_deny(intent, error, actor=actor)
-    if ready:
-        claimed = attempted(partial(claims.intents_claim, ready, actor=actor))
-        ended |= _settled(claimed, _answers(claimed), actor=actor)
-    for intent in ready:
-        if intent.pk not in ended:
-            intent.refresh_from_db()
-    return [ended.get(intent.pk, intent) for intent in intents]
+            denied[intent.pk] = claims.intent_deny(intent, error, actor=actor)
+    claimed = attempted(partial(claims.intents_claim, ready, actor=actor)) if ready else []
+    return _Sent(intents, denied, claimed, _under_way(claimed))
 
 
-def _answers(claimed: Sequence[OrderIntent]) -> Sequence[OrderReport | BaseException]:
-    """Send what is claimed, by now committed, and return what came of each.
+def _under_way(claimed: Sequence[OrderIntent]) -> "Future[Answers]":
+    """Let go what is claimed, by now committed; what comes of each is there later.
 
     Each goes by its account as it was claimed: until then it may have been moved.
     """
-    if not claimed:
-        return ()
+    told: Future[Answers] = Future()
     try:
-        bans_hear()
-        return egress.run(_side_by_side([_sending(intent) for intent in claimed]))
+        if claimed:
+            bans_hear()
+            return egress.begin(_side_by_side([_sending(intent) for intent in claimed]))
+        told.set_result(())
     except BaseException as error:
-        return [error] * len(claimed)
+        told.set_result([error] * len(claimed))
+    return told
 
 
-async def _side_by_side(sends: Sequence[Send]) -> Sequence[OrderReport | BaseException]:
+def _ended(sent: _Sent, *, actor: Actor) -> list[OrderIntent]:
+    """Wait for what came of sent intents and record it; return all as they stand then."""
+    ended = dict(sent.denied)
+    if sent.claimed:
+        answers: Answers
+        try:
+            answers = sent.answers.result()
+        except BaseException as error:
+            answers = [error] * len(sent.claimed)
+        ended |= _settled(sent.claimed, answers, actor=actor)
+    for intent in sent.intents:
+        if intent.pk not in ended:
+            intent.refresh_from_db()
+    return [ended.get(intent.pk, intent) for intent in sent.intents]
+
+
+async def _side_by_side(sends: Sequence[Send]) -> Answers:
     return await asyncio.gather(*(send() for send in sends), return_exceptions=True)
 
 
@@ -135,7 +191,7 @@ async def _refused(error: Exception) -> OrderReport:
 
 def _settled(
     claimed: Sequence[OrderIntent],
-    answers: Sequence[OrderReport | BaseException],
+    answers: Answers,
     *,
     actor: Actor,
 ) -> dict[UUID, OrderIntent]:

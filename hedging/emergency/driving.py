@@ -5,9 +5,10 @@ other works on, by a lease that ends by itself when its holder dies. What an acc
 not answer is tried again for ever, with growing pauses; the other accounts go on meanwhile.
 """
 
+import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -26,7 +27,7 @@ from controlplane.kernel.ids import uuid7
 from controlplane.kernel.secrets import redact
 from hedging.domain.emergency import StopEvent, StopState, retry_after
 from hedging.emergency import telling
-from hedging.emergency.asking import ask_all
+from hedging.emergency.asking import PATIENCE_SECONDS, ask_all
 from hedging.emergency.cancelling import Cancels, cancels_of, under_way
 from hedging.emergency.flattening import Holder, Holdings, wave_send, wave_write
 from hedging.emergency.rows import moved, rows_write, stop_follow
@@ -42,6 +43,8 @@ GRACE: Final = timedelta(seconds=5)
 """So long an account waits for the others of its book, so that both sides are closed in step."""
 DRIVE_SECONDS: Final = 20.0
 """A driver gives way after so long; the sentinel begins the next one."""
+READ_AHEAD_WITHIN: Final = PATIENCE_SECONDS - 0.5
+"""Seconds from the cancels on: a slow look at positions must not cost the proof of the cancels."""
 LONGEST_ERROR: Final = 500
 
 
@@ -99,6 +102,7 @@ class _Round:
     def __init__(self, stop: EmergencyStop, actor: Actor) -> None:
         self._stop, self._actor, self._lease = stop, actor, uuid7()
         self._writes: list[tuple[StoppedAccount, dict[str, object]]] = []
+        self._read: dict[str, Sequence[PositionReport]] = {}
         self._take()
         self.rows = list(
             stop.accounts.filter(lease=self._lease)
@@ -142,8 +146,17 @@ class _Round:
         waiting = under_way(self._stop, [row.account_id for row in rows])
         cancels: Mapping[str, Cancels] = cancels_of(self._stop, rows)
 
+        until = time.monotonic() + READ_AHEAD_WITHIN
+
         async def cancel(name: str, client: ExecutionClient) -> Sequence[OrderReport]:
-            return await cancels[name].carry_out(client)
+            listed = await cancels[name].carry_out(client)
+            if not listed and self._stop.flatten:
+                # Nothing is left that could trade, so this is what there is to close: read at
+                # once, on the warm connection. One that fails is read when it is closed.
+                with suppress(ControlPlaneError, TimeoutError):
+                    async with asyncio.timeout(until - time.monotonic()):
+                        self._read[name] = await client.positions()
+            return listed
 
         answers = ask_all(_accounts(rows), cancel)
         with self._together():
@@ -214,7 +227,9 @@ class _Round:
         async def positions(_name: str, client: ExecutionClient) -> Sequence[PositionReport]:
             return await client.positions()
 
-        answers = ask_all(accounts, positions)
+        read, self._read = self._read, {}
+        unread = {name: it for name, it in accounts.items() if name not in read}
+        answers = read | (ask_all(unread, positions) if unread else {})
         found = {}
         with self._together():
             for row in rows:

@@ -2,13 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Case, F, Sum, When
 from django.utils import timezone
 
@@ -29,7 +28,6 @@ from strategies.models import SYSTEM_HEDGE, OrderIntent, StrategyModule
 
 TOGETHER: Final = 60
 """Orders claimed in one transaction: not too many, for a claim that gets old is not sent."""
-SENDERS: Final = 8
 
 
 @dataclass(slots=True)
@@ -193,7 +191,7 @@ def _mark(stop: EmergencyStop) -> str:
 def wave_send(intents: Sequence[OrderIntent], actor: Actor) -> Sequence[OrderIntent]:
     """Send the orders of a wave side by side, each at most once; return them as they ended.
 
-    Those of one venue are claimed and settled together: none waits for a slower venue.
+    Those of one venue are claimed and settled together, the next venue's while they travel.
     """
     by_venue: dict[str, list[OrderIntent]] = defaultdict(list)
     for intent in intents:
@@ -203,12 +201,4 @@ def wave_send(intents: Sequence[OrderIntent], actor: Actor) -> Sequence[OrderInt
         for those in by_venue.values()
         for start in range(0, len(those), TOGETHER)
     ]
-
-    def send(share: Sequence[OrderIntent]) -> Sequence[OrderIntent]:
-        try:
-            return execution.intents_submit(intents=share, actor=actor)
-        finally:
-            connection.close()  # the thread's own
-
-    with ThreadPoolExecutor(SENDERS, "emergency") as pool:
-        return [intent for share in pool.map(send, shares) for intent in share]
+    return execution.shares_submit(shares=shares, actor=actor)

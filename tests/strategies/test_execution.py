@@ -242,7 +242,7 @@ def test_a_worker_told_to_end_leaves_the_order_unknown(
         calls.append(1)
         raise error
 
-    monkeypatch.setattr(egress, "run", interrupted)
+    monkeypatch.setattr(egress, "begin", interrupted)
     intent = still.wish()
     with pytest.raises(type(error)):
         submit(still, intent)

@@ -1,6 +1,6 @@
 """Orders that go out together: claimed and settled in sets, each still judged by itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,6 +11,7 @@ from django.db.utils import DataError
 from django.test.utils import CaptureQueriesContext
 
 from accounts import egress
+from controlplane.base.audit import Actor
 from controlplane.base.rows import rows_set
 from controlplane.kernel.errors import Conflict
 from markets.venues.errors import OutcomeUnknown
@@ -160,3 +161,23 @@ def test_what_is_too_long_is_refused_and_not_cut(still: Stage) -> None:
     (wish,) = closing(still, 1)
     with pytest.raises(DataError), transaction.atomic():
         rows_set([(wish, {"venue_order_id": "9" * 65})], standing=["state"])
+
+
+def test_what_was_sent_is_settled_though_the_next_share_cannot_be_claimed(
+    still: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venue, wishes = Venue(filled), closing(still, 2)
+    claim, claimed = claims.intents_claim, []
+
+    def once(intents: Sequence[OrderIntent], *, actor: Actor) -> list[OrderIntent]:
+        if claimed:
+            raise RuntimeError("no claim")
+        claimed.append(1)
+        return claim(intents, actor=actor)
+
+    monkeypatch.setattr(egress, "execution_client", lambda account, **_: venue)
+    monkeypatch.setattr(claims, "intents_claim", once)
+    with pytest.raises(RuntimeError, match="no claim"):
+        execution.shares_submit(shares=[[it] for it in wishes], actor=still.actor)
+    assert places(wishes) == [("filled", "acknowledged"), ("pending", "none")]
+    assert len(venue.sent) == 1
