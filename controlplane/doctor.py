@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -26,12 +26,12 @@ from controlplane.supervision import clusters
 from markets.bans import bans_left
 from markets.choices import FeedStatus
 from markets.models import MarketDataFeed, Venue
+from markets.venue_watch import TimeTold, time_asked
 from markets.venues import registry
 from markets.venues.errors import VenueError
 from markets.venues.ratelimit.limiter import limiter
 from markets.venues.ratelimit.names import host_name
 from markets.venues.ratelimit.terms import Scope
-from markets.venues.registry import VenueRegistry
 from monitoring.models import ClusterPulse
 
 OLDEST_POSTGRES: Final = 150_000
@@ -308,27 +308,20 @@ async def _ask_clocks(venues: Sequence[Venue]) -> list[Finding]:
 async def _ask_clock(venue: Venue) -> Finding:
     name = f"venue {venue.pk}"
     try:
-        venues = VenueRegistry(allow_loopback=settings.ALLOW_LOOPBACK_VENUES)
-        client = venues.market_client(venue.dialect, venue.endpoint())
-        try:
-            async with asyncio.timeout(VENUE_SECONDS):
-                before = timezone.now()
-                theirs = await client.server_time()
-                after = timezone.now()
-        finally:
-            await client.close()
+        told = await time_asked(venue, seconds=VENUE_SECONDS)
     except (ControlPlaneError, TimeoutError, OSError) as error:
         advice = _("Check the venue's addresses, the network and any firewall or proxy.")
         text = redact(str(error)) or type(error).__name__
         return Finding(name, Verdict.FAIL, text, advice)
-    return _clock_finding(name, theirs, before, after)
+    return _clock_finding(name, told)
 
 
-def _clock_finding(name: str, theirs: datetime, before: datetime, after: datetime) -> Finding:
+def _clock_finding(name: str, told: TimeTold) -> Finding:
     # Half the round trip is the best guess of when the venue read its clock.
-    offset = theirs - (before + (after - before) / 2)
+    trip = timedelta(microseconds=(told.received_ns - told.sent_ns) / 1000)
+    offset = told.at - (told.heard_at - trip / 2)
     message = _("answers in %(trip).0f ms, clock offset %(offset)+.0f ms") % {
-        "trip": (after - before).total_seconds() * 1000,
+        "trip": trip.total_seconds() * 1000,
         "offset": offset.total_seconds() * 1000,
     }
     advice = _("Synchronise this machine's clock (NTP): venues refuse requests signed off time.")

@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -51,7 +53,9 @@ def clock_measure(venue: Venue) -> None:
     A venue that does not answer leaves what its accounts' own requests have told.
     """
     clock = _clock_of(venue)
-    asyncio.run(_ask(venue, clock))
+    with suppress(VenueError, TimeoutError):
+        told = asyncio.run(time_asked(venue, seconds=ASK_SECONDS))
+        clock.learn(told.venue_ms, sent_ns=told.sent_ns, received_ns=told.received_ns)
     offset = clock.ahead_ms()
     if offset is not None and clock.age_seconds <= CLOCK_VALID.total_seconds():
         Venue.objects.filter(pk=venue.pk).update(
@@ -62,20 +66,34 @@ def clock_measure(venue: Venue) -> None:
     venues_judge([venue.pk], now=timezone.now())
 
 
-async def _ask(venue: Venue, clock: ServerClock) -> None:
+@dataclass(frozen=True, slots=True)
+class TimeTold:
+    """A venue's answer to what time it is, heard `heard_at` by our own clock.
+
+    Stamps are of our monotonic clock.
+    """
+
+    at: datetime
+    heard_at: datetime
+    sent_ns: int
+    received_ns: int
+
+    @property
+    def venue_ms(self) -> int:
+        return round(self.at.timestamp() * 1000)
+
+
+async def time_asked(venue: Venue, *, seconds: float) -> TimeTold:
+    """Ask a venue for its time, directly; raises VenueError, and TimeoutError after `seconds`."""
     registry = VenueRegistry(allow_loopback=settings.ALLOW_LOOPBACK_VENUES)
+    client = registry.market_client(venue.dialect, venue.endpoint())
     try:
-        client = registry.market_client(venue.dialect, venue.endpoint())
-        try:
-            async with asyncio.timeout(ASK_SECONDS):
-                sent_ns = time.monotonic_ns()
-                told = await client.server_time()
-                received_ns = time.monotonic_ns()
-        finally:
-            await client.close()
-    except (VenueError, TimeoutError):
-        return
-    clock.learn(round(told.timestamp() * 1000), sent_ns=sent_ns, received_ns=received_ns)
+        async with asyncio.timeout(seconds):
+            sent_ns = time.monotonic_ns()
+            at = await client.server_time()
+            return TimeTold(at, timezone.now(), sent_ns, time.monotonic_ns())
+    finally:
+        await client.close()
 
 
 @transaction.atomic

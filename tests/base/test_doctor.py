@@ -17,6 +17,7 @@ from controlplane.doctor import Verdict
 from controlplane.supervision import clusters
 from markets import bans
 from markets.models import Venue
+from markets.venue_watch import TimeTold
 from markets.venues.ratelimit.limiter import Limiter
 from markets.venues.ratelimit.terms import Limit, Scope, Terms
 from monitoring.models import ClusterPulse
@@ -102,10 +103,10 @@ def test_unreachable_venue_fails_and_another_venue_is_not_asked() -> None:
 def test_clock_offset_is_judged_from_the_middle_of_the_round_trip(
     milliseconds: int, verdict: Verdict
 ) -> None:
-    before = timezone.now()
-    after = before + timedelta(milliseconds=200)
-    theirs = before + timedelta(milliseconds=100 + milliseconds)
-    found = doctor._clock_finding("venue x", theirs, before, after)
+    heard = timezone.now()
+    theirs = heard + timedelta(milliseconds=milliseconds - 100)
+    told = TimeTold(theirs, heard, sent_ns=0, received_ns=200_000_000)
+    found = doctor._clock_finding("venue x", told)
     assert found.verdict is verdict
     assert f"{milliseconds:+d} ms" in found.message
 
