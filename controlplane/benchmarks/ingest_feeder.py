@@ -2,7 +2,8 @@
 
 Run as `python -m controlplane.benchmarks.ingest_feeder COUNT@PACE,… SYMBOL…`; prints its port, then
 serves one reader after the other until it is ended: so many quotes at each pace in turn, of all
-symbols in turn, evenly spaced, and on at the last pace until the reader leaves. Each quote is a
+symbols in turn, evenly spaced (at pace 0: as fast as it takes them), and on at the last pace until
+the reader leaves. Each quote is a
 frame and a write of its own, on a bare socket, its `u` the monotonic time, in ns, just before that
 write. After each reader it prints a line of JSON: how late its sending was, and how long one write
 took at most.
@@ -87,6 +88,7 @@ def feed(phases: Sequence[Phase], symbols: Sequence[str]) -> None:
                 reader = Reader(opened)
                 reader.welcome()
                 late, longest = _send(reader, _dues(phases), symbols)
+            late = late[: sum(count for count, pace in phases if pace)]
             told = {"lateP99Micros": percentile(late, 0.99) / 1000, "writeMicros": longest / 1000}
             _say(json.dumps(told))
             gc.collect()
@@ -101,9 +103,10 @@ def _dues(phases: Sequence[Phase]) -> Iterator[int]:
     """Return when each message is due, in ns after the first; without end."""
     at = 0
     for count, pace in phases:
-        yield from (at + number * _NS // pace for number in range(count))
-        at += count * _NS // pace
-    yield from (at + number * _NS // phases[-1][1] for number in itertools.count())
+        yield from (at + (number * _NS // pace if pace else 0) for number in range(count))
+        at += count * _NS // pace if pace else 0
+    pace = phases[-1][1]
+    yield from (at + (number * _NS // pace if pace else 0) for number in itertools.count())
 
 
 def _send(reader: Reader, dues: Iterator[int], symbols: Sequence[str]) -> tuple[Sequence[int], int]:

@@ -14,6 +14,7 @@ from controlplane.benchmarks.report import BenchmarkFailed
 
 def result(cpu: float, p99: float, lost: int | None = 0, calm: float = 100) -> dict[str, Any]:
     told = {"cpuMicros": cpu, "cpuCalmMicros": calm, "p50Micros": p99 / 2, "p99Micros": p99}
+    told["cpuFastMicros"] = 2 * cpu
     return {**told, "messages": 50, "lost": lost, "version": None, "sentLateP99Micros": 7}
 
 
@@ -61,14 +62,14 @@ def test_cryptofeed_is_a_peer_with_goals_where_it_was_run() -> None:
 
 
 def test_a_lost_message_is_seen_by_its_bid_and_misses_the_goal() -> None:
-    raw = {"spent": [0.004, 0.001], "delays": [9_000_000, 1000, 2000, 3000, 4000]}
+    raw = {"spent": [0.004, 0.002, 0.001], "delays": [9_000_000, 1000, 2000, 3000, 4000, 8_000_000]}
     bids = ["60000.10", "60000.20", "60000.50", "60000.60"]
-    assert feed_ingest.result_of({**raw, "bids": bids}, (1, 4))["lost"] == 2
+    assert feed_ingest.result_of({**raw, "bids": bids}, (1, 4, 1))["lost"] == 2
     around = ["60099.80", "60099.90", "60000.00", "60000.10"]
-    seen = feed_ingest.result_of({**raw, "bids": around}, (1, 4))
-    assert (seen["lost"], seen["cpuMicros"], seen["cpuCalmMicros"]) == (0, 250, 4000)
-    assert (seen["p50Micros"], seen["p99Micros"], seen["messages"]) == (2, 4, 5)
-    assert feed_ingest.result_of({**raw, "bids": []}, (1, 4))["lost"] is None
+    seen = feed_ingest.result_of({**raw, "bids": around}, (1, 4, 1))
+    assert (seen["lost"], seen["cpuMicros"], seen["cpuCalmMicros"]) == (0, 1000, 4000)
+    assert (seen["p50Micros"], seen["p99Micros"], seen["messages"]) == (2, 4, 6)
+    assert feed_ingest.result_of({**raw, "bids": []}, (1, 4, 1))["lost"] is None
     assert not feed_ingest.report([ROUND, {**ROUND, "ours": result(20, 100, lost=1)}]).is_met
 
 
@@ -79,7 +80,7 @@ async def run_readers(*names: str) -> list[Mapping[str, Any]]:
 
 def test_our_reader_puts_every_message_on_the_board() -> None:
     seen = asyncio.run(run_readers("ours", "websockets"))
-    assert [(told["messages"], told["lost"]) for told in seen] == [(330, 0), (330, None)]
+    assert [(told["messages"], told["lost"]) for told in seen] == [(630, 0), (630, None)]
 
 
 def test_a_reader_that_cannot_start_is_a_benchmark_that_failed() -> None:
