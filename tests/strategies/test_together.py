@@ -167,7 +167,8 @@ def test_what_was_sent_is_settled_though_the_next_share_cannot_be_claimed(
     still: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     venue, wishes = Venue(filled), closing(still, 2)
-    claim, claimed = claims.intents_claim, []
+    claim = claims.intents_claim
+    claimed: list[int] = []
 
     def once(intents: Sequence[OrderIntent], *, actor: Actor) -> list[OrderIntent]:
         if claimed:
