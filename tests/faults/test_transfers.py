@@ -67,8 +67,11 @@ def test_c06_a_transfer_is_booked_once_as_external_and_leaves_no_break(
     assert not ReconciliationBreak.objects.exists()
     (told,) = events("external_transfer")
     assert [it["amount"] for it in told.payload["transfers"]] == [amount]
-    AccountState.objects.update(transfers_at=timezone.now() - timedelta(hours=1))
-    look(stage, 2)  # read anew, overlapping what is known
+    asked = stage.requests("GET", "income")
+    long_ago = timezone.now() - timedelta(hours=1)
+    AccountState.objects.update(transfers_at=long_ago, transfers_tried_at=long_ago)
+    look(stage)  # read anew, overlapping what is known
+    assert stage.requests("GET", "income") == asked + 1
     assert Transfer.objects.count() == len(events("external_transfer")) == 1
     assert not ReconciliationBreak.objects.exists()
     with pytest.raises(DatabaseError), transaction.atomic():
