@@ -155,9 +155,10 @@ def test_h08_a_reduction_that_nobody_sent_in_time_is_begun_anew_at_the_price_of_
     Position.objects.update(mark_price=50_000)
     assert [read(940), read(940)] == [1, 0]
     again = OrderIntent.objects.exclude(pk__in=[it.pk for it in unsent])
-    assert {(it.account_id, it.amount, it.state, it.price < 52_000) for it in again} == {
-        ("alpha", Decimal(2), "pending", True),
-        ("beta", Decimal(2), "pending", True),
+    assert again.filter(price__lt=52_000).count() == 2
+    assert {(it.account_id, it.amount, it.state) for it in again} == {
+        ("alpha", Decimal(2), "pending"),
+        ("beta", Decimal(2), "pending"),
     }
     world.moved(again[0], ("submitted", "sending"))  # one was sent: the book's delta tells the rest
     withdrawn = services.intent_withdraw(intent=again[1], reason="late", actor=ACTOR)
