@@ -275,8 +275,8 @@ class Measurement:
 
         for venue in self._venues:
             control.ask(venue, "/control/pause", {})
-        deadline = time.monotonic() + AGREE_SECONDS
-        while (found := check.differences(self._venues)) and time.monotonic() < deadline:
+        ledgers, deadline = check.Ledgers(self._venues), time.monotonic() + AGREE_SECONDS
+        while (found := ledgers.differences()) and time.monotonic() < deadline:
             time.sleep(0.5)
         for text in found[:20]:
             sys.stdout.write(f"differs: {text}\n")

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from heapq import merge
 from operator import itemgetter
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ from controlplane.demo.captures import Recording
 from controlplane.demo.control import ask, ledger
 from controlplane.demo.layout import DemoLayout, DemoVenue
 from controlplane.faults import oracle
-from controlplane.faults.findings import VenueLedger, our_id
+from controlplane.faults.findings import Entry, VenueLedger, our_id
 from hedging.models import HedgeExecution
 from markets.choices import FeedStatus
 from markets.models import MarketDataFeed
@@ -24,6 +25,7 @@ from markets.models import MarketDataFeed
 STEP_SECONDS: Final = 0.25
 SETTLE: Final = timedelta(seconds=30)
 LEAST_HEDGES: Final = 3
+KINDS: Final = ("order", "fill")
 
 
 class NotShown(Exception):
@@ -77,7 +79,8 @@ def check(
     for venue in venues:
         ask(venue, "/control/pause", {})
     settled = min(deadline, time.monotonic() + SETTLE.total_seconds())
-    _wait(settled, lambda: disagreement(venues))
+    ledgers = Ledgers(venues)
+    _wait(settled, ledgers.disagreement)
     if recorded:
         _wait(settled, lambda: replay.lost(replay.counts(venues, recorded)))
         summary.feeds = replay.counts(venues, recorded)
@@ -93,7 +96,7 @@ def check(
     durations = sorted(each.duration_ms or 0 for each in finished.only("duration_ms"))
     summary.hedges = len(durations)
     summary.hedge_p95_ms = durations[min(len(durations) - 1, int(len(durations) * 0.95))]
-    told = [venue_ledger(venue) for venue in venues]
+    told = ledgers.read()
     summary.orders = sum(len({our_id(it) for it in one.of("order")} - {""}) for one in told)
     summary.fills = sum(len(one.of("fill")) for one in told)
     return summary
@@ -129,21 +132,31 @@ def hedge_problem() -> str:
     return f"{hedged} breaches were hedged back inside their threshold (last: {list(seen)})"
 
 
-def disagreement(venues: Sequence[DemoVenue]) -> str:
-    """Say how the venues' ledgers and our database differ; empty when they agree."""
-    found = differences(venues)
-    return f"{len(found)} differ: {'; '.join(found[:3])}" if found else ""
+class Ledgers:
+    """What the venues have written down of orders and trades; only news are asked for again."""
 
+    def __init__(self, venues: Sequence[DemoVenue]) -> None:
+        self._kept = [(venue, kind, list[Entry]()) for venue in venues for kind in KINDS]
+        self._venues = venues
 
-def differences(venues: Sequence[DemoVenue]) -> list[str]:
-    """Return a text for each thing that the oracle finds wrong once all has come to rest."""
-    return [str(item) for item in oracle.violations(venue_ledger(venue) for venue in venues)]
+    def read(self) -> list[VenueLedger]:
+        """Return each venue's, as it is now."""
+        for venue, kind, kept in self._kept:
+            kept += ledger(venue, kind, since=kept[-1]["seq"] if kept else 0)
+        return [VenueLedger(venue.venue_id, self._entries(venue)) for venue in self._venues]
 
+    def _entries(self, venue: DemoVenue) -> Sequence[Entry]:
+        kept = (entries for whose, _kind, entries in self._kept if whose is venue)
+        return list(merge(*kept, key=itemgetter("seq")))
 
-def venue_ledger(venue: DemoVenue) -> VenueLedger:
-    """Return what a venue has written down of orders and trades."""
-    entries = [entry for kind in ("order", "fill") for entry in ledger(venue, kind)]
-    return VenueLedger(venue.venue_id, sorted(entries, key=itemgetter("seq")))
+    def differences(self) -> list[str]:
+        """Return a text for each thing that the oracle finds wrong once all has come to rest."""
+        return [str(item) for item in oracle.violations(self.read())]
+
+    def disagreement(self) -> str:
+        """Say how the venues' ledgers and our database differ; empty when they agree."""
+        found = self.differences()
+        return f"{len(found)} differ: {'; '.join(found[:3])}" if found else ""
 
 
 def pss_megabytes(family: Sequence[psutil.Process]) -> int:

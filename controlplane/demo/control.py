@@ -14,9 +14,8 @@ class PaperAddress(Protocol):
     def rest(self) -> str: ...
 
 
-def ledger(venue: PaperAddress, kind: str) -> Iterator[dict[str, Any]]:
-    """Yield a venue's ledger entries of one kind, oldest first."""
-    since = 0
+def ledger(venue: PaperAddress, kind: str, *, since: int = 0) -> Iterator[dict[str, Any]]:
+    """Yield a venue's ledger entries of one kind, oldest first, after the one numbered `since`."""
     while True:
         page = ask(venue, f"/control/ledger?kind={kind}&since={since}")["entries"]
         yield from page

@@ -344,10 +344,10 @@ def die(*_args, **_kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if sys.argv[3] == "between claim and send":
-    egress.run = die
+    egress.begin = die
 elif sys.argv[3] == "between send and answer":
-    send = egress.run
-    egress.run = lambda work: die(send(work))
+    send = egress.begin
+    egress.begin = lambda work: die(send(work).result())
 else:
     services.report_move = die
 execution.intent_submit(intent_id=sys.argv[1], actor=Actor(name="child", surface=Surface.JOB))

@@ -141,7 +141,7 @@ def test_doctor_tells_what_a_venue_can_and_cannot_do(monkeypatch: pytest.MonkeyP
     findings = {item["name"]: item["message"] for item in json.loads(out.getvalue())["findings"]}
     assert "order_by_client_id" in findings["venue by can"]
     assert findings["venue by cannot"] == (
-        "position_mode, top_of_book_stream, private_stream, dead_man_timer,"
+        "transfer_history, position_mode, top_of_book_stream, private_stream, dead_man_timer,"
         " dead_man_timer_per_symbol"
     )
 

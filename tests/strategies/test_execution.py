@@ -450,10 +450,10 @@ def die(work):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if sys.argv[3] == "before":
-    egress.run = die
+    egress.begin = die
 else:
-    send = egress.run
-    egress.run = lambda work: die(send(work))
+    send = egress.begin
+    egress.begin = lambda work: die(send(work).result())
 execution.intent_submit(intent_id=sys.argv[1], actor=Actor(name="child", surface=Surface.JOB))
 """
 

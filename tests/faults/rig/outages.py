@@ -133,10 +133,8 @@ class _Outage(Plug):
         return (first.created_at - since).total_seconds()
 
     def _breaches(self) -> list[Breach]:
-        from controlplane.demo.check import venue_ledger
-
         books = {one.account_id: one.book for venue in self._venues for one in venue.accounts}
-        fills = [fill for venue in self._venues for fill in venue_ledger(venue).of("fill")]
+        fills = [fill for ledger in self._ledgers.read() for fill in ledger.of("fill")]
         return breaches(fills, books)
 
 

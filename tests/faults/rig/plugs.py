@@ -205,7 +205,10 @@ class Plug:
     """Starts the product, lets it trade, kills it, and sees what is left."""
 
     def __init__(self, directory: Path, venues: Sequence[Any], world: World, made: Plugs) -> None:
+        from controlplane.demo.check import Ledgers
+
         self._directory, self._venues, self._world, self._made = directory, venues, world, made
+        self._ledgers = Ledgers(venues)
         self._chance = random.Random(7)
 
     def pull(self, count: int) -> None:
@@ -217,10 +220,7 @@ class Plug:
             self._made.killed.append(kill(ours(self._directory, spared=self._world.pids())))
             self._made.pulled += 1
             self._start()
-        for venue in self._venues:
-            from controlplane.demo.check import venue_ledger
-
-            told = venue_ledger(venue)
+        for told in self._ledgers.read():
             self._made.orders += len({entry["orderId"] for entry in told.of("order")})
             self._made.fills += len(told.of("fill"))
 
@@ -234,9 +234,7 @@ class Plug:
 
     def _agree(self, trace: Trace, what: str, most: float) -> float:
         """Wait until ledgers and database say the same; return how long that took."""
-        from controlplane.demo.check import disagreement
-
-        while found := self._quietly(lambda: disagreement(self._venues)):
+        while found := self._quietly(self._ledgers.disagreement):
             trace.differs(found)
             if trace.seconds > most:
                 raise AssertionError(f"{what}: {found}")
