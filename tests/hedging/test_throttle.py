@@ -1,8 +1,10 @@
 """Hedging that ran wild is off until a named person releases it; dust is recorded, not traded."""
 
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -15,8 +17,9 @@ from controlplane.base.audit import Actor, Surface
 from controlplane.kernel.errors import Conflict, Denied
 from hedging import selectors
 from hedging.choices import TriggerReason
+from hedging.domain.decision import Decision, Reason
 from hedging.domain.throttle import Pace, ThrottleCause, exceeded
-from hedging.facts import book_facts, topology
+from hedging.facts import BookFacts, book_facts, topology
 from hedging.models import HedgeDust, HedgeExecution, HedgeThrottle
 from hedging.services import book_evaluate, facts_evaluate, throttle_release
 from hedging.services.watching import BookWatch
@@ -44,6 +47,16 @@ def book(btc: Instrument) -> ExchangeAccount:
     world.join(account, module_id="hedger")
     world.holds(account, btc, "1")
     return account
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Decides always alike."""
+
+    decision: Decision
+
+    def __call__(self, *, now: datetime) -> list[Decision]:
+        return [self.decision]
 
 
 def person() -> Actor:
@@ -177,6 +190,24 @@ def test_dust_is_recorded_once_shown_and_closed_when_it_is_gone(
     facts_evaluate(looks, trigger_reason=TriggerReason.DELTA, actor=ACTOR, now=timezone.now())
     assert HedgeDust.objects.get().closed_at is not None
     assert view().state == "neutral"
+
+
+def test_a_book_out_of_its_threshold_is_told_of_after_ten_seconds_though_reasons_change(
+    book: ExchangeAccount,
+) -> None:
+    now, watch = timezone.now(), BookWatch()
+    (facts,) = book_facts(topology(), now=now)
+    (real,) = facts.decisions(now=now)
+    told = []
+    for seconds in range(26):
+        reason = (Reason.BREACH, Reason.IN_FLIGHT, Reason.BACKING_OFF)[seconds % 3]
+        if seconds == 13:
+            reason = Reason.WITHIN_THRESHOLD
+        looked = SimpleNamespace(book=facts.book, decisions=Decided(replace(real, reason=reason)))
+        watch.look([cast(BookFacts, looked)], now=now + timedelta(seconds=seconds))
+        told.append(MonitoringEvent.objects.filter(type="delta-alert", severity="CRITICAL").count())
+    assert [told.index(count) for count in (1, 2)] == [10, 24]
+    assert told[-1] == 2
 
 
 def test_dust_that_has_grown_is_hedged(book: ExchangeAccount) -> None:

@@ -25,7 +25,9 @@ ACTOR_SECONDS: Final = "4"
 THRESHOLD_BTC: Final = Decimal("0.0005")
 CALM_SECONDS: Final = 60.0
 CUT_SECONDS: Final = (6.0, 15.0)
-REFUSED_SECONDS: Final = 12.0
+REFUSED_SECONDS: Final = 16.0
+OVERDUE_SECONDS: Final = 10.0
+"""A book that is out of its threshold for longer is an alarm."""
 KNOWN_SECONDS: Final = 60.0
 
 
@@ -55,6 +57,8 @@ class Outages:
     """How long books were out of their threshold while all was well."""
     alerted: list[float] = field(default_factory=list)
     """From a breach that could not be hedged until it was told of."""
+    overdue: list[float] = field(default_factory=list)
+    """From such a breach, if it lasted too long, until it was an alarm."""
     problem: str = ""
 
 
@@ -118,14 +122,22 @@ class _Outage(Plug):
         time.sleep(REFUSED_SECONDS)
         lasting = [it for it in self._breaches() if it.began >= began and it.seconds > 5]
         self._seen.alerted = [self._first_alert(it.began, it.symbol) for it in lasting]
+        time.sleep(2)  # an alarm that is due at the end
+        self._seen.overdue = [
+            self._first_alert(it.began, it.symbol, severities=("CRITICAL",))
+            for it in lasting
+            if it.seconds > OVERDUE_SECONDS + 2
+        ]
 
-    def _first_alert(self, began: int, symbol: str = "") -> float:
+    def _first_alert(
+        self, began: int, symbol: str = "", severities: Sequence[str] = ("WARN", "CRITICAL")
+    ) -> float:
         """Return after how many seconds something was told of, of `symbol` where it is named."""
         from monitoring.models import MonitoringEvent
 
         since = datetime.fromtimestamp(began / 1e9, UTC)
         events = MonitoringEvent.objects.filter(created_at__gte=since)
-        events = events.filter(severity__in=["WARN", "CRITICAL"])
+        events = events.filter(severity__in=severities)
         if symbol:
             events = events.filter(payload__symbol=symbol)
         first = events.order_by("created_at").first()

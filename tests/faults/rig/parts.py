@@ -105,6 +105,8 @@ def _outages(options: argparse.Namespace, _fresh: Fresh) -> Facts:
         "known_max": round(max(made["known"]), 2),
         "told_max": round(max(made["told"]), 2),
         "alerted_max": round(max(made["alerted"], default=0.0), 2),
+        "alarms": len(made["overdue"]),
+        "alarm_max": round(max(made["overdue"], default=0.0), 2),
         "breach_p50": round(percentile(made["breaches"], 0.5), 2),
         "breach_p99": round(percentile(made["breaches"], 0.99), 2),
     }

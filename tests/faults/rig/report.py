@@ -120,7 +120,8 @@ def _outages(facts: Facts) -> str:
         f"s, every order and trade known at most {facts['known_max']} s after the proxies' return; "
         f"{facts['breaches']} times a book was out of its threshold with all well: p50 "
         f"{facts['breach_p50']} s, p99 {facts['breach_p99']} s; of {facts['alerts']} that venues "
-        f"let nobody hedge, all told of after at most {facts['alerted_max']} s"
+        f"let nobody hedge, all told of after at most {facts['alerted_max']} s; of "
+        f"{facts['alarms']} that lasted, each was an alarm after at most {facts['alarm_max']} s"
     )
 
 
