@@ -54,6 +54,7 @@ class Sink:
 async def ours(port: int, symbols: Sequence[str], sink: Sink) -> None:
     """Read as `run_feeds` does: socket, session, board, latency, health; a line for each symbol."""
     from controlplane.kernel.clock import SYSTEM_CLOCK
+    from markets.feeds.board import QuoteBoard
     from markets.feeds.line import FeedLine
     from markets.feeds.trunks import TrunkKind, Trunks
     from markets.venues.registry import VenueRegistry
@@ -66,6 +67,10 @@ async def ours(port: int, symbols: Sequence[str], sink: Sink) -> None:
         FeedLine(symbol, symbol, fresh_ms=2000, failover_ms=10_000, since=SYSTEM_CLOCK.now())
         for symbol in symbols
     ]
+
+    board = QuoteBoard(SYSTEM_CLOCK)
+    for line in lines:
+        board.open(line)
 
     def serving(line: FeedLine) -> Any:
         def take(events: Sequence[MarketEvent], received: float) -> None:
@@ -84,8 +89,7 @@ async def ours(port: int, symbols: Sequence[str], sink: Sink) -> None:
     async def roll() -> None:
         while True:
             await asyncio.sleep(1.0)
-            for line in lines:
-                line.roll()
+            await board.roll(SYSTEM_CLOCK.monotonic())
 
     await asyncio.gather(*map(serving, lines), watch(), roll())
 

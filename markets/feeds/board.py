@@ -4,6 +4,7 @@ Read a few times a second by the publisher. Quotes are conflated: the latest win
 queued.
 """
 
+import asyncio
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -67,6 +68,13 @@ class QuoteBoard:
             if line.feed_id in peers:
                 others = [value for feed_id, value in peers.items() if feed_id != line.feed_id]
                 line.basis = basis_seen(line.basis, mid=peers[line.feed_id], others=others)
+
+    async def roll(self, now: float) -> None:
+        """Close a second of each feed's latency; what arrives is taken between one and the next."""
+        for line in self:
+            line.roll()
+            line.watch_marks(now)
+            await asyncio.sleep(0)
 
     def wall_time(self, received: float) -> datetime:
         """Return a monotonic receipt as wall time, by the wall clock as it stands now."""

@@ -28,7 +28,7 @@ class LatencyWindow:
 
     def __init__(self) -> None:
         self._second: list[float] = []
-        self._anchor: float | None = None
+        self._anchor: int | None = None
         self._seconds: deque[Sequence[tuple[int, int]]] = deque()
         self._window: dict[int, int] = {}
         self._total = 0
@@ -82,11 +82,14 @@ class LatencyWindow:
     def _fold(self) -> None:
         times, self._second = self._second, []
         if times and self._anchor is None:
-            self._anchor = min(times)
-        anchor = self._anchor or 0.0
-        gaps = [round(time - anchor) for time in times]
+            self._anchor = round(min(times))
+        anchor = self._anchor or 0
+        gaps = {time - anchor: count for time, count in Counter(map(round, times)).items()}
         base = min((*gaps, *self._window), default=0)
-        counts = tuple(Counter(base + _DELAYS[_place(gap - base)] for gap in gaps).items())
+        folded: Counter[int] = Counter()
+        for gap, count in gaps.items():
+            folded[base + _DELAYS[_place(gap - base)]] += count
+        counts = tuple(folded.items())
         self._seconds.append(counts)
         self._count(counts, 1)
         if len(self._seconds) > self.SECONDS:

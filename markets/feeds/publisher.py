@@ -103,20 +103,20 @@ class Publisher:
 
     async def flush(self) -> None:
         """Write what is new and tell moved prices; while the database is away, try again."""
-        if await self._written(self._clock.monotonic()):
+        if await self._written():
             self._relay.offer(self._board.references())
 
-    async def _written(self, now: float) -> bool:
+    async def _written(self) -> bool:
         """Bring the database up to the board; tell whether that is so."""
-        latest = self._board.unstored()
-        states = {line.feed_id: (line.status(now), line.source(now)) for line in self._board}
+        now = self._clock.monotonic()
         is_second = now - self._health_at >= HEALTH_SECONDS
         if is_second:
             self._health_at = now
             self._board.learn_bases(now)
-            for line in self._board:
-                line.roll()
-                line.watch_marks(now)
+            await self._board.roll(now)
+            now = self._clock.monotonic()
+        latest = self._board.unstored()
+        states = {line.feed_id: (line.status(now), line.source(now)) for line in self._board}
         health_due = is_second or states != self._states
         gaps = self._gaps(now)
         console_due = bool(latest or health_due) and now - self._console_at >= CONSOLE_SECONDS

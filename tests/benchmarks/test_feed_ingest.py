@@ -40,7 +40,7 @@ def test_ratios_are_of_readers_in_one_run_and_the_library_is_told_apart() -> Non
     assert "absent" in report.peers[3]
 
 
-def test_a_ratio_is_the_median_of_the_rounds_own_and_each_round_is_kept() -> None:
+def test_a_figure_is_of_the_best_round_of_each_and_each_round_is_kept() -> None:
     """A busy moment spoils the round it falls into, whichever reader it meets, and no figure."""
     busy = {name: result(90, 9000, told["lost"]) for name, told in ROUND.items()}
     theirs = {**ROUND, "ccxt.pro": result(700, 90_000)}
