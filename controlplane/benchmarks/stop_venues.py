@@ -100,6 +100,6 @@ def hold_positions(accounts: Sequence[Account], places: Sequence[Place]) -> None
 
 
 def requests_counted(places: Sequence[Place]) -> int:
-    """Return how many requests about accounts the venues' ledgers have."""
+    """Return how many requests about accounts the venues' ledgers have; not those for the time."""
     entries = (entry for place in places for entry in control.ledger(place, "request"))
-    return sum(entry["account"] is not None for entry in entries)
+    return sum(it["account"] is not None and not it["path"].endswith("/time") for it in entries)
