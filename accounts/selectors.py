@@ -29,6 +29,8 @@ FIRST_FUNDING: Final = timedelta(days=7)
 TRANSFERS_EVERY: Final = timedelta(minutes=30)
 """Transfers are rare and show in the wallet at once, and the query is as dear as funding's, or
 dearer (Pacifica: 12 of an address's 100 credits a minute for every hundred lines)."""
+TRANSFERS_ANEW: Final = timedelta(minutes=5)
+"""After an interruption they are read sooner; several in a row must leave credits for trades."""
 TRANSFERS_RETRY: Final = timedelta(minutes=5)
 TRANSFERS_OVERLAP: Final = timedelta(minutes=10)
 FIRST_TRANSFERS: Final = timedelta(hours=1)
@@ -88,7 +90,9 @@ def transfers_since(
         and now - read_at >= max(DOUBTED_FOR, read_at - doubted)
     )
     begins = with_funding and state.cash_agreed_at is None
-    is_due = thorough or is_doubted or begins or now - read_at >= TRANSFERS_EVERY
+    is_due = (
+        is_doubted or begins or now - read_at >= (TRANSFERS_ANEW if thorough else TRANSFERS_EVERY)
+    )
     return read_at - TRANSFERS_OVERLAP if is_due else None
 
 
