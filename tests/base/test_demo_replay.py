@@ -170,12 +170,17 @@ def test_differences_are_counted_by_order_and_fill(monkeypatch: pytest.MonkeyPat
     )
     common = {"kind": "fill", "atNs": 1, "account": account.pk, "symbol": "BTCUSDT"}
     common |= {"clientOrderId": "somebody"}
-    entries = [
+    entries: list[dict[str, Any]] = [
         {**common, "seq": 1, "tradeId": "7", "side": "buy", "amount": "1", "price": "101"},
         {**common, "seq": 2, "tradeId": "8", "side": "sell", "amount": "2", "price": "100"},
     ]
-    monkeypatch.setattr(check, "ledger", lambda _, kind: entries if kind == "fill" else [])
-    changed, missing = check.differences([venue])
+
+    def ledger(_venue: DemoVenue, kind: str, *, since: int) -> list[dict[str, Any]]:
+        return [it for it in entries if kind == "fill" and it["seq"] > since]
+
+    monkeypatch.setattr(check, "ledger", ledger)
+    ledgers = check.Ledgers([venue])
+    changed, missing = ledgers.differences()
     assert changed.startswith("I4 at paper-binance #1: trade ")
     assert missing.startswith("I2 at paper-binance #2: trade ")
-    assert check.disagreement([venue]).startswith("2 differ: ")
+    assert ledgers.disagreement().startswith("2 differ: ")

@@ -162,7 +162,7 @@ def test_proxy_killed_under_orders_loses_none_and_sends_none_twice_or_directly(
             )
             assert job is not None
             assert job.proxy_session == spare
-        assert check.differences([at_venue(paper)]) == []
+        assert check.Ledgers([at_venue(paper)]).differences() == []
     orders = Counter(door.orders)
     assert set(orders.values()) == {1}
     assert len({client_order_id for client_order_id, _exit in orders}) == len(orders)
