@@ -103,8 +103,10 @@ def cash_compare(
 
 def _read_at(state: AccountState, told: Capabilities) -> datetime | None:
     """Return until when all that the venue tells of money beside trades has been read."""
-    if not told.transfer_history or state.funding_at is None or state.transfers_at is None:
-        return state.funding_at if not told.transfer_history else None
+    if not told.transfer_history:
+        return state.funding_at
+    if state.funding_at is None or state.transfers_at is None:
+        return None
     return min(state.funding_at, state.transfers_at)
 
 
