@@ -1,5 +1,6 @@
 """The product's own programs, as `manage.py up` runs them."""
 
+import errno
 import gc
 import importlib
 import socket
@@ -22,6 +23,9 @@ from controlplane.supervision.supervisor import Program, Supervisor
 CLUSTER_PREFIX: Final = "q-"
 MAX_SOCKET_MESSAGE: Final = 64 * 1024
 """No websocket of ours reads more at once, so nothing larger is ever gathered in memory."""
+PORT_ATTEMPTS: Final = 100
+# The system soon chooses a port again that nobody listens on yet.
+_chosen: set[int] = set()
 # What more than one program needs; imported once, before the fork, and shared.
 SHARED_MODULES: Final = (
     "controlplane.asgi",
@@ -119,13 +123,20 @@ def serve(*, host: str, port: int) -> None:
 
 
 def free_port(host: str, port: int) -> int:
-    """Return `port`, or one the system chooses for 0; raises OSError when it is taken."""
+    """Return `port`, or for 0 one that the system chooses and that was never chosen before.
+
+    Raises OSError when it is taken, or when the system has none left.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
-        number: int = probe.getsockname()[1]
-        return number
+    for _attempt in range(PORT_ATTEMPTS):
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            number: int = probe.getsockname()[1]
+        if port or number not in _chosen:
+            _chosen.add(number)
+            return number
+    raise OSError(errno.EADDRINUSE, f"no port of {host} is left")
 
 
 def load_shared() -> None:

@@ -253,6 +253,13 @@ def test_what_starts_first_waits_for_no_web_server() -> None:
     assert told.stdout.split() == ["False", "True"]
 
 
+def test_no_port_is_chosen_twice_before_anybody_listens_on_it() -> None:
+    chosen = [programs.free_port("127.0.0.1", 0) for _ in range(1000)]
+
+    assert len(set(chosen)) == 1000
+    assert programs.free_port("127.0.0.1", chosen[0]) == chosen[0], "a port by name is the asker's"
+
+
 @pytest.mark.slow
 def test_up_serves_runs_both_clusters_and_stops_cleanly(tmp_path: Path) -> None:
     environment = {
