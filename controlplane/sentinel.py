@@ -18,6 +18,7 @@ from uuid import UUID
 
 from django.db import close_old_connections, connection
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -27,6 +28,7 @@ from accounts.proxies import accounts_settle
 from controlplane.background import Background
 from controlplane.base import events
 from controlplane.base.audit import Actor, Surface
+from controlplane.base.clock import database_now
 from controlplane.base.jobs import enqueue
 from controlplane.database_watch import DatabaseWatch
 from controlplane.emergencies import Emergencies
@@ -189,7 +191,7 @@ class Sentinel:
 
     def claims(self) -> int:
         """Call unknown the sends whose worker is gone."""
-        return len(claims_recover(now=timezone.now(), actor=self.actor))
+        return len(claims_recover(now=database_now(), actor=self.actor))
 
     def recovery(self) -> int:
         """After a start let no account open anything until it is reconciled anew."""
@@ -217,7 +219,7 @@ class Sentinel:
         waiting = OrderIntent.objects.filter(
             of_hedge | Q(reason__startswith=STOP_LOSS),
             state="pending",
-            created_at__lt=timezone.now() - STALE_HEDGE,
+            created_at__lt=Now() - STALE_HEDGE,
         )
         withdrawn = 0
         for intent in waiting:

@@ -16,6 +16,7 @@ from accounts.services import account_sync, recovery_begin
 from controlplane.background import Background
 from controlplane.base import events
 from controlplane.base.audit import Actor
+from controlplane.base.clock import database_now
 from controlplane.kernel.events import EventType, Occurrence, Severity
 from hedging import services as hedging
 from strategies.models import OrderIntent
@@ -48,7 +49,7 @@ class UnknownOrders:
                 self._paged.add(intent.pk)
                 _page(intent)
             due = hedging.next_look_at(intent)
-            if due is None or now >= due:
+            if due is None or database_now() >= due:
                 look = partial(hedging.unknown_look, intent_id=intent.pk, actor=self.actor)
                 begun += self.background.start(("unknown", intent.pk), look)
         return begun

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
+from controlplane.base.clock import database_now
 from controlplane.base.models import Entity
 from controlplane.base.rows import rows_set
 from markets.domain.leasing import Allotment, Claim, allot
@@ -84,7 +85,7 @@ def leases_keep(*, holder: str, kind: str, wanted: Collection[str], is_sharing: 
     given away stays held until `leases_release`.
     """
     ids = {key: f"{kind}/{key}" for key in sorted(wanted)}
-    now = _now()
+    now = database_now()
     StreamLease.objects.bulk_create(
         [StreamLease(lease_id=ids[key], kind=kind, expires_at=now) for key in ids],
         ignore_conflicts=True,
@@ -95,7 +96,7 @@ def leases_keep(*, holder: str, kind: str, wanted: Collection[str], is_sharing: 
         .order_by("pk")
         .select_for_update(no_key=True)
     )
-    now = _now()  # the locks may have taken their time
+    now = database_now()  # the locks may have taken their time
     claims = [Claim(row.key, row.holder, row.expires_at > now) for row in rows]
     due = allot(claims, holder=holder, holders=holders)
     held = _write(rows, due, holder, now)
@@ -134,7 +135,7 @@ def leases_release(*, holder: str, kind: str, keys: Collection[str] | None = Non
     else:
         leases = leases.filter(pk__in=[f"{kind}/{key}" for key in keys])
     locked = list(leases.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
-    StreamLease.objects.filter(pk__in=locked).update(holder="", expires_at=_now())
+    StreamLease.objects.filter(pk__in=locked).update(holder="", expires_at=database_now())
 
 
 def still_held(*, holder: str, kind: str, fences: Mapping[str, int]) -> set[str]:
@@ -148,10 +149,3 @@ def still_held(*, holder: str, kind: str, fences: Mapping[str, int]) -> set[str]
         .select_for_update(no_key=True)
     )
     return {row.key for row in rows if row.fence == fences[row.key]}
-
-
-def _now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now: datetime = cursor.fetchone()[0]
-        return now

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from controlplane.base.audit import Actor
+from controlplane.base.clock import DatabaseClock
 from controlplane.kernel.errors import ControlPlaneError, Denied
 from markets.venues.registry import dialect_facts
 from markets.venues.types import OrderType
@@ -41,34 +42,38 @@ def has_lapsed(intent: OrderIntent) -> bool:
 
 
 @transaction.atomic
-def intents_claim(intents: Sequence[OrderIntent], *, actor: Actor) -> list[OrderIntent]:
+def intents_claim(
+    intents: Sequence[OrderIntent], *, actor: Actor, clock: DatabaseClock | None = None
+) -> list[OrderIntent]:
     """Win the right to send each of these, and return those it was won of.
 
     What the gate refuses fails with it; what is not pending is left alone. Accounts' rows are
     locked first: claims of one account come one after the other, each sees what the others
     reserved, and a stop committed before is seen. The gate is asked, and the time signed, when
     everything is locked. What may add to a position is written before the next one is judged;
-    what only reduces is held to no limit, goes first and is written together.
+    what only reduces is held to no limit, goes first and is written together. How old an intent
+    is, and until when its venue may take it, goes by the database's clock: whoever wrote it, and
+    whoever asks later, may be on other hosts. It is read here, on `clock` where one is given.
     """
     accounts = selectors.accounts_for_claim({intent.account_id for intent in intents})
     locked = services.intents_locked([intent.pk for intent in intents])
     pending = [it for it in locked.values() if services.place_of(it) == PENDING]
-    moment = Moment(timezone.now())
+    moment, now = Moment(timezone.now()), (clock or DatabaseClock()).read()
     moment.allocations_read(pending)
     for intent in pending:
         intent.account = accounts[intent.account_id]
-    reducing = [_judged(intent, moment) for intent in pending if intent.reduce_only]
+    reducing = [_judged(intent, moment, now) for intent in pending if intent.reduce_only]
     services.intents_move(reducing, actor=actor)
     for intent in pending:
         if not intent.reduce_only:
-            services.intents_move([_judged(intent, moment)], actor=actor)
+            services.intents_move([_judged(intent, moment, now)], actor=actor)
     return [intent for intent in pending if services.place_of(intent) == SENDING]
 
 
-def _judged(intent: OrderIntent, moment: Moment) -> Move:
-    """Return the claim of a locked intent, or its denial."""
+def _judged(intent: OrderIntent, moment: Moment, now: datetime) -> Move:
+    """Return the claim of a locked intent, or its denial; `now` is the database's."""
     problem: Denied | None = (
-        _age_problem(intent, moment)
+        _age_problem(intent, now)
         or gate.refusal(intent, moment)
         or gate.leg_problem(intent, moment)
     )
@@ -80,15 +85,15 @@ def _judged(intent: OrderIntent, moment: Moment) -> Move:
         changes={
             "claim_fence": intent.claim_fence + 1,
             "claimed_by": workers.worker_name(),
-            "signed_at": moment.now,
-            "expires_at": _expires_at(intent, moment.now),
+            "signed_at": now,
+            "expires_at": _expires_at(intent, now),
             "proxy_session_id": intent.account.proxy_session_id,
         },
     )
 
 
-def _age_problem(intent: OrderIntent, moment: Moment) -> Denied | None:
-    age = moment.now - intent.created_at
+def _age_problem(intent: OrderIntent, now: datetime) -> Denied | None:
+    age = now - intent.created_at
     if age > EVER_WITHIN:
         return Denied("INTENT_TOO_OLD", f"INTENT_TOO_OLD: age={age}, maximum={EVER_WITHIN}")
     if intent.type != OrderType.IOC or intent.hedge_pair_intent_id or age <= CLAIM_WITHIN:
@@ -115,7 +120,7 @@ def intent_deny(intent: OrderIntent, error: ControlPlaneError, *, actor: Actor) 
 def claims_recover(*, now: datetime, actor: Actor) -> list[OrderIntent]:
     """Call unknown every send whose worker is dead or whose time is over; nothing is sent again.
 
-    Returns the intents that became unknown.
+    `now` is the database's. Returns the intents that became unknown.
     """
     recovered = []
     for pk, owner, expires_at in OrderIntent.objects.sending().values_list(

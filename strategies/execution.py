@@ -6,13 +6,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.utils import timezone
 
 from accounts import egress
 from accounts.choices import AccountStatus
@@ -21,6 +20,7 @@ from accounts.lifecycle import account_pause
 from accounts.selectors import able_to_read
 from controlplane.base.attempts import attempted
 from controlplane.base.audit import Actor
+from controlplane.base.clock import DatabaseClock
 from controlplane.kernel.errors import Conflict, ControlPlaneError, Denied, IllegalMove
 from controlplane.kernel.events import Severity
 from controlplane.kernel.secrets import redact
@@ -53,7 +53,7 @@ Answers = Sequence[OrderReport | BaseException]
 LOOK_AGAIN: Final = 0.05
 """An order let out this many seconds after the last check for stops is checked again."""
 SEND_WITHIN: Final = timedelta(seconds=3)
-"""A claim older than this is not sent any more: its process was held up."""
+"""A claim older than this by the database's clock is not sent: its process was held up."""
 
 
 def client_for(intent: OrderIntent, *, hear: bool = True) -> ExecutionClient:
@@ -136,11 +136,12 @@ def _sent(intents: Sequence[OrderIntent], *, actor: Actor) -> _Sent:
             ready.append(intent)
         except ControlPlaneError as error:
             denied[intent.pk] = claims.intent_deny(intent, error, actor=actor)
-    claimed = attempted(partial(claims.intents_claim, ready, actor=actor)) if ready else []
-    return _Sent(intents, denied, claimed, _under_way(claimed))
+    claim = partial(claims.intents_claim, ready, actor=actor, clock=(clock := DatabaseClock()))
+    claimed = attempted(claim) if ready else []
+    return _Sent(intents, denied, claimed, _under_way(claimed, clock))
 
 
-def _under_way(claimed: Sequence[OrderIntent]) -> "Future[Answers]":
+def _under_way(claimed: Sequence[OrderIntent], clock: DatabaseClock) -> "Future[Answers]":
     """Let go what is claimed, by now committed; what comes of each is there later.
 
     Each goes by its account as it was claimed: until then it may have been moved.
@@ -149,7 +150,7 @@ def _under_way(claimed: Sequence[OrderIntent]) -> "Future[Answers]":
     try:
         if claimed:
             bans_hear()
-            return egress.begin(_side_by_side([_sending(intent) for intent in claimed]))
+            return egress.begin(_side_by_side([_sending(intent, clock) for intent in claimed]))
         told.set_result(())
     except BaseException as error:
         told.set_result([error] * len(claimed))
@@ -160,7 +161,6 @@ def _ended(sent: _Sent, *, actor: Actor) -> list[OrderIntent]:
     """Wait for what came of sent intents and record it; return all as they stand then."""
     ended = dict(sent.denied)
     if sent.claimed:
-        answers: Answers
         try:
             answers = sent.answers.result()
         except BaseException as error:
@@ -176,11 +176,11 @@ async def _side_by_side(sends: Sequence[Send]) -> Answers:
     return await asyncio.gather(*(send() for send in sends), return_exceptions=True)
 
 
-def _sending(intent: OrderIntent) -> Send:
+def _sending(intent: OrderIntent, clock: DatabaseClock) -> Send:
     """Return the send of a claimed intent; one that is refused raises when it is made."""
     try:
         client = client_for(intent, hear=False)
-        return partial(_watched, client, _command(intent, client), intent)
+        return partial(_watched, client, _command(intent, client, clock.now()), intent)
     except Exception as error:
         return partial(_refused, error)
 
@@ -296,14 +296,14 @@ def _key_refused(intent: OrderIntent, reason: str, *, actor: Actor) -> OrderInte
     return failed
 
 
-def _command(intent: OrderIntent, client: ExecutionClient) -> SubmitOrder:
+def _command(intent: OrderIntent, client: ExecutionClient, now: datetime) -> SubmitOrder:
     """Return the order as the venue is to have it; raises Denied when it may not leave now."""
     if isinstance(client, sandbox.SandboxClient) is not intent.sandbox:
         raise Denied(
             "ENVIRONMENT_MISMATCH",
             f"ENVIRONMENT_MISMATCH: sandbox={intent.sandbox}, client={type(client).__name__}",
         )
-    if intent.signed_at is None or timezone.now() - intent.signed_at > SEND_WITHIN:
+    if intent.signed_at is None or now - intent.signed_at > SEND_WITHIN:
         raise Denied("CLAIM_TOO_OLD", f"CLAIM_TOO_OLD: claimed={intent.signed_at}")
     if (stopped := selectors.stop_problem(intent)) is not None:
         raise stopped

@@ -1,10 +1,11 @@
 """Filters on one model of strategies."""
 
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from strategies.domain.intent import TERMINAL_STATES
 
@@ -55,6 +56,7 @@ class IntentQuerySet(models.QuerySet):
         """Intents whose send may or may not have happened."""
         return self.filter(submission="unknown")
 
-    def sent_since(self, moment: datetime) -> "IntentQuerySet":
-        """Intents claimed for sending at or after a moment."""
-        return self.filter(signed_at__gte=moment)
+    def sent_within(self, window: timedelta | models.Expression) -> "IntentQuerySet":
+        """Intents claimed for sending so lately, by the database's clock."""
+        since = models.ExpressionWrapper(Now() - window, output_field=models.DateTimeField())
+        return self.filter(signed_at__gte=since)

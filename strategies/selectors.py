@@ -235,7 +235,7 @@ def circumstances(
         limits=account.risk_envelope.limits(),
         standing=account_standing(intent, moment, beside=beside) if adds else None,
         tallies=tallies(intent, moment, beside=beside, lock=lock) if adds else (),
-        twin=twin(intent, now=moment.now) if adds else "",
+        twin=twin(intent) if adds else "",
         clock_apart=clock_apart(account.exchange, now=moment.now) if is_sent_out else None,
         orders_lost=account.exchange.standing.lost(now=moment.now) if is_sent_out else 0,
     )

@@ -45,7 +45,7 @@ def tallies(
         Tally(
             limits,
             scope_sums(limits, intent, moment, beside=beside),
-            _orders(limits, intent, now=moment.now, beside=beside),
+            _orders(limits, intent, beside=beside),
         )
         for limits in (row.limits() for row in rows)
     )
@@ -89,13 +89,13 @@ def _peak(account_id: Any, since: Any) -> Any:
     return samples.order_by("-equity").values_list("equity", flat=True)[:1]
 
 
-def twin(intent: OrderIntent, *, now: datetime) -> str:
+def twin(intent: OrderIntent) -> str:
     """Return the id of an order of the same terms sent a moment ago, blank when there is none.
 
     One that ended without a fill is none: trying again is a new intent.
     """
     found = _twins(
-        since=now - TWIN_WINDOW,
+        window=TWIN_WINDOW,
         account_id=intent.account_id,
         instrument_id=intent.instrument_id,
         module_id=intent.module_id,
@@ -110,7 +110,7 @@ def twin(intent: OrderIntent, *, now: datetime) -> str:
 
 @prepared
 def _twins(
-    since: Any,
+    window: Any,
     account_id: Any,
     instrument_id: Any,
     module_id: Any,
@@ -121,7 +121,7 @@ def _twins(
     intent_id: Any,
 ) -> Any:
     """Orders of the same terms but for the price, which may be none."""
-    same = OrderIntent.objects.sent_since(since).filter(
+    same = OrderIntent.objects.sent_within(window).filter(
         Q(state="submitted") | Q(filled_amount__gt=0),
         account=account_id,
         instrument=instrument_id,
@@ -262,15 +262,13 @@ def _counts(limits: ScopeLimits, intent: OrderIntent) -> bool:
             return intent.account_id in _accounts_of(limits.target)
 
 
-def _orders(
-    limits: ScopeLimits, intent: OrderIntent, *, now: datetime, beside: Sequence[OrderIntent] = ()
-) -> int:
+def _orders(limits: ScopeLimits, intent: OrderIntent, *, beside: Sequence[OrderIntent] = ()) -> int:
     """Return how many orders the scope sent in the last minute; a module's are its own."""
     if limits.max_orders_per_minute is None:
         return 0
     is_module = limits.scope is LimitScope.MODULE
     own = Q(module=limits.target) if is_module else _where(limits.scope, limits.target)
-    sent = OrderIntent.objects.sent_since(now - MINUTE)
+    sent = OrderIntent.objects.sent_within(MINUTE)
     others = [
         other
         for other in beside

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from hedging.domain.emergency import StopScope
 from hedging.models import EmergencyStop, StoppedAccount
@@ -80,7 +80,7 @@ def under_way(stop: EmergencyStop, names: Collection[str]) -> Mapping[str, int]:
     and its list of open orders is proof.
     """
     doubtful = Q(submission=Submission.SENDING) | Q(
-        submission=Submission.UNKNOWN, expires_at__gt=timezone.now()
+        submission=Submission.UNKNOWN, expires_at__gt=Now()
     )
     counts: dict[str, int] = {}
     for name in _sent(stop, names).filter(doubtful).values_list("account_id", flat=True):

@@ -7,13 +7,12 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID
 
-from django.utils import timezone
-
 from accounts import egress, observations
 from accounts.claims import work_claim
 from accounts.reading import AccountReading, read_account
 from accounts.selectors import able_to_read
 from controlplane.base.audit import Actor
+from controlplane.base.clock import database_now
 from controlplane.kernel.errors import Conflict, ControlPlaneError
 from controlplane.kernel.secrets import redact
 from controlplane.kernel.units import ZERO
@@ -58,14 +57,14 @@ def unknown_look(*, intent_id: UUID, actor: Actor) -> ResolutionStep | None:
 
 
 def next_look_at(intent: OrderIntent) -> datetime | None:
-    """Return when the order is to be looked for next; None when at once."""
+    """Return when the order is to be looked for next, by the database's clock; None: at once."""
     last = intent.resolution_steps.order_by("-step_id").first()
     return resolution.next_look_at(_expiry(intent), None if last is None else last.look())
 
 
 def _expiry(intent: OrderIntent) -> datetime:
     """Return until when the venue may accept the request; never passed where nobody knows."""
-    return intent.expires_at or timezone.now()
+    return intent.expires_at or database_now()
 
 
 class _Resolver:
@@ -77,7 +76,7 @@ class _Resolver:
         self._note = ""
 
     def look(self) -> ResolutionStep:
-        began = timezone.now()
+        began = database_now()
         listed = trades = position = Answer.NOT_ASKED
         try:
             client = egress.execution_client(able_to_read(self._intent.account))

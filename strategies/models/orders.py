@@ -4,6 +4,7 @@ import pgtrigger
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.domain.risk import LimitScope
@@ -38,7 +39,8 @@ class OrderIntent(Timestamped):
     """A wish for one order, sent at most once; trying again is a new intent.
 
     `amount` is base, unsigned. `claim_fence` counts claims (0 or 1), `claimed_by` names the
-    worker, `signed_at` and `expires_at` bound when the venue may still accept the request.
+    worker, `signed_at` and `expires_at` bound when the venue may still accept the request. These
+    and `created_at` are the database's time: who reads them may be on another host.
     """
 
     intent_id = UUIDKey()
@@ -85,6 +87,7 @@ class OrderIntent(Timestamped):
     signed_at = models.DateTimeField(_("signed at"), null=True, blank=True)
     expires_at = models.DateTimeField(_("venue accepts until"), null=True, blank=True)
     acknowledged_at = models.DateTimeField(_("acknowledged at"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     objects = IntentQuerySet.as_manager()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from accounts.choices import SyncStatus
 from accounts.models import ExchangeAccount
 from accounts.services import account_sync
 from controlplane.base.audit import Actor, Surface
+from controlplane.base.clock import database_now
 from controlplane.faults import oracle
 from controlplane.faults.oracle import VenueLedger
 from hedging.models import ResolutionStep
@@ -151,18 +152,10 @@ def stage(bare: Stage) -> Stage:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Set the resolver's clock forward, in seconds from now."""
-
-    class Clock:
-        ahead = timedelta()
-
-        @classmethod
-        def now(cls) -> datetime:
-            return timezone.now() + cls.ahead
-
-    monkeypatch.setattr(resolving, "timezone", Clock)
+    """Set the clock that the resolver goes by forward, in seconds from now."""
 
     def forward(seconds: float) -> None:
-        Clock.ahead = timedelta(seconds=seconds)
+        ahead = timedelta(seconds=seconds)
+        monkeypatch.setattr(resolving, "database_now", lambda: database_now() + ahead)
 
     return forward

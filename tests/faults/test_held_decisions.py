@@ -13,13 +13,15 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
+from controlplane.base import clock
+from controlplane.base.clock import database_now
 from hedging import trigger
 from hedging.models import HedgeExecution
 from hedging.services import evaluating, executions_finish, locking, writing
 from markets.models import Instrument
 from markets.venues.ratelimit import limiter
 from markets.venues.types import OrderType, Side
-from strategies import claims, execution, services
+from strategies import execution, services
 from strategies.models import OrderIntent, StrategyModule
 from tests.flows.test_hedge_flow import ACTOR, BOOK, Stage, settle, stage, work
 
@@ -190,15 +192,9 @@ def test_b02_an_order_decided_on_long_ago_is_not_claimed_and_the_book_is_decided
     seen: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker was held up, and so was the sentinel that withdraws such orders."""
-
-    class Clock:
-        @staticmethod
-        def now() -> datetime:
-            return timezone.now() + timedelta(seconds=16)
-
     assert seen.evaluate() is not None
     with monkeypatch.context() as later:
-        later.setattr(claims, "timezone", Clock)
+        later.setattr(clock, "database_now", lambda: database_now() + timedelta(seconds=16))
         work()
     intent = OrderIntent.objects.get()
     assert (intent.state, intent.claim_fence) == ("failed", 0)

@@ -123,8 +123,8 @@ def test_i6_an_order_claimed_before_the_stop_is_not_sent_after_it(
     """The claim is committed, then the stop, and only then would the first byte go out."""
     claim = claims.intents_claim
 
-    def claim_then_stop(intents: Sequence[OrderIntent], *, actor: Actor) -> list[OrderIntent]:
-        won = claim(intents, actor=actor)
+    def claim_then_stop(intents: Sequence[OrderIntent], **terms: Any) -> list[OrderIntent]:
+        won = claim(intents, **terms)
         pull(flatten=False)
         return won
 

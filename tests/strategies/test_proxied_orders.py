@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 import pytest
 from django.db import close_old_connections, connections
@@ -15,7 +16,6 @@ from django_q.models import OrmQ
 
 from accounts import checking, proxies
 from accounts.models import ExchangeAccount, ProxyProfile, ProxySession
-from controlplane.base.audit import Actor
 from controlplane.kernel.errors import Conflict
 from markets.venues.paper.faults import Fault, FaultKind
 from strategies import claims, execution
@@ -133,9 +133,9 @@ def test_order_claimed_after_a_move_goes_the_new_way(
         made = behind(profile, old, door)
         claim = claims.intents_claim
 
-        def move_then_claim(intents: Sequence[OrderIntent], *, actor: Actor) -> list[OrderIntent]:
+        def move_then_claim(intents: Sequence[OrderIntent], **terms: Any) -> list[OrderIntent]:
             proxies.session_rotate(session=old, actor=made.actor, reason="by hand")
-            return claim(intents, actor=actor)
+            return claim(intents, **terms)
 
         monkeypatch.setattr(claims, "intents_claim", move_then_claim)
         intent = made.wish()

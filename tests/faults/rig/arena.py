@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from unittest import mock
 
 from django.test import override_settings
@@ -16,6 +17,7 @@ from accounts.models import ExchangeAccount
 from accounts.services import account_sync
 from controlplane.base import jobs
 from controlplane.base.audit import Actor, Surface
+from controlplane.base.clock import database_now
 from controlplane.faults import oracle
 from controlplane.faults.oracle import VenueLedger, Violation
 from controlplane.sentinel import Sentinel
@@ -167,19 +169,14 @@ def prove_absent() -> None:
     """Look twice, as late as it takes, for every order of unknown fate."""
     for ahead in PROVABLE:
         lost = OrderIntent.objects.unknown().in_flight().values_list("pk", flat=True)
-        with mock.patch.object(resolving, "timezone", _Later(ahead)):
+        with mock.patch.object(resolving, "database_now", partial(_later, ahead)):
             for pk in list(lost):
                 unknown_look(intent_id=pk, actor=ACTOR)
 
 
-class _Later:
-    """The resolver's clock, set forward."""
-
-    def __init__(self, ahead: timedelta) -> None:
-        self._ahead = ahead
-
-    def now(self) -> datetime:
-        return timezone.now() + self._ahead
+def _later(ahead: timedelta) -> datetime:
+    """The clock that the resolver goes by, set forward."""
+    return database_now() + ahead
 
 
 @contextmanager
