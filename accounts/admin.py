@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import StackedInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
-from accounts.choices import AccountStatus, ProxyStatus, SyncStatus
+from accounts.choices import AccountStatus, ProxyStatus, SyncProblem, SyncStatus
 from accounts.jobs import session_check_request, sync_request
 from accounts.lifecycle import account_pause, account_resume
 from accounts.models import (
@@ -58,6 +58,10 @@ SYNC_COLOURS = {
     SyncStatus.SUCCESS: "success",
     SyncStatus.PARTIAL: "warning",
     SyncStatus.FAILED: "danger",
+}
+PROBLEM_COLOURS = dict.fromkeys(SyncProblem, "danger") | {
+    SyncProblem.RATE_LIMITED: "warning",
+    SyncProblem.HISTORY_UNREAD: "warning",
 }
 
 
@@ -317,8 +321,10 @@ class AccountStateAdmin(ReadOnlyModelAdmin):
         "positions_at",
         "reconciled_at",
         "stream_at",
+        badge("last_error_code", _("problem"), PROBLEM_COLOURS),
         "last_error",
     )
+    list_filter = (("last_error_code", ChoicesDropdownFilter),)
     search_fields = ("account__account_id",)
     list_select_related = ("account",)
     ordering = ("account_id",)

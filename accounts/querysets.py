@@ -1,18 +1,18 @@
 """Filters on one model of accounts."""
 
 from datetime import datetime, timedelta
-from functools import reduce
-from operator import or_
 
 from django.db import models
 from django.db.models import Exists, ExpressionWrapper, F, OuterRef, Q
 
-from accounts.choices import ProxyStatus
-from markets.venues.errors import NotSent, ProxyRefused, VenueUnavailable
+from accounts.choices import ProxyStatus, SyncProblem
 
 ACCOUNT_SECRETS = ("public_key", "api_key", "api_secret", "passphrase", "agent_key")
-UNREACHED = (NotSent.code, ProxyRefused.code, VenueUnavailable.code)
-"""Errors of a look that could not ask: the venue or the way there was away."""
+UNREACHED = [
+    str(problem)
+    for problem in (SyncProblem.NOT_SENT, SyncProblem.PROXY_REFUSED, SyncProblem.VENUE_UNAVAILABLE)
+]
+"""Problems of a look that could not ask: the venue or the way there was away."""
 REQUEUE_AFTER = timedelta(minutes=5)
 """A queued sync that has not begun by then is taken for lost."""
 
@@ -54,7 +54,7 @@ class AccountQuerySet(models.QuerySet):
 
 def is_unreached() -> Q:
     """Return whether the last look at an account, by its state, could not ask everything."""
-    return reduce(or_, (Q(last_error__contains=f": {code}: ") for code in UNREACHED))
+    return Q(last_error_code__in=UNREACHED)
 
 
 class StateQuerySet(models.QuerySet):

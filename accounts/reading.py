@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from controlplane.kernel.clock import SYSTEM_CLOCK, Clock
 from markets.venues.errors import VenueError, VenueUnavailable
@@ -18,13 +18,40 @@ from markets.venues.types import (
     PositionMode,
     PositionReport,
     Quarantined,
+    Slice,
     Transfer,
 )
 
 logger = logging.getLogger(__name__)
 
 QUERY_SECONDS: Final = 20
+FUNDING: Final = "funding"
+TRANSFERS: Final = "transfers"
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryAsked:
+    """A history to read a slice of: from `since` on, or on from `cursor`.
+
+    `begun_at` is when its first slice was asked for, None where this is it.
+    """
+
+    since: datetime
+    cursor: str = ""
+    begun_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRead(Generic[T]):
+    """A slice that was read; `cursor` is where the next one begins, blank at the end.
+
+    `begun_at` is when the first slice was asked for: at the end, all until then has been read.
+    """
+
+    rows: Sequence[T]
+    cursor: str
+    begun_at: datetime
 
 
 @dataclass(slots=True)
@@ -44,8 +71,8 @@ class AccountReading:
     open_orders: Sequence[OrderReport] | None = None
     fills: list[FillReport] = field(default_factory=list)
     fills_complete: bool = False
-    funding: Sequence[FundingPayment] | None = None
-    transfers: Sequence[Transfer] | None = None
+    funding: HistoryRead[FundingPayment] | None = None
+    transfers: HistoryRead[Transfer] | None = None
     unbelieved: list[Quarantined] = field(default_factory=list)
     is_one_way: bool = True
     errors: dict[str, VenueError] = field(default_factory=dict)
@@ -55,21 +82,25 @@ class AccountReading:
         """Tell whether all that orders and positions depend on was answered."""
         return self.balance is not None and self.fills_complete and self.is_one_way
 
+    def is_whole(self, history: HistoryRead[T] | None) -> bool:
+        """Tell whether this look alone has read a history to its end, so until its own time."""
+        return history is not None and not history.cursor and history.begun_at == self.at
+
 
 async def read_account(
     client: ExecutionClient,
     *,
     venue_symbols: Iterable[str],
     since: datetime,
-    funding_since: datetime | None = None,
-    transfers_since: datetime | None = None,
+    funding: HistoryAsked | None = None,
+    transfers: HistoryAsked | None = None,
     asks_mode: bool = False,
     clock: Clock = SYSTEM_CLOCK,
 ) -> AccountReading:
     """Read balance, positions, open orders, and fills since `since`, all at the same time.
 
-    Funding payments and transfers are read too when `funding_since` and `transfers_since` say from
-    when on, and how the account keeps positions when `asks_mode`.
+    A slice of funding payments and of transfers is read too where one is asked for, and how the
+    account keeps positions when `asks_mode`.
 
     Fills are asked for `venue_symbols` and, in a second round, for instruments that turned up
     in the positions or open orders. Raises nothing: failures are in `errors`, by query.
@@ -89,8 +120,8 @@ async def read_account(
         _attempt(reading, "open_orders", client.open_orders()),
         _read_fills(reading, client, known, since),
         asyncio.gather(
-            _read_funding(reading, client, funding_since),
-            _read_transfers(reading, client, transfers_since),
+            _read_funding(reading, client, funding),
+            _read_transfers(reading, client, transfers),
         ),
         _read_mode(reading, client, asks=asks_mode),
     )
@@ -119,24 +150,34 @@ async def _read_mode(reading: AccountReading, client: ExecutionClient, *, asks: 
 
 
 async def _read_funding(
-    reading: AccountReading, client: ExecutionClient, since: datetime | None
-) -> Sequence[FundingPayment] | None:
-    if since is None:
+    reading: AccountReading, client: ExecutionClient, asked: HistoryAsked | None
+) -> HistoryRead[FundingPayment] | None:
+    if asked is None:
         return None
-    return await _attempt(reading, "funding", client.funding_payments(since=since))
+    query = client.funding_payments(since=asked.since, cursor=asked.cursor)
+    told = await _attempt(reading, FUNDING, query)
+    return None if told is None else _read(reading, asked, told.rows, told)
 
 
 async def _read_transfers(
-    reading: AccountReading, client: ExecutionClient, since: datetime | None
-) -> Sequence[Transfer] | None:
+    reading: AccountReading, client: ExecutionClient, asked: HistoryAsked | None
+) -> HistoryRead[Transfer] | None:
     """Return the transfers; lines that were not believed are kept beside them."""
-    if since is None:
+    if asked is None:
         return None
-    told = await _attempt(reading, "transfers", client.transfers(since=since))
+    query = client.transfers(since=asked.since, cursor=asked.cursor)
+    told = await _attempt(reading, TRANSFERS, query)
     if told is None:
         return None
-    reading.unbelieved += [line for line in told if isinstance(line, Quarantined)]
-    return [line for line in told if isinstance(line, Transfer)]
+    reading.unbelieved += [line for line in told.rows if isinstance(line, Quarantined)]
+    rows = [line for line in told.rows if isinstance(line, Transfer)]
+    return _read(reading, asked, rows, told)
+
+
+def _read(
+    reading: AccountReading, asked: HistoryAsked, rows: Sequence[T], told: Slice[Any]
+) -> HistoryRead[T]:
+    return HistoryRead(rows, told.cursor, asked.begun_at or reading.at)
 
 
 async def _read_fills(

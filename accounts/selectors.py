@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -12,6 +13,7 @@ from accounts.choices import ProxyStatus
 from accounts.domain.arming import Reconciled
 from accounts.domain.whatif import AccountAfter, HeldPosition, what_if
 from accounts.models import AccountState, ExchangeAccount, Position, ProxySession
+from accounts.reading import FUNDING, TRANSFERS, HistoryAsked
 from markets.venues.registry import capabilities
 
 FILLS_OVERLAP: Final = timedelta(minutes=1)
@@ -24,6 +26,8 @@ FUNDING_ANEW: Final = timedelta(minutes=1)
 DOUBTED_FOR: Final = timedelta(seconds=12)
 """Money that nothing explains has funding read sooner, when it has outlasted the next look: a
 trade between the answers of one look differs too."""
+FUNDING_RETRY: Final = timedelta(minutes=1)
+"""What could not be read is as dear to ask for, so it is not at every look."""
 FUNDING_OVERLAP: Final = timedelta(hours=1)
 FIRST_FUNDING: Final = timedelta(days=7)
 TRANSFERS_EVERY: Final = timedelta(minutes=30)
@@ -34,6 +38,11 @@ TRANSFERS_ANEW: Final = timedelta(minutes=5)
 TRANSFERS_RETRY: Final = timedelta(minutes=5)
 TRANSFERS_OVERLAP: Final = timedelta(minutes=10)
 FIRST_TRANSFERS: Final = timedelta(hours=1)
+GOES_ON_AFTER: Final = timedelta(minutes=1)
+"""A history longer than a slice is read on after this: it leaves most of each limit to others."""
+CURSOR_LASTS: Final = timedelta(hours=6)
+"""A history not at its end by then is begun anew: its cursor may be good no more."""
+RETRY: Final[Mapping[str, timedelta]] = {FUNDING: FUNDING_RETRY, TRANSFERS: TRANSFERS_RETRY}
 
 
 def fills_since(state: AccountState, *, now: datetime) -> datetime:
@@ -48,12 +57,15 @@ def funding_since(
     """Return from when on funding is to be read; None when it is not due or cannot be told."""
     if not capabilities(account.exchange.dialect, account.exchange.endpoint()).funding_history:
         return None
+    waits = _Unfinished.of(state, FUNDING)
+    if waits and now - waits.tried_at < waits.pause:
+        return None
     if state.funding_at is None:
         return now - FIRST_FUNDING
     doubted = state.cash_unexplained_at
     is_doubted = doubted is not None and state.funding_at < doubted and now - doubted >= DOUBTED_FOR
     age = now - state.funding_at
-    is_due = is_doubted or age >= (FUNDING_ANEW if thorough else FUNDING_EVERY)
+    is_due = waits or is_doubted or age >= (FUNDING_ANEW if thorough else FUNDING_EVERY)
     return state.funding_at - FUNDING_OVERLAP if is_due else None
 
 
@@ -69,18 +81,14 @@ def transfers_since(
 
     Sooner than every half an hour when money does not add up: each time twice as long after it
     began not to, for a history may lag, and what it never explains must not cost a query at every
-    look; nor must a history that cannot be read. Along with funding, as `with_funding` says, while
-    it is not known where to begin to compare.
+    look; nor must a history that cannot be read, or not at once. Along with funding, as
+    `with_funding` says, while it is not known where to begin to compare.
     """
     if not capabilities(account.exchange.dialect, account.exchange.endpoint()).transfer_history:
         return None
     read_at, doubted = state.transfers_at, state.cash_unexplained_at
-    tried_at = state.transfers_tried_at
-    if (
-        tried_at is not None
-        and (read_at is None or read_at < tried_at)
-        and now - tried_at < TRANSFERS_RETRY
-    ):
+    waits = _Unfinished.of(state, TRANSFERS)
+    if waits and now - waits.tried_at < waits.pause:
         return None
     if read_at is None:
         return now - FIRST_TRANSFERS if state.base_cash_at is None else state.base_cash_at
@@ -90,10 +98,45 @@ def transfers_since(
         and now - read_at >= max(DOUBTED_FOR, read_at - doubted)
     )
     begins = with_funding and state.cash_agreed_at is None
-    is_due = (
-        is_doubted or begins or now - read_at >= (TRANSFERS_ANEW if thorough else TRANSFERS_EVERY)
-    )
+    every = TRANSFERS_ANEW if thorough else TRANSFERS_EVERY
+    is_due = waits or is_doubted or begins or now - read_at >= every
     return read_at - TRANSFERS_OVERLAP if is_due else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfinished:
+    """The last read of a history, where it failed or is not at its end: when, and what next."""
+
+    tried_at: datetime
+    pause: timedelta
+
+    @classmethod
+    def of(cls, state: AccountState, name: str) -> "_Unfinished | None":
+        """Return it for one of a state's histories, None where the last read was whole."""
+        read_at, tried_at = getattr(state, f"{name}_at"), getattr(state, f"{name}_tried_at")
+        begun_at = getattr(state, f"{name}_begun_at") or tried_at
+        if tried_at is None or (read_at is not None and read_at >= begun_at):
+            return None
+        goes_on = bool(getattr(state, f"{name}_cursor"))
+        return cls(tried_at, GOES_ON_AFTER if goes_on else RETRY[name])
+
+
+def history_asked(
+    state: AccountState, name: str, *, since: datetime | None, now: datetime
+) -> HistoryAsked | None:
+    """Return what slice of a history to ask for, from `since` on where it is begun anew."""
+    if since is None:
+        return None
+    cursor, begun_at = getattr(state, f"{name}_cursor"), getattr(state, f"{name}_begun_at")
+    if cursor and begun_at is not None and now - begun_at < CURSOR_LASTS:
+        return HistoryAsked(since, cursor, begun_at)
+    return HistoryAsked(since)
+
+
+def history_resumes_at(state: AccountState, name: str) -> datetime | None:
+    """Return when a history that is not read whole is asked for again, None for one that is."""
+    waits = _Unfinished.of(state, name)
+    return None if waits is None else waits.tried_at + waits.pause
 
 
 def asks_mode(account: ExchangeAccount, state: AccountState) -> bool:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from django.db import transaction
+from django.db.models import OuterRef, Subquery
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -17,7 +18,7 @@ from controlplane.kernel.events import EventType, Occurrence, Severity
 from markets.choices import FeedSource, SynthReason
 from markets.domain.quotes import is_fresh
 from markets.domain.synthetic import Source, SyntheticPrice, synthetic_price
-from markets.models import MarketDataFeed, Quote, SynthPriceSnapshot
+from markets.models import Instrument, MarketDataFeed, Quote, SynthPriceSnapshot
 
 FAILED_OVER: Final = audit.register("feed.failed-over", label=gettext_lazy("Feed failed over"))
 FAILED_BACK: Final = audit.register("feed.failed-back", label=gettext_lazy("Feed failed back"))
@@ -113,14 +114,17 @@ def _force(
 def prices_synthesize(*, gaps: Sequence[PriceGap], now: datetime) -> list[str]:
     """Make and write a price for each gap whose symbol has enough fresh feeds elsewhere.
 
-    Returns the feeds that got one.
+    On the tick of the feed's contract, where one is listed. Returns the feeds that got one.
     """
     sources = _sources({gap.symbol for gap in gaps}, now=now)
-    known = set(
+    contract = Instrument.objects.tradable(
+        venue_id=OuterRef("exchange_id"), symbol=OuterRef("symbol")
+    )
+    ticks = dict(
         MarketDataFeed.objects.filter(pk__in=[gap.feed_id for gap in gaps])
         .select_for_update(of=("self",), no_key=True)
         .order_by("pk")
-        .values_list("pk", flat=True)
+        .values_list("pk", Subquery(contract.values("tick")[:1]))
     )
     made: list[str] = []
     for gap in gaps:
@@ -130,8 +134,11 @@ def prices_synthesize(*, gaps: Sequence[PriceGap], now: datetime) -> list[str]:
             if item.feed_id != gap.feed_id
             and is_fresh(item.received_at, now=now, threshold_ms=gap.fresh_ms)
         ]
-        price = synthetic_price(others, basis=gap.basis, minimum=gap.minimum)
-        if price is not None and gap.feed_id in known:
+        if gap.feed_id not in ticks:
+            continue
+        tick = ticks[gap.feed_id]
+        price = synthetic_price(others, basis=gap.basis, minimum=gap.minimum, tick=tick)
+        if price is not None:
             _write(gap, price)
             made.append(gap.feed_id)
     return made

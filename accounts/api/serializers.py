@@ -165,6 +165,7 @@ class AccountStateSerializer(EntitySerializer):
             "reconciled_at",
             "recovery_at",
             "funding_at",
+            "transfers_at",
             "base_cash",
             "base_cash_at",
             "cash_agreed_at",
@@ -174,6 +175,8 @@ class AccountStateSerializer(EntitySerializer):
             "stop_loss_action",
             "rearmed_at",
             "last_error",
+            "last_error_code",
+            "unknown_symbols",
         )
         read_only_fields = fields
 

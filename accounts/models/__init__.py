@@ -1,6 +1,6 @@
 """Accounts at venues, their limits, their egress and the last truth known of them."""
 
-from accounts.models.account import AccountState, ExchangeAccount, RiskEnvelope
+from accounts.models.account import ExchangeAccount, RiskEnvelope
 from accounts.models.egress import ProxyProfile, ProxySession
 from accounts.models.observed import (
     AccountSyncJob,
@@ -9,6 +9,7 @@ from accounts.models.observed import (
     Position,
     Transfer,
 )
+from accounts.models.state import AccountState
 from accounts.models.stoploss import StopLossConfig
 
 __all__ = [

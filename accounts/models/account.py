@@ -1,4 +1,4 @@
-"""Accounts at venues, what they may risk, and their state as last read."""
+"""Accounts at venues, and what they may risk."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,12 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from accounts.choices import (
-    AccountStatus,
-    StopLossAction,
-)
+from accounts.choices import AccountStatus
 from accounts.domain.risk import RiskLimits
 from accounts.models.egress import ProxyProfile, ProxySession
+from accounts.models.state import AccountState
 from accounts.models.stoploss import StopLossConfig
-from accounts.querysets import ACCOUNT_SECRETS, AccountQuerySet, StateQuerySet
+from accounts.querysets import ACCOUNT_SECRETS, AccountQuerySet
 from controlplane.base import audit
 from controlplane.base.fields import (
     EnumField,
@@ -27,12 +25,10 @@ from controlplane.base.fields import (
     SlugKey,
     TextLine,
     UUIDKey,
-    finite,
-    non_negative,
     one_of,
     positive,
 )
-from controlplane.base.models import Entity, SecretHolder, Timestamped, secret_mark
+from controlplane.base.models import SecretHolder, Timestamped, secret_mark
 from controlplane.kernel.secrets import Secret
 from markets.models import Venue
 from markets.venues.registry import GENERIC, credential_problem, required_credentials
@@ -295,85 +291,3 @@ class RiskEnvelope(Timestamped):
                 else self.delta_threshold
             ),
         )
-
-
-class AccountState(Entity):
-    """The last truth known of an account. Null means unknown."""
-
-    account = models.OneToOneField(
-        ExchangeAccount, models.CASCADE, primary_key=True, related_name="state"
-    )
-    settlement_asset = models.CharField(_("asset"), max_length=20, blank=True)
-    equity = MoneyField(_("equity"), null=True, blank=True)
-    wallet_balance = MoneyField(_("wallet balance"), null=True, blank=True)
-    available = MoneyField(_("available"), null=True, blank=True)
-    initial_margin = MoneyField(_("initial margin"), null=True, blank=True)
-    maintenance_margin = MoneyField(_("maintenance margin"), null=True, blank=True)
-    balance_at = models.DateTimeField(_("balance read at"), null=True, blank=True)
-    positions_at = models.DateTimeField(_("positions read at"), null=True, blank=True)
-    orders_at = models.DateTimeField(_("orders read at"), null=True, blank=True)
-    fills_at = models.DateTimeField(_("fills read until"), null=True, blank=True)
-    open_orders = models.PositiveIntegerField(_("open orders"), null=True, blank=True)
-    stream_at = models.DateTimeField(_("private stream heard at"), null=True, blank=True)
-    sync_queued_at = models.DateTimeField(_("sync queued at"), null=True, blank=True)
-    reconciled_at = models.DateTimeField(
-        _("reconciled at"),
-        null=True,
-        blank=True,
-        help_text=_("When the last look that was answered and agreed in full was begun."),
-    )
-    recovery_at = models.DateTimeField(
-        _("recovering since"),
-        null=True,
-        blank=True,
-        help_text=_("Nothing is opened until a reconciliation begun after this is complete."),
-    )
-    funding_at = models.DateTimeField(_("funding read until"), null=True, blank=True)
-    transfers_at = models.DateTimeField(_("transfers read until"), null=True, blank=True)
-    transfers_tried_at = models.DateTimeField(_("transfers asked for at"), null=True, blank=True)
-    base_cash = MoneyField(
-        _("reconciled cash"),
-        null=True,
-        blank=True,
-        help_text=_("Wallet less the cost of positions that all before the reconciled time makes."),
-    )
-    base_cash_at = models.DateTimeField(_("cash reconciled until"), null=True, blank=True)
-    cash_agreed_at = models.DateTimeField(
-        _("cash agreed at"),
-        null=True,
-        blank=True,
-        help_text=_("When a second look last agreed with the reconciled cash; empty: not yet."),
-    )
-    cash_unexplained = MoneyField(
-        _("unexplained cash"),
-        default=0,
-        help_text=_("What trades, fees, funding and transfers do not explain, as last compared."),
-    )
-    cash_unexplained_at = models.DateTimeField(_("cash unexplained since"), null=True, blank=True)
-    sync_started_at = models.DateTimeField(_("sync started at"), null=True, blank=True)
-    stop_loss_at = models.DateTimeField(_("stop-loss fired at"), null=True, blank=True)
-    stop_loss_action = EnumField(
-        StopLossAction, verbose_name=_("what the stop-loss did"), null=True, blank=True
-    )
-    rearmed_at = models.DateTimeField(
-        _("rearmed at"),
-        null=True,
-        blank=True,
-        help_text=_("When a person last let it trade again; stop rules count from then on."),
-    )
-    last_error = models.TextField(_("last error"), blank=True)
-
-    objects = StateQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("account state")
-        verbose_name_plural = _("account states")
-        constraints = (
-            *finite("accountstate", "equity", "wallet_balance", "available"),
-            *finite("accountstate", "base_cash", "cash_unexplained"),
-            *non_negative("accountstate", "initial_margin", "maintenance_margin"),
-            one_of("accountstate", "stop_loss_action", StopLossAction),
-        )
-
-    def __str__(self) -> str:
-        return self.account_id

@@ -18,6 +18,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts import observations
+from accounts.choices import SyncProblem
 from accounts.claims import commit_without_waiting
 from accounts.domain.utilization import BandPlace, has_crossed, place_in_band, utilization
 from accounts.models import AccountState, EquitySample, ExchangeAccount, Position
@@ -306,12 +307,15 @@ def _tell_moved(account: ExchangeAccount) -> None:
 
 
 def _quarantine(state: AccountState, account: ExchangeAccount, unknown: Iterable[str]) -> None:
-    """Publish each symbol once: `state.last_error` remembers it until a sync finds it gone."""
+    """Publish each symbol once: the state remembers it until a sync finds it gone."""
     for symbol in unknown:
-        problem = f"{UNKNOWN_INSTRUMENT} {symbol}"
-        if problem in state.last_error.splitlines():
+        known = state.unknown_symbols or []
+        if symbol in known:
             continue
-        state.last_error = f"{state.last_error}\n{problem}".strip()
+        state.unknown_symbols = [*known, symbol]
+        state.last_error = f"{state.last_error}\n{UNKNOWN_INSTRUMENT} {symbol}".strip()
+        problems = (state.last_error_code, SyncProblem.UNKNOWN_INSTRUMENT)
+        state.last_error_code = SyncProblem.gravest(SyncProblem(it) for it in problems if it)
         events.publish(
             Occurrence(
                 type=EventType.ACCOUNT,

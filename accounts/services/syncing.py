@@ -1,6 +1,7 @@
 """Syncs: reading an account at its venue, and writing down what that told."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,19 +11,20 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import egress, observations
-from accounts.choices import SyncStatus
+from accounts.choices import SyncProblem, SyncStatus
 from accounts.claims import commit_without_waiting, sync_claim
 from accounts.models import AccountState, AccountSyncJob, ExchangeAccount
-from accounts.reading import AccountReading, read_account
+from accounts.reading import FUNDING, TRANSFERS, AccountReading, read_account
 from accounts.selectors import (
     able_to_read,
     asks_mode,
     fill_symbols,
     fills_since,
     funding_since,
+    history_asked,
     transfers_since,
 )
-from accounts.services.funding import funding_record
+from accounts.services.histories import Problem, histories_problems, histories_write
 from accounts.services.observing import (
     UNKNOWN_INSTRUMENT,
     is_older,
@@ -31,12 +33,11 @@ from accounts.services.observing import (
     write_balance,
     write_positions,
 )
-from accounts.services.transfers import transfers_record
 from controlplane import bus
 from controlplane.base import events
 from controlplane.base.audit import Actor
 from controlplane.kernel.events import EventType, Occurrence, Severity
-from markets.venues.errors import AuthenticationFailed, VenueError
+from markets.venues.errors import VenueError
 from markets.venues.ratelimit.saying import recovering
 
 logger = logging.getLogger(__name__)
@@ -83,15 +84,16 @@ def _read(account: ExchangeAccount, *, thorough: bool) -> AccountReading:
     except VenueError as error:
         return AccountReading(at=began, errors={"client": error})
     paid_since = funding_since(account, state, now=began, thorough=thorough)
+    moved_since = transfers_since(
+        account, state, now=began, thorough=thorough, with_funding=paid_since is not None
+    )
     return egress.run(
         read_account(
             client,
             venue_symbols=fill_symbols(state, thorough=thorough),
             since=fills_since(state, now=began),
-            funding_since=paid_since,
-            transfers_since=transfers_since(
-                account, state, now=began, thorough=thorough, with_funding=paid_since is not None
-            ),
+            funding=history_asked(state, FUNDING, since=paid_since, now=began),
+            transfers=history_asked(state, TRANSFERS, since=moved_since, now=began),
             asks_mode=asks_mode(account, state),
         )
     )
@@ -118,31 +120,23 @@ def _sync_finish(
     commit_without_waiting()
     state = state_locked(account)
     known_fills_until = state.fills_at
-    problems = {
-        name: f"{name}: {error.code}: {_scrubbed(account, error.message)}"
-        for name, error in reading.errors.items()
-    }
+    problems = {name: _problem(account, name, it) for name, it in reading.errors.items()}
     if reading.balance is not None:
         write_balance(state, account, replace(reading.balance, at=reading.at))
     if reading.positions is not None:
         unknown = write_positions(state, account, reading.positions, at=reading.at, complete=True)
-        problems |= {symbol: f"{UNKNOWN_INSTRUMENT} {symbol}" for symbol in unknown}
+        state.unknown_symbols = unknown
+        problems |= {symbol: _unlisted(symbol) for symbol in unknown}
     if reading.open_orders is not None and not is_older(reading.at, state.orders_at):
         state.orders_at, state.open_orders = reading.at, len(reading.open_orders)
-    if reading.funding is not None:
-        funding_record(account=account, reports=reading.funding)
-        state.funding_at = reading.at
-    if reading.transfers is not None or "transfers" in reading.errors:
-        state.transfers_tried_at = reading.at
-    if reading.transfers is not None:
-        is_new = state.transfers_at is not None
-        transfers_record(account=account, reports=reading.transfers, actor=actor, tells=is_new)
-        state.transfers_at = reading.at
+    histories_write(state, account, reading, actor)
+    problems = histories_problems(state) | problems
     lines_disbelieve(account=account, disbelieved=reading.unbelieved)
     job.status = _status(reading, problems)
-    job.error = "\n".join(problems.values())
-    _publish_health(account, state, reading, job, actor)
-    state.last_error = job.error
+    job.error = "\n".join(problem.text for problem in problems.values())
+    gravest = SyncProblem.gravest(problem.kind for problem in problems.values())
+    _publish_health(account, state.last_error_code, gravest, reading, job, actor)
+    state.last_error, state.last_error_code = job.error, gravest
     state.save()
     job.positions_seen = None if reading.positions is None else len(reading.positions)
     job.open_orders_seen = None if reading.open_orders is None else len(reading.open_orders)
@@ -166,7 +160,19 @@ def _close(job: AccountSyncJob) -> None:
     job.save()
 
 
-def _status(reading: AccountReading, problems: dict[str, str]) -> SyncStatus:
+def _problem(account: ExchangeAccount, name: str, error: VenueError) -> Problem:
+    """Return what a query's failure means; a history of money alone is no account unreached."""
+    kind = SyncProblem.of(error.code)
+    if name in (FUNDING, TRANSFERS) and kind is not SyncProblem.AUTHENTICATION_FAILED:
+        kind = SyncProblem.HISTORY_UNREAD
+    return Problem(kind, f"{name}: {error.code}: {_scrubbed(account, error.message)}")
+
+
+def _unlisted(symbol: str) -> Problem:
+    return Problem(SyncProblem.UNKNOWN_INSTRUMENT, f"{UNKNOWN_INSTRUMENT} {symbol}")
+
+
+def _status(reading: AccountReading, problems: Mapping[str, Problem]) -> SyncStatus:
     if not problems:
         return SyncStatus.SUCCESS
     learned = (reading.balance, reading.positions, reading.open_orders)
@@ -212,19 +218,20 @@ class _Health:
     refused: bool
 
     @classmethod
-    def of(cls, error: str) -> "_Health":
-        return cls(bool(error), f" {AuthenticationFailed.code}: " in error)
+    def of(cls, problem: str | None) -> "_Health":
+        return cls(bool(problem), problem == SyncProblem.AUTHENTICATION_FAILED)
 
 
 def _publish_health(
     account: ExchangeAccount,
-    state: AccountState,
+    last: str | None,
+    now: str | None,
     reading: AccountReading,
     job: AccountSyncJob,
     actor: Actor,
 ) -> None:
     """Publish when trouble begins, when the key turns out refused, and when all is well again."""
-    before, after = _Health.of(state.last_error), _Health.of(job.error)
+    before, after = _Health.of(last), _Health.of(now)
     if before == after:
         return
     if after.refused and not before.refused:

@@ -86,8 +86,9 @@ def cash_compare(
     )
     has_begun = state.cash_agreed_at is not None
     if state.base_cash is None or (check.unexplained and not has_begun):
-        has_read = reading.transfers is not None or not told.transfer_history
-        _begin(state, flows, cash, reading, has_read=has_read and reading.funding is not None)
+        has_read = reading.is_whole(reading.transfers) or not told.transfer_history
+        has_read = has_read and reading.is_whole(reading.funding)
+        _begin(state, flows, cash, reading, has_read=has_read)
         return []
     _write(state, check, flows, reading.at)
     if check.unexplained and not check.is_certain:

@@ -84,7 +84,7 @@ def account_reconcile(
         found += positions_compare(account=account, at=reading.at, actor=actor)
     if reading.is_complete:
         found += cash_compare(account=account, reading=reading, actor=actor)
-    if reading.funding is not None:
+    if reading.is_whole(reading.funding):
         found += funding_compare(account=account, at=reading.at, actor=actor)
     if reading.is_complete and not _has_unlisted(account, reading):
         reconciled(account_id=account.pk, at=reading.at)

@@ -38,18 +38,18 @@ class InstrumentSpec:
 
     def floor_size(self, amount: Decimal) -> BaseAmount:
         """Return the largest multiple of the lot not above |amount|, with the amount's sign."""
-        return BaseAmount(_to_step(amount, self.lot, ROUND_DOWN))
+        return BaseAmount(to_step(amount, self.lot, ROUND_DOWN))
 
     def price_toward_passive(self, side: Side, price: Decimal) -> Price:
         """Return the nearest price on tick that is no more eager to trade: a buy rounds down.
 
         May be zero for a buy below one tick: check before use.
         """
-        return Price(_to_step(price, self.tick, ROUND_FLOOR if side is Side.BUY else ROUND_CEILING))
+        return Price(to_step(price, self.tick, ROUND_FLOOR if side is Side.BUY else ROUND_CEILING))
 
     def price_toward_aggressive(self, side: Side, price: Decimal) -> Price:
         """Return the nearest price on tick that is no less eager to trade: a buy rounds up."""
-        return Price(_to_step(price, self.tick, ROUND_CEILING if side is Side.BUY else ROUND_FLOOR))
+        return Price(to_step(price, self.tick, ROUND_CEILING if side is Side.BUY else ROUND_FLOOR))
 
     def notional(self, amount: Decimal, price: Decimal) -> QuoteAmount:
         """Return |amount| x price in quote; an amount is base, so contract size has no part."""
@@ -81,7 +81,7 @@ class InstrumentSpec:
             )
         if not price.is_finite() or price <= 0:
             raise Denied("PRICE_NOT_POSITIVE", "The price must be above zero.", price=price)
-        if not is_market and price != _to_step(price, self.tick, ROUND_FLOOR):
+        if not is_market and price != to_step(price, self.tick, ROUND_FLOOR):
             raise Denied(
                 "PRICE_NOT_ON_TICK",
                 "The price is no multiple of the tick.",
@@ -134,7 +134,14 @@ class InstrumentSpec:
         return True
 
 
-def _to_step(value: Decimal, step: Decimal, rounding: str) -> Decimal:
+def nearest_step(value: Decimal, step: Decimal) -> Decimal:
+    """Return the multiple of `step` next to `value`, the lower one of two as near."""
+    below = to_step(value, step, ROUND_FLOOR)
+    above = to_step(value, step, ROUND_CEILING)
+    return below if value - below <= above - value else above
+
+
+def to_step(value: Decimal, step: Decimal, rounding: str) -> Decimal:
     """Return the multiple of `step` next to `value` in the direction of `rounding`.
 
     Exact: the whole quotient and its rest are taken apart before anything is rounded, so a

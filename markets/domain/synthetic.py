@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final
 
 from controlplane.kernel.units import DECIMAL_PLACES, Price, median
+from markets.domain.instrument import nearest_step, to_step
 
 OUTLIER: Final = Decimal("0.01")
 """A mid farther than this share from the median is left out. Perpetuals of one asset differ by tens
@@ -48,11 +49,16 @@ class SyntheticPrice:
 
 
 def synthetic_price(
-    sources: Sequence[Source], *, basis: Decimal | None, minimum: int
+    sources: Sequence[Source],
+    *,
+    basis: Decimal | None,
+    minimum: int,
+    tick: Decimal | None = None,
 ) -> SyntheticPrice | None:
     """Return the price that at least `minimum` agreeing sources give, None when fewer do.
 
-    `basis` is this venue's mid over the others' median, minus one; None when never seen.
+    `basis` is this venue's mid over the others' median, minus one; None when never seen. `tick` is
+    the contract's step of prices, None when not known.
     """
     agreeing = _agreeing(sources)
     middle = median(source.mid for source in agreeing)
@@ -64,10 +70,16 @@ def synthetic_price(
     half = spread * WIDENING / 2 + mid * share
     if half >= mid:
         return None
+    bid, ask = mid - half, mid + half
+    if tick is not None:  # outward: a guess is never made narrower
+        bid, mid = to_step(bid, tick, ROUND_FLOOR), nearest_step(mid, tick)
+        ask = to_step(ask, tick, ROUND_CEILING)
+        if bid <= 0:
+            return None
     return SyntheticPrice(
         mid=Price(mid.quantize(_PLACES)),
-        bid=Price((mid - half).quantize(_PLACES)),
-        ask=Price((mid + half).quantize(_PLACES)),
+        bid=Price(bid.quantize(_PLACES)),
+        ask=Price(ask.quantize(_PLACES)),
         feed_ids=tuple(sorted(source.feed_id for source in agreeing)),
         as_of=min(source.received_at for source in agreeing),
     )

@@ -23,6 +23,7 @@ from markets.venues.types import (
     PositionReport,
     PrivateEvent,
     Quarantined,
+    Slice,
     StreamAddress,
     SubmitOrder,
     Transfer,
@@ -70,13 +71,21 @@ class ExecutionClient(Protocol):
 
     async def fills(self, venue_symbol: str, *, since: datetime) -> Sequence[FillReport]: ...
 
-    async def funding_payments(self, *, since: datetime) -> Sequence[FundingPayment]: ...
+    async def funding_payments(self, *, since: datetime, cursor: str = "") -> Slice[FundingPayment]:
+        """Return the funding booked at or after `since`, each once; in slices, where it is long.
 
-    async def transfers(self, *, since: datetime) -> Sequence[Transfer | Quarantined]:
+        The next slice is had with the cursor of the one before and the same `since`. Rows of one
+        slice come oldest first; two slices may share some, and either may be the older.
+        """
+        ...
+
+    async def transfers(
+        self, *, since: datetime, cursor: str = ""
+    ) -> Slice[Transfer | Quarantined]:
         """Return what moved the wallet at or after `since` beside trades, fees and funding.
 
-        Oldest first, each once. A line that is not believed comes as Quarantined and hides no
-        other; a history that cannot be read to its end raises VenueUnavailable.
+        In slices as funding. A line that is not believed comes as Quarantined and hides no other;
+        a history that does not go on from where it should raises VenueUnavailable.
         """
         ...
 

@@ -4,16 +4,19 @@ Sizes are in the base asset (contract size already applied). A `…Report` is an
 has been checked for finite, in-range numbers and for the symbol and id asked for, nothing more.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
 from controlplane.kernel.secrets import Secret
 from controlplane.kernel.units import BaseAmount, Price, QuoteAmount, Ratio
+
+Row = TypeVar("Row")
 
 
 class Side(StrEnum):
@@ -218,6 +221,17 @@ class Transfer:
     amount: QuoteAmount
     asset: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[Row]):
+    """A part of a history. `cursor` is where the next one begins, blank at the end.
+
+    A cursor is the venue's or the adapter's own and means nothing elsewhere.
+    """
+
+    rows: Sequence[Row]
+    cursor: str = ""
 
 
 @dataclass(frozen=True, slots=True)

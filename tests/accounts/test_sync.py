@@ -14,7 +14,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts import egress
-from accounts.choices import SyncStatus
+from accounts.choices import SyncProblem, SyncStatus
 from accounts.claims import sync_claim
 from accounts.jobs import SyncAccount
 from accounts.models import AccountState, AccountSyncJob, EquitySample, ExchangeAccount, Position
@@ -120,7 +120,7 @@ def test_failed_query_leaves_its_facts_unknown(
     state = AccountState.objects.get()
     assert job.status == SyncStatus.PARTIAL
     assert "venue_unavailable" in job.error
-    assert state.last_error == job.error
+    assert (state.last_error, state.last_error_code) == (job.error, "venue_unavailable")
     unknown = {
         BALANCE: (state.equity, state.initial_margin, state.balance_at),
         POSITIONS: (state.positions_at, job.positions_seen, job.fills_added),
@@ -208,6 +208,22 @@ def test_unknown_instrument_stays_out_and_keeps_the_look_incomplete(
     assert AccountState.objects.get().positions_at is None
     told = [e for e in MonitoringEvent.objects.all() if e.payload.get("venueSymbol") == "ETHUSDT"]
     assert len(told) == 1
+    state = AccountState.objects.get()
+    assert (state.unknown_symbols, state.last_error_code) == (["ETHUSDT"], "unknown_instrument")
+
+
+@pytest.mark.parametrize(
+    ("codes", "gravest"),
+    [
+        ([], None),
+        (["history_unread", "rate_limited"], "rate_limited"),
+        (["rate_limited", "not_sent", "venue_unavailable"], "not_sent"),
+        (["venue_unavailable", "authentication_failed"], "authentication_failed"),
+        (["position_is_odd", "unknown_instrument"], "venue_error"),
+    ],
+)
+def test_of_what_went_wrong_the_gravest_is_kept(codes: list[str], gravest: str | None) -> None:
+    assert SyncProblem.gravest(SyncProblem.of(code) for code in codes) == gravest
 
 
 def test_second_sync_at_the_same_moment_ends_clean(live_paper: Paper) -> None:

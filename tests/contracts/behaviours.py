@@ -22,7 +22,7 @@ BEHAVIOURS: Final[Mapping[str, str]] = {
     "c0b": "More settlements than a page come once each.",
     "c0c": "Transfers come once, in and out, among trades and funding that do not.",
     "c0d": "More transfers than a page come once each.",
-    "c0e": "A history of transfers that is cut short is unavailable.",
+    "c0e": "A long history of money comes in slices that leave nothing out.",
     # Acting
     "c10": "A market order fills; its fills are found once.",
     "c11": "A post-only order rests, is found and is cancelled.",

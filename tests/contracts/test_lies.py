@@ -329,7 +329,7 @@ async def test_c58_a_lying_line_of_a_history_is_quarantined_and_hides_no_other(
 
     liar.answers, liar.path = lie, kit.words.ledger_path
     found = await deceived.transfers(since=datetime.now(UTC) - timedelta(hours=1))
-    [bad] = [line for line in found if isinstance(line, Quarantined)]
-    [good] = [line for line in found if isinstance(line, Transfer)]
+    [bad] = [line for line in found.rows if isinstance(line, Quarantined)]
+    [good] = [line for line in found.rows if isinstance(line, Transfer)]
     assert bad.reason in REASONS
     assert good.amount == 500

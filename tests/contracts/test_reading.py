@@ -1,15 +1,17 @@
 """C01-C0E: what is read is the venue's own, exact and only about what was asked."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from markets.venues.errors import AuthenticationFailed, OrderNotFound, VenueUnavailable
+from markets.venues.errors import AuthenticationFailed, OrderNotFound
 from markets.venues.paper.model import Settlement
 from markets.venues.paper.server import PaperVenue
 from markets.venues.ports import ExecutionClient, MarketClient
-from markets.venues.types import Side, Transfer
+from markets.venues.types import Side, Slice, Transfer
 from tests.contracts.conftest import REGISTRY
 from tests.contracts.kits import Kit, mark
 from tests.contracts.orders import order, settled
@@ -124,11 +126,12 @@ async def test_c07_funding_payments_come_once_with_their_sign(
     before = datetime.now(UTC) - timedelta(seconds=1)
     now_ns = venue.core.now_ns()
     venue.engine.settle_funding(kit.symbol, now_ns=now_ns, next_ns=now_ns + 10**13)
-    [payment] = await client.funding_payments(since=before)
+    [payment] = (await client.funding_payments(since=before)).rows
     assert payment.venue_symbol == kit.symbol
     assert payment.amount == -Decimal("0.5") * mark(venue, kit) * Decimal("0.0001")
     assert payment.asset == kit.quote
-    assert await client.funding_payments(since=payment.at + timedelta(seconds=1)) == []
+    later = await client.funding_payments(since=payment.at + timedelta(seconds=1))
+    assert (later.rows, later.cursor) == ([], "")
 
 
 def transfer(venue: PaperVenue, amount: str, *, ago_ms: int = 0) -> None:
@@ -147,13 +150,14 @@ async def test_c0c_transfers_come_once_in_and_out_among_what_is_none(
     venue.engine.settle_funding(kit.symbol, now_ns=now_ns, next_ns=now_ns + 10**13)
     transfer(venue, "-20")
     found = await client.transfers(since=before)
-    told = [item for item in found if isinstance(item, Transfer)]
+    assert found.cursor == ""
+    told = [item for item in found.rows if isinstance(item, Transfer)]
     assert [(it.amount, it.asset) for it in told] == [
         (Decimal("500.25"), kit.quote), (Decimal(-20), kit.quote),
     ]  # fmt: skip
-    assert len({(it.kind, it.transfer_id) for it in told}) == len(found) == 2
+    assert len({(it.kind, it.transfer_id) for it in told}) == len(found.rows) == 2
     assert await client.transfers(since=before) == found
-    assert await client.transfers(since=told[1].at + timedelta(seconds=1)) == []
+    assert (await client.transfers(since=told[1].at + timedelta(seconds=1))).rows == []
 
 
 async def test_c0d_more_transfers_than_a_page_come_once_each(
@@ -163,22 +167,46 @@ async def test_c0d_more_transfers_than_a_page_come_once_each(
     for n in range(1, many + 1):
         transfer(venue, str(n), ago_ms=many - n)
     found = await client.transfers(since=datetime.now(UTC) - timedelta(hours=1))
-    amounts = [item.amount for item in found if isinstance(item, Transfer)]
+    amounts = [item.amount for item in found.rows if isinstance(item, Transfer)]
     assert amounts == [Decimal(n) for n in range(1, many + 1)]
 
 
-async def test_c0e_a_history_of_transfers_cut_short_is_unavailable(
+async def test_c0e_a_long_history_comes_in_slices_that_leave_nothing_out(
     kit: Kit, venue: PaperVenue, client: ExecutionClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for bound in ("fapi.client.MOST_PAGES", "pacifica.client.LEDGER_PAGES"):
-        monkeypatch.setattr(f"markets.venues.{bound}", 1)
-    since = datetime.now(UTC) - timedelta(hours=1)
-    transfer(venue, "500")
-    assert len(await client.transfers(since=since)) == 1
-    for n in range(kit.words.ledger_page):
-        transfer(venue, "1", ago_ms=n)
-    with pytest.raises(VenueUnavailable):
-        await client.transfers(since=since)
+    for client_of in ("fapi", "pacifica"):
+        monkeypatch.setattr(f"markets.venues.{client_of}.client.PAGE", 12)
+    for bound in ("fapi.client.SLICE", "pacifica.client.LEDGER", "pacifica.client.FUNDING"):
+        monkeypatch.setattr(f"markets.venues.{bound}_PAGES", 2)
+    since, now_ns = datetime.now(UTC) - timedelta(hours=1), venue.core.now_ns()
+    alpha = venue.engine.accounts["alpha"]
+    for n in range(1, 31):
+        at_ns = now_ns - (300 - n) * 1_000_000
+        venue.engine.transfer(alpha, Decimal(n), now_ns=at_ns)
+        venue.engine.settle_funding(kit.symbol, now_ns=at_ns, next_ns=now_ns * 2)
+    moved = await slices(client.transfers, since)
+    paid = await slices(client.funding_payments, since)
+    assert (len(moved), len(paid)) == (3, 2)  # of 60 lines and of 30
+    amounts = {row.transfer_id: row.amount for part in moved for row in part}
+    assert sorted(amounts.values()) == [Decimal(n) for n in range(1, 31)]
+    payments = {row.payment_id: row.amount for part in paid for row in part}
+    assert len(payments) == 30
+    due = -Decimal("0.5") * mark(venue, kit) * Decimal("0.0001")
+    assert sum(payments.values()) == 30 * due
+
+
+async def slices(read: Callable[..., Awaitable[Slice[Any]]], since: datetime) -> list[list[Any]]:
+    """Read a history slice by slice to its end."""
+    found, cursor = [], ""
+    for _ in range(40):
+        part = await read(since=since, cursor=cursor)
+        found.append(list(part.rows))
+        assert len(found[-1]) <= 24
+        if not part.cursor:
+            return found
+        assert part.cursor != cursor
+        cursor = part.cursor
+    raise AssertionError("The history has no end.")
 
 
 async def test_c08_what_the_venue_does_not_know_is_not_found(

@@ -174,7 +174,8 @@ def settle(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 def read_funding(stage: Stage) -> None:
-    AccountState.objects.update(funding_at=timezone.now() - timedelta(minutes=6))
+    earlier = timezone.now() - timedelta(minutes=6)
+    AccountState.objects.update(funding_at=earlier, funding_begun_at=earlier)
     look(stage)
 
 

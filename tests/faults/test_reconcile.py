@@ -319,7 +319,8 @@ def test_d08_every_funding_payment_is_booked_once_whatever_was_missed(stage: Sta
             )
         )
     for _ in range(2):
-        AccountState.objects.update(funding_at=timezone.now() - timedelta(minutes=6))
+        earlier = timezone.now() - timedelta(minutes=6)
+        AccountState.objects.update(funding_at=earlier, funding_begun_at=earlier)
         stage.sync()
     told = stage.ledger("income")
     assert len(told) == 3

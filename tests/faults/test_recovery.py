@@ -101,7 +101,7 @@ def test_what_our_own_limits_held_back_is_no_outage(
 ) -> None:
     """Else routine reads would take what is kept for recoveries by failing first."""
     assert looked(read_up, thorough=False) != "success"
-    assert "rate_limited" in AccountState.objects.get().last_error
+    assert AccountState.objects.get().last_error_code == "rate_limited"
     assert watch() == 0
 
 

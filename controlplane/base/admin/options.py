@@ -152,7 +152,7 @@ class AuditedModelAdmin(ConsoleModelAdmin):
         ]
         may = self.has_change_permission(request, obj) if obj else True
         if may:
-            fieldsets.append((_("Why"), {"fields": ["change_reason"]}))
+            fieldsets.append((_("This change"), {"fields": ["change_reason"]}))
         return fieldsets
 
     def save_model(

@@ -46,6 +46,7 @@ from markets.venues.types import (
     PositionMode,
     PositionReport,
     Quarantined,
+    Slice,
     StreamAddress,
     SubmitOrder,
     Transfer,
@@ -191,20 +192,24 @@ class GenericExecutionClient:
             (item for item in found.values() if item.at >= since), key=lambda item: item.at
         )
 
-    async def funding_payments(self, *, since: datetime) -> Sequence[FundingPayment]:
+    async def funding_payments(self, *, since: datetime, cursor: str = "") -> Slice[FundingPayment]:
         """Return the funding booked at or after `since`, as far as the venue's page reaches."""
         if self._exchange.has["fetchFundingHistory"] is not True:
             raise VenueUnavailable(f"ccxt reads no funding payments of {self._exchange.id}.")
         return await self._calls.read(
             partial(self._exchange.fetch_funding_history, None, _ms(since)),
-            lambda rows: [
-                item
-                for item in parsing.funding_payments(rows, self._exchange.markets)
-                if item.at >= since
-            ],
+            lambda rows: Slice(
+                [
+                    item
+                    for item in parsing.funding_payments(rows, self._exchange.markets)
+                    if item.at >= since
+                ]
+            ),
         )
 
-    async def transfers(self, *, since: datetime) -> Sequence[Transfer | Quarantined]:
+    async def transfers(
+        self, *, since: datetime, cursor: str = ""
+    ) -> Slice[Transfer | Quarantined]:
         raise VenueUnavailable("The generic adapter reads no history of transfers.")
 
     # Acting

@@ -46,6 +46,7 @@ from markets.venues.types import (
     PositionReport,
     Quarantined,
     Side,
+    Slice,
     StreamAddress,
     SubmitOrder,
     Transfer,
@@ -53,14 +54,19 @@ from markets.venues.types import (
 
 PAGE: Final = 100
 MOST_PAGES: Final = 200
-LEDGER_PAGES: Final = 5
-"""Of the balance history: 60 credits, more than half of what an address has in a minute."""
+FUNDING_PAGES: Final = 20
+"""Of the funding history at a time: 20 of the 100 credits that an address has in a minute."""
+LEDGER_PAGES: Final = 3
+"""Of the balance history at a time: 36 credits."""
+LONGEST_CURSOR: Final = 500
+"""A venue's place in a history is a few dozen characters; what is far longer is none."""
 CLOCK_SLACK: Final = timedelta(minutes=5)
 """How much older than its own id an order may be dated, and be looked for."""
 _TIME_IN_FORCE: Final = {OrderType.LIMIT: "GTC", OrderType.POST_ONLY: "ALO", OrderType.IOC: "IOC"}
 _SIDES: Final = {Side.BUY: "bid", Side.SELL: "ask"}
 
 Row = TypeVar("Row")
+ReadPage = Callable[[Mapping[str, str], Callable[[bytes], Page[Row]]], Awaitable[Page[Row]]]
 
 
 class PacificaMarketClient:
@@ -167,20 +173,33 @@ class PacificaExecutionClient:
         )
         return _oldest_first(rows, lambda row: row.trade_id, lambda row: row.at >= since)
 
-    async def funding_payments(self, *, since: datetime) -> Sequence[FundingPayment]:
-        """Return the funding booked at or after `since`, oldest first, each once."""
-        rows = await self._history(Operation.FUNDING, parsing.payments, lambda row: row.at >= since)
-        return _oldest_first(rows, lambda row: row.payment_id, lambda row: row.at >= since)
+    async def funding_payments(self, *, since: datetime, cursor: str = "") -> Slice[FundingPayment]:
+        """Return the funding booked at or after `since`; the newest slice comes first."""
+        part = await _slice(
+            partial(self._caller.read, Operation.FUNDING),
+            parsing.payments,
+            lambda row: row.at >= since,
+            self._asked(cursor),
+            FUNDING_PAGES,
+        )
+        rows = _oldest_first(part.rows, lambda row: row.payment_id, lambda row: row.at >= since)
+        return Slice(rows, part.cursor)
 
-    async def transfers(self, *, since: datetime) -> Sequence[Transfer | Quarantined]:
-        """Return what moved the balance beside trades, fees and funding (12 credits a page)."""
-        lines = await self._history(
-            Operation.BALANCE_HISTORY,
+    async def transfers(
+        self, *, since: datetime, cursor: str = ""
+    ) -> Slice[Transfer | Quarantined]:
+        """Return what moved the balance beside trades, fees and funding (12 credits a page).
+
+        The newest slice comes first.
+        """
+        part = await _slice(
+            partial(self._caller.read, Operation.BALANCE_HISTORY),
             partial(parsing.balance_events, now_ms=self._caller.now_ms()),
             lambda line: line.dated is None or line.dated >= since,
-            most=LEDGER_PAGES,
+            self._asked(cursor),
+            LEDGER_PAGES,
         )
-        return told(reversed(lines), since=since)
+        return Slice(told(reversed(part.rows), since=since), part.cursor)
 
     # Acting
 
@@ -281,36 +300,54 @@ class PacificaExecutionClient:
         operation: Operation,
         parse: Callable[[bytes], Page[Row]],
         goes_on: Callable[[Row], bool],
-        most: int | None = None,
         **params: str,
-    ) -> list[Row]:
+    ) -> Sequence[Row]:
         asked = {"account": self._account, **params}
-        return await _pages(partial(self._caller.read, operation), parse, goes_on, asked, most)
+        return await _pages(partial(self._caller.read, operation), parse, goes_on, asked)
+
+    def _asked(self, cursor: str) -> dict[str, str]:
+        """Return what a slice of the account's history is asked for with."""
+        return {"account": self._account} | ({"cursor": cursor} if cursor else {})
 
 
 async def _pages(
-    read: Callable[[Mapping[str, str], Callable[[bytes], Page[Row]]], Awaitable[Page[Row]]],
+    read: ReadPage[Row],
     parse: Callable[[bytes], Page[Row]],
     goes_on: Callable[[Row], bool],
     params: Mapping[str, str],
-    most: int | None = None,
-) -> list[Row]:
+) -> Sequence[Row]:
     """Read pages, newest first, until one holds a row for which `goes_on` is false.
 
     Raises VenueUnavailable where the end cannot be reached: a history cut short is none.
     """
+    whole = await _slice(read, parse, goes_on, params, MOST_PAGES)
+    if whole.cursor:
+        raise VenueUnavailable(f"A history has no end within {MOST_PAGES} pages of {PAGE}.")
+    return whole.rows
+
+
+async def _slice(
+    read: ReadPage[Row],
+    parse: Callable[[bytes], Page[Row]],
+    goes_on: Callable[[Row], bool],
+    params: Mapping[str, str],
+    most: int,
+) -> Slice[Row]:
+    """Read at most `most` pages, likewise, and return where the next one would begin.
+
+    Raises VenueUnavailable where a page leads on to itself.
+    """
     found: list[Row] = []
     asked = {**params, "limit": str(PAGE)}
-    bound = MOST_PAGES if most is None else most
-    for _ in range(bound):
+    for _ in range(most):
         page = await read(asked, parse)
         found += page.rows
         if page.cursor is None or not all(goes_on(row) for row in page.rows):
-            return found
-        if page.cursor == asked.get("cursor"):
-            break
+            return Slice(found)
+        if page.cursor == asked.get("cursor") or len(page.cursor) > LONGEST_CURSOR:
+            raise VenueUnavailable("A history leads nowhere: its cursor does not move on.")
         asked["cursor"] = page.cursor
-    raise VenueUnavailable(f"A history has no end within {bound} pages of {PAGE}.")
+    return Slice(found, asked["cursor"])
 
 
 def order_payload(command: SubmitOrder) -> tuple[Operation, dict[str, Any]]:

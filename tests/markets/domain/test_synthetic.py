@@ -41,6 +41,34 @@ def test_unknown_basis_makes_a_wider_price() -> None:
 
 
 @pytest.mark.parametrize(
+    ("tick", "bid", "mid", "ask"),
+    [
+        ("0.1", "998.7", "1001", "1003.3"),
+        ("0.5", "998.5", "1001", "1003.5"),
+        ("2", "998", "1000", "1004"),  # of two as near the lower one
+        ("25", "975", "1000", "1025"),
+        (None, "998.7998", "1001", "1003.2002"),
+    ],
+)
+def test_a_price_is_on_the_tick_and_no_narrower_for_it(
+    tick: str | None, bid: str, mid: str, ask: str
+) -> None:
+    price = synthetic_price(
+        [source("a", "1000"), source("b", "1000")],
+        basis=D("0.001"),
+        minimum=2,
+        tick=None if tick is None else D(tick),
+    )
+    assert price is not None
+    assert (price.bid, price.mid, price.ask) == (D(bid), D(mid), D(ask))
+
+
+def test_a_price_below_the_first_tick_is_none() -> None:
+    sources = [source("a", "1000"), source("b", "1000")]
+    assert synthetic_price(sources, basis=D(0), minimum=2, tick=D(2000)) is None
+
+
+@pytest.mark.parametrize(
     ("mids", "minimum", "is_made"),
     [
         ((), 1, False),
@@ -82,3 +110,9 @@ def test_a_price_made_is_positive_ordered_and_between_its_sources(
         assert 0 < price.bid <= price.mid <= price.ask
         used = [mids[int(name)] * (1 + (basis or 0)) for name in price.feed_ids]
         assert min(used) - D("1e-17") <= price.mid <= max(used) + D("1e-17")
+    on_tick = synthetic_price(sources, basis=basis, minimum=minimum, tick=D("0.25"))
+    if price is not None and on_tick is not None:
+        assert 0 < on_tick.bid <= price.bid + D("1e-17")
+        assert on_tick.bid <= on_tick.mid <= on_tick.ask
+        assert price.ask - D("1e-17") <= on_tick.ask
+        assert {it % D("0.25") for it in (on_tick.bid, on_tick.mid, on_tick.ask)} == {0}

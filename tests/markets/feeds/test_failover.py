@@ -84,6 +84,20 @@ def test_price_is_made_from_the_fresh_others_only() -> None:
     assert made.timestamp == Quote.objects.get(feed=a).received_at
 
 
+def test_a_price_is_made_on_its_own_venues_tick() -> None:
+    dead, unlisted = quoted("50", "52"), quoted("50", "52")
+    factories.instrument(venue=dead.exchange, tick=Decimal("0.5"))
+    for _ in range(2):
+        factories.instrument(venue=quoted("999", "1001").exchange, tick=Decimal("0.01"))
+    Quote.objects.filter(feed__in=[dead, unlisted]).delete()
+    failover.prices_synthesize(gaps=[gap(dead), gap(unlisted)], now=timezone.now())
+    made = SynthPriceSnapshot.objects.order_by("feed").values_list("bid", "mid_price", "ask")
+    assert dict(zip(("dead", "unlisted"), made, strict=True)) == {
+        "dead": (Decimal("998.5"), Decimal(1001), Decimal("1003.5")),
+        "unlisted": (Decimal("998.7998"), Decimal(1001), Decimal("1003.2002")),
+    }
+
+
 def test_too_few_sources_make_no_price() -> None:
     dead, _other = quoted("50", "52"), quoted("999", "1001")
     assert failover.prices_synthesize(gaps=[gap(dead)], now=timezone.now()) == []

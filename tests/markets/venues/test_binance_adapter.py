@@ -237,7 +237,7 @@ async def test_funding_is_reported_once_with_its_sign(
     mark = venue.engine.markets["BTCUSDT"].mark
     venue.engine.settle_funding("BTCUSDT", now_ns=venue.core.now_ns(), next_ns=1)
 
-    [payment] = await client.funding_payments(since=since - timedelta(minutes=1))
+    [payment] = (await client.funding_payments(since=since - timedelta(minutes=1))).rows
 
     assert payment.amount == -Decimal("0.5") * mark * Decimal("0.0001")
     assert payment.asset == "USDT"

@@ -181,7 +181,9 @@ async def test_all_funding_is_read_once_each(venue: PaperVenue, credentials: Cre
         at_ns = now_ns - (1300 - hour) * 3_600_000_000_000
         venue.engine.settle_funding("BTCUSDT", now_ns=at_ns, next_ns=now_ns * 2)
     one = BinanceExecutionClient(venue.endpoint, credentials)
-    payments = await one.funding_payments(since=datetime.now(UTC) - timedelta(days=90))
+    told = await one.funding_payments(since=datetime.now(UTC) - timedelta(days=90))
+    payments = told.rows
+    assert told.cursor == ""
     assert len({payment.payment_id for payment in payments}) == len(payments) == 1300
     assert payments == sorted(payments, key=lambda payment: payment.at)
     await one.close()
