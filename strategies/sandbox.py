@@ -37,6 +37,7 @@ from markets.venues.types import (
     PositionReport,
     Quarantined,
     Side,
+    Slice,
     StreamAddress,
     SubmitOrder,
     Transfer,
@@ -87,11 +88,13 @@ class SandboxClient:
             ]
         )
 
-    async def funding_payments(self, *, since: datetime) -> Sequence[FundingPayment]:
-        return ()
+    async def funding_payments(self, *, since: datetime, cursor: str = "") -> Slice[FundingPayment]:
+        return Slice(())
 
-    async def transfers(self, *, since: datetime) -> Sequence[Transfer | Quarantined]:
-        return ()
+    async def transfers(
+        self, *, since: datetime, cursor: str = ""
+    ) -> Slice[Transfer | Quarantined]:
+        return Slice(())
 
     async def submit(self, command: SubmitOrder) -> OrderReport:
         return await _with_rows(lambda: self._submit(command))

@@ -98,7 +98,8 @@ def test_a_history_longer_than_a_slice_is_booked_in_slices_and_is_whole_only_the
     ):
         assert read_at is not None
         assert tried_at is not None
-        assert begun <= read_at == begun_at < tried_at
+        assert read_at == begun_at
+        assert begun <= read_at < tried_at
     assert not ReconciliationBreak.objects.exists()
     assert MonitoringEvent.objects.filter(payload__code="external_transfer").count() == 0
 
