@@ -37,7 +37,8 @@ def histories_write(
         is_known = state.transfers_at is not None
         transfers_record(account=account, reports=moved.rows, actor=actor, tells=is_known)
     problem = state.last_error_code
-    is_back = bool(problem) and not SyncProblem(problem).is_of_a_part and not reading.errors
+    was_away = problem is not None and not SyncProblem(problem).is_of_a_part
+    is_back = was_away and not reading.errors
     for name, read in ((FUNDING, paid), (TRANSFERS, moved)):
         _note(state, name, read, reading)
         if is_back and read is None and not getattr(state, f"{name}_cursor"):
