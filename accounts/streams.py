@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Final, TypeVar
 
@@ -300,7 +300,7 @@ class PrivateStream:
             self._alarm.clear()
             try:
                 if self._connected:
-                    at = datetime.now(UTC)
+                    at = self._clock.now()
                     await _on(_writers, partial(stream_heard, account_id=self._account.pk, at=at))
                 await self._tell_trouble()
                 await self._tell_disbelieved()

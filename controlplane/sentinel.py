@@ -30,6 +30,7 @@ from controlplane.base import events
 from controlplane.base.audit import Actor, Surface
 from controlplane.base.clock import database_now
 from controlplane.base.jobs import enqueue
+from controlplane.clock_watch import ClockWatch
 from controlplane.database_watch import DatabaseWatch
 from controlplane.emergencies import Emergencies
 from controlplane.kernel.errors import Conflict
@@ -96,6 +97,7 @@ class Sentinel:
     _evaluated_at: datetime | None = None
     _cancelled: dict[UUID, datetime] = field(default_factory=dict)
     _recorded_at: float = field(default=-RECORD_EVERY)
+    _clock: ClockWatch = field(default_factory=ClockWatch)
     _database: DatabaseWatch = field(default_factory=DatabaseWatch)
     _database_at: float = field(default=-DATABASE_EVERY)
     _clocks_at: float = field(default=-CLOCKS_EVERY)
@@ -125,6 +127,7 @@ class Sentinel:
 
     def _steps(self) -> tuple[Callable[[], int], ...]:
         return (
+            self.clock,
             self.record,
             self.losses,
             self.rules,
@@ -164,6 +167,10 @@ class Sentinel:
         else:
             self._broken.discard(name)
         return StepReport(name, int((time.monotonic() - began) * 1000), done, error)
+
+    def clock(self) -> int:
+        """Keep to the database's clock, by which all ages are told."""
+        return self._clock.look()
 
     def emergencies(self) -> int:
         """Bring emergency stops on, whoever engaged them and whatever became of the workers."""

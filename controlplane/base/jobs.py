@@ -20,6 +20,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 from django_q.tasks import async_task
 
+from controlplane.base.agreed_time import clock_look
 from controlplane.base.audit import Actor, Surface
 from controlplane.base.queue import WakingBroker
 from controlplane.kernel.errors import ControlPlaneError
@@ -134,6 +135,7 @@ def enqueue_all(
 
 def execute(name: str, ids: dict[str, str], queued_at: str | None = None) -> None:
     """Run a registered job and record it: the only function the queue ever calls."""
+    clock_look()
     runner = registry[name]
     if not runner.recorded:
         _outcome(runner, ids)

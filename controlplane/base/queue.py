@@ -10,6 +10,8 @@ from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
+from controlplane.base.agreed_time import clock_look
+
 CHANNEL: Final = "queue"
 _TAKE: Final = f"""
     UPDATE {OrmQ._meta.db_table} SET lock = %(until)s
@@ -60,6 +62,7 @@ class WakingBroker(ORM):
     def dequeue(self) -> Sequence[tuple[int, str]]:
         """Take up to `bulk` tasks; when there are none, return after the next wake-up."""
         self.get_connection()  # closes one that is too old or broken
+        clock_look()  # when a task may be taken is a time of whoever queued it
         self._listen()
         if tasks := self._take():
             return tasks

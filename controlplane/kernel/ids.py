@@ -1,10 +1,11 @@
 """Identifiers: time-ordered UUIDs and the ids derived from them."""
 
 import os
-import time
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
+
+from controlplane.kernel.clock import AGREED_CLOCK
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CLIENT_ORDER_ID_LENGTH: Final = 26
@@ -17,7 +18,7 @@ def uuid7() -> UUID:
 
     The fraction (12 bits, its method 3) keeps those made in one millisecond in their order.
     """
-    milliseconds, rest = divmod(time.time_ns(), _MILLISECOND)
+    milliseconds, rest = divmod(AGREED_CLOCK.now_ns(), _MILLISECOND)
     fraction = (rest << 12) // _MILLISECOND
     return _assemble(milliseconds, fraction << 62 | int.from_bytes(os.urandom(8)) >> 2)
 

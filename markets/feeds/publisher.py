@@ -16,6 +16,7 @@ from typing import Final
 from django.db import Error, close_old_connections, connection, transaction
 from django.utils import timezone
 
+from controlplane.base.agreed_time import clock_look
 from controlplane.kernel.clock import Clock
 from markets import failover, funding, leases, services
 from markets.choices import FeedSource, FeedStatus, SynthReason
@@ -264,6 +265,7 @@ def _gap(line: FeedLine, reason: SynthReason) -> PriceGap:
 
 def _write(batch: _Batch) -> _Written:
     close_old_connections()
+    clock_look()
     try:
         refused = _write_quotes(batch) if batch.quotes else []
         made = _write_gaps(batch) if batch.gaps else ()
