@@ -10,6 +10,7 @@ from accounts.choices import (
     ProxyStatus,
     RotationPolicy,
     StopLossAction,
+    SyncProblem,
     SyncStatus,
 )
 from accounts.domain.risk import LimitScope
@@ -59,6 +60,7 @@ ENUMERATIONS: Final[tuple[type[StrEnum], ...]] = (
     StopState,
     StopTrigger,
     Submission,
+    SyncProblem,
     SyncStatus,
     SynthReason,
     ThrottleCause,
