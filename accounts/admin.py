@@ -311,17 +311,15 @@ class AccountSyncJobAdmin(ReadOnlyModelAdmin):
 class AccountStateAdmin(ReadOnlyModelAdmin):
     list_display = (
         "account_id",
+        badge("last_error_code", _("problem"), PROBLEM_COLOURS),
         number("equity", _("equity"), unit="USD", empty=_("unknown"), places=2),
         number("available", _("available"), unit="USD", empty=_("unknown"), places=2),
         number("initial_margin", _("initial margin"), unit="USD", empty=_("unknown"), places=2),
         number(
             "maintenance_margin", _("maintenance margin"), unit="USD", empty=_("unknown"), places=2
         ),
-        "balance_at",
-        "positions_at",
         "reconciled_at",
         "stream_at",
-        badge("last_error_code", _("problem"), PROBLEM_COLOURS),
         "last_error",
     )
     list_filter = (("last_error_code", ChoicesDropdownFilter),)

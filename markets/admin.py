@@ -86,6 +86,15 @@ class VenueAdmin(AuditedModelAdmin):
     )
 
 
+def _changed(instrument: Instrument) -> str:
+    """Return what the venue changed: each rule as last accepted, and as it is now."""
+    labels = {field.name: field.verbose_name for field in Instrument._meta.concrete_fields}
+    return "; ".join(
+        f"{labels.get(name, name)}: {change['from']} → {change['to']}"
+        for name, change in sorted(instrument.frozen_for.items())
+    )
+
+
 @admin.register(Instrument)
 class InstrumentAdmin(AuditedModelAdmin):
     list_display = (
@@ -118,7 +127,7 @@ class InstrumentAdmin(AuditedModelAdmin):
 
     @admin.action(permissions=["accept"], description=_("Accept what the venue changed…"))
     def accept_change(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
-        return confirm_with_reason(self, request, queryset, verb=instrument_accept)
+        return confirm_with_reason(self, request, queryset, verb=instrument_accept, tells=_changed)
 
 
 @admin.register(MarketDataFeed)

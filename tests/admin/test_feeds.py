@@ -35,14 +35,14 @@ def test_accepting_a_changed_contract_needs_a_reason_and_a_permission(
     page: Client, clerk: Client
 ) -> None:
     listed = reverse("admin:markets_instrument_changelist")
-    change = {"tick": {"from": "0.1", "to": "0.5"}}
+    change = {"tick": {"from": "0.1", "to": "0.5"}, "listed": {"from": "true", "to": "halted"}}
     frozen = factories.instrument(frozen_at=timezone.now(), frozen_for=change)
 
     def accept(client: Client, reason: str) -> Any:
         body = {"action": "accept_change", "_selected_action": frozen.pk, "confirmed": "1"}
         return client.post(listed, {**body, "change_reason": reason}, follow=True)
 
-    accept(page, "")
+    assert "listed: true → halted; price tick: 0.1 → 0.5" in accept(page, "").content.decode()
     assert accept(clerk, "announced").status_code == 403
     frozen.refresh_from_db()
     assert frozen.frozen_for == change

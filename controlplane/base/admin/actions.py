@@ -33,11 +33,17 @@ def actor_of(request: HttpRequest) -> Actor:
 
 
 def confirm_with_reason(
-    self: Any, request: HttpRequest, queryset: QuerySet, *, verb: Callable[..., Any]
+    self: Any,
+    request: HttpRequest,
+    queryset: QuerySet,
+    *,
+    verb: Callable[..., Any],
+    tells: Callable[[Any], str] | None = None,
 ) -> HttpResponse | None:
     """Ask for a reason, then call `verb` once for each selected row.
 
-    The row is the verb's first parameter; `actor` and `reason` are the others. Permission is
+    The row is the verb's first parameter; `actor` and `reason` are the others. `tells` says, below
+    each row, what a person should know who confirms it. Permission is
     checked by the action's own `permissions`. A refused row is reported and the rest go on.
     """
     name = request.POST["action"]
@@ -58,7 +64,7 @@ def confirm_with_reason(
             **self.admin_site.each_context(request),
             "title": str(action[2]).rstrip("…"),
             "opts": self.model._meta,
-            "rows": rows,
+            "rows": [(row, "" if tells is None else tells(row)) for row in rows],
             "form": form,
             "action": name,
             "checkbox": ACTION_CHECKBOX_NAME,

@@ -31,6 +31,7 @@ def number(
     """Return a column of numbers, right after each its unit.
 
     They are exact; with `places` they are rounded to so many, and pointing at one tells it whole.
+    Zeros at the end are left off beyond cents.
     """
 
     @display(description=label, ordering=field, empty_value=empty)
@@ -41,8 +42,10 @@ def number(
         exact = f"{plain(value)} {unit}".rstrip()
         if places is None:
             return exact
-        short = f"{value:,.{places}f} {unit}".rstrip()
-        return format_html('<span title="{}">{}</span>', exact, short)
+        whole, _, digits = f"{value:,.{places}f}".partition(".")
+        cents = digits.rstrip("0").ljust(min(places, 2), "0")
+        short = f"{whole}.{cents} {unit}" if cents else f"{whole} {unit}"
+        return format_html('<span title="{}">{}</span>', exact, short.rstrip())
 
     return _named(column, f"{field}_column")
 
