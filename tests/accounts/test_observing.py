@@ -97,6 +97,16 @@ def test_slow_answer_does_not_undo_what_the_stream_said_since(account: ExchangeA
     assert sizes() == {"BTC": Decimal(0), "ETH": Decimal(7)}
 
 
+def test_slow_answer_does_not_flatten_what_the_stream_has_told_since(
+    account: ExchangeAccount,
+) -> None:
+    hear(account, 3, report("BTC", "5"))
+    look(account, 2)
+    assert sizes() == {"BTC": Decimal(5)}
+    look(account, 4)
+    assert sizes() == {"BTC": Decimal(0)}
+
+
 def test_slow_answer_does_not_undo_a_later_look(account: ExchangeAccount) -> None:
     look(account, 5)
     look(account, 1, report("BTC", "1"))

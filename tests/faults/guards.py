@@ -2,38 +2,48 @@
 
 `GUARDS.md` says which test holds which guard, `guards.toml` how a guard is taken out. It is done in
 a copy of the tree. A text that is no longer found exactly once is refused: the guard has changed,
-and so must the way to take it out. Exits with 1 when a guard is missed by no test, 2 on usage.
+and so must the way to take it out. All take long: with `--keep FILE` a run goes on where the last
+one of the same tree ended. Exits with 1 when a guard is missed by no test, or there is no way to
+take it out, which it names; 2 on usage.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
+from itertools import count
 from pathlib import Path
+from subprocess import PIPE, Popen
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 TESTS: Final = Path(__file__).resolve().parents[1]
 ROOT: Final = TESTS.parent
+FORKING: Final = TESTS / "faults" / "forking.py"
 LIST: Final = TESTS / "faults" / "GUARDS.md"
 REMOVALS: Final = TESTS / "faults" / "guards.toml"
 VAR: Final = ROOT / "var" / "guards"
 """Where the tests' PostgreSQL is kept, so that it is made once."""
 LEFT_OUT: Final = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".*_cache")
 LONGEST_SECONDS: Final = 900
+SECONDS_A_TEST: Final = 20
+"""What a test may take on a busy machine, when many are run."""
+EACH: Final = "{each}"
+CACHES: Final = re.compile(r"__pycache__|\.\w+_cache")
 NAMED: Final = re.compile(r"`(test_[a-z0-9_]+)(…)?(\[[^`]*\])?`")
 WRITTEN: Final = re.compile(r"^(?:async )?def (test_[a-z0-9_]+)", re.MULTILINE)
-FAILED: Final = re.compile(r"^FAILED (\S+)", re.MULTILINE)
+TROUBLED: Final = re.compile(r"^(FAILED|ERROR) (\S+)", re.MULTILINE)
+OPTIONS: Final = ("-q", "-n", "0", "--tb=no")
 
 
 class Unusable(Exception):
@@ -48,24 +58,45 @@ class Seen(StrEnum):
     PASSED = "passed"
     """Nothing would notice that the guard is gone."""
     BROKEN = "broken"
-    """It could not run, which proves nothing."""
+    """It could not run, or fails with the guard too: that proves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a run of tests ended, and which failed, as far as that is known."""
+
+    seen: Seen
+    failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """One way to take a guard out: `old`, found once in `file`, becomes `new`."""
+    """One way to take a guard out: `old`, found once in `file`, becomes `new`.
+
+    `which` tells it from others of the same guard that are made alike.
+    """
 
     guard: str
     file: str
     old: str
     new: str
     tests: tuple[str, ...]
+    which: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.guard}{f' [{self.which}]' if self.which else ''} ({self.file})"
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others."""
+        way = json.dumps([self.guard, self.file, self.old, self.new, self.tests])
+        return hashlib.sha256(way.encode()).hexdigest()[:16]
 
     def text(self, root: Path) -> str:
         """Return the file without the guard; raises Unusable when `old` is not there once."""
         before = (root / self.file).read_text()
-        if (count := before.count(self.old)) != 1:
-            raise Unusable(f"{self.guard}: found {count} times in {self.file}: {self.old!r}")
+        if (times := before.count(self.old)) != 1:
+            raise Unusable(f"{self.guard}: found {times} times in {self.file}: {self.old!r}")
         return before.replace(self.old, self.new)
 
 
@@ -80,15 +111,22 @@ def removals() -> tuple[Removal, ...]:
     """Return every way to take a guard out; raises Unusable for one that is not listed."""
     listed = guards()
     told = tomllib.loads(REMOVALS.read_text())["without"]
-    return tuple(_removal(entry, listed) for entry in told)
+    return tuple(it for entry in told for it in _removals(entry, listed))
 
 
-def _removal(entry: Mapping[str, str], listed: Mapping[str, tuple[str, ...]]) -> Removal:
-    guard = entry["guard"]
+def _removals(entry: Mapping[str, Any], listed: Mapping[str, tuple[str, ...]]) -> Iterator[Removal]:
+    guard, file, old, new = (entry[name] for name in ("guard", "file", "old", "new"))
     if guard not in listed:
         raise Unusable(f"GUARDS.md has no guard {guard!r}.")
-    tests = tuple(_tests(f"`{entry['test']}`")) if "test" in entry else listed[guard]
-    return Removal(guard, entry["file"], entry["old"], entry["new"], tests)
+    for which, test in entry.get("each", {}).items():
+        yield Removal(guard, file, old, new.replace(EACH, which), _named(test), which)
+    if "each" not in entry:
+        tests = _named(entry["test"]) if "test" in entry else listed[guard]
+        yield Removal(guard, file, old, new, tests)
+
+
+def _named(test: str) -> tuple[str, ...]:
+    return tuple(_tests(f"`{test}`"))
 
 
 def _tests(cell: str) -> Iterator[str]:
@@ -118,66 +156,175 @@ def tree() -> Iterator[Path]:
         yield copy
 
 
-def look(removal: Removal, copy: Path) -> Seen:
-    """Run the tests of a guard without it, in `copy`; that is put back as it was."""
-    path = copy / removal.file
-    before = path.read_text()
-    path.write_text(removal.text(copy))
-    try:
-        return run(removal.tests, copy)
-    finally:
-        path.write_text(before)
+class Runner:
+    """Runs tests in a copy of the tree."""
 
+    def __init__(self, copy: Path, forker: Popen[str], output: Path) -> None:
+        self.copy, self._forker, self._output = copy, forker, output
+        self._seconds = count(1)
 
-def run(tests: Sequence[str], copy: Path) -> Seen:
-    """Run tests in `copy` until one fails."""
-    try:
-        told = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "--tb=no", *tests],
-            cwd=copy,
-            env={"CONTROLPLANE_VAR": str(VAR), "PYTHONDONTWRITEBYTECODE": "1", **os.environ},
-            capture_output=True,
-            text=True,
-            timeout=LONGEST_SECONDS,
-            check=False,
+    def look(self, removal: Removal) -> Run:
+        """Run the tests of a guard without it; the copy is put back as it was."""
+        path = self.copy / removal.file
+        before, made = path.read_text(), path.stat().st_mtime
+        path.write_text(removal.text(self.copy))
+        # Each a time of its own: what was compiled is known by size and seconds.
+        os.utime(path, (made, made + next(self._seconds)))
+        try:
+            return self.run(removal.tests, first=True)
+        finally:
+            path.write_text(before)
+            os.utime(path, (made, made))
+
+    def run(self, tests: Collection[str], *, first: bool) -> Run:
+        """Run tests until the `first` one fails or all of them."""
+        code = self._answer(
+            tree=str(self.copy),
+            arguments=[*OPTIONS, *(["-x"] if first else []), *tests],
+            output=str(self._output),
+            seconds=max(LONGEST_SECONDS, SECONDS_A_TEST * len(tests)),
         )
-    except subprocess.TimeoutExpired:
-        return Seen.BROKEN
-    if told.returncode == 0:
-        return Seen.PASSED
-    return Seen.FAILED if told.returncode == 1 and FAILED.search(told.stdout) else Seen.BROKEN
+        if code == 0:
+            return Run(Seen.PASSED)
+        told = self._output.read_text(errors="replace")
+        troubles = dict.fromkeys(TROUBLED.findall(told)) if code == 1 else {}
+        has_failed = any(kind == "FAILED" for kind, _test in troubles)
+        failed = tuple(test for _kind, test in troubles)
+        return Run(Seen.FAILED if has_failed else Seen.BROKEN, failed)
+
+    def _answer(self, **order: object) -> int:
+        assert self._forker.stdin is not None
+        assert self._forker.stdout is not None
+        self._forker.stdin.write(json.dumps(order) + "\n")
+        self._forker.stdin.flush()
+        return int(self._forker.stdout.readline())
+
+
+@contextmanager
+def runner(copy: Path) -> Iterator[Runner]:
+    """Begin the process that runs tests, and end it."""
+    with (
+        TemporaryDirectory(prefix="guards-") as name,
+        Popen(
+            [sys.executable, str(FORKING)],
+            env={"CONTROLPLANE_VAR": str(VAR), **os.environ},
+            stdin=PIPE,
+            stdout=PIPE,
+            text=True,
+        ) as forker,
+    ):
+        yield Runner(copy, forker, Path(name) / "output")
+
+
+class Kept:
+    """What was seen of one tree, line by line in a file, so that a long run can be gone on with."""
+
+    def __init__(self, path: Path | None, copy: Path) -> None:
+        self._path, self._tree = path, _digest(copy)
+        lines = path.read_text().splitlines() if path is not None and path.exists() else []
+        mine = [it for line in lines if (it := json.loads(line))["tree"] == self._tree]
+        self.passed = {test for it in mine for test in it.get("passed", ())}
+        self.seen = {it["removal"]: it for it in mine if it.get("seen") == Seen.FAILED}
+
+    def add(self, **told: object) -> None:
+        if self._path is not None:
+            with self._path.open("a") as file:
+                file.write(json.dumps({"tree": self._tree, **told}) + "\n")
+
+
+def _digest(copy: Path) -> str:
+    """Return what tells this tree from every other one."""
+    digest = hashlib.sha256()
+    for path in sorted(it for it in copy.rglob("*") if it.is_file()):
+        name = path.relative_to(copy)
+        if not CACHES.search(str(name.parent)):
+            digest.update(f"{name}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(slots=True)
+class Round:
+    """One round of all that was asked for."""
+
+    wanted: Sequence[Removal]
+    runner: Runner
+    kept: Kept
+    found: list[dict[str, Any]] = field(default_factory=list)
+
+    def prove(self) -> frozenset[str]:
+        """Run what has not been seen to pass with all guards in place; return what does not."""
+        every = sorted({test for it in self.wanted for test in it.tests} - self.kept.passed)
+        if not every:
+            return frozenset()
+        ran = self.runner.run(every, first=False)
+        if ran.seen is not Seen.PASSED and not ran.failed:
+            return frozenset(every)
+        names = {it.partition("[")[0] for it in ran.failed}
+        failed = {test for test in every if test.partition("[")[0] in names}
+        self.kept.add(passed=sorted(set(every) - failed))
+        return frozenset(failed)
+
+    def go(self, bad: Collection[str]) -> None:
+        """Take each guard out whose tests are not `bad` already."""
+        for removal in self.wanted:
+            row = self.kept.seen.get(removal.key)
+            if row is None:
+                row = self._try(removal, sorted(set(removal.tests) & set(bad)))
+                self.kept.add(**row)
+            self.found.append(row)
+
+    def _try(self, removal: Removal, bad: Sequence[str]) -> dict[str, Any]:
+        began = time.monotonic()
+        ran = Run(Seen.BROKEN, tuple(bad)) if bad else self.runner.look(removal)
+        seconds = round(time.monotonic() - began)
+        why = f"  fails with all guards in place: {', '.join(bad)}" if bad else ""
+        _say(f"{ran.seen:<7} {seconds:>4} s  {removal}{why}")
+        return {
+            "removal": removal.key,
+            "guard": removal.guard,
+            "which": removal.which,
+            "file": removal.file,
+            "seen": str(ran.seen),
+            "failed": list(ran.failed),
+            "seconds": seconds,
+        }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Take out the guards that were asked for."""
     options = _options(arguments)
     try:
-        wanted = [it for it in removals() if _is_wanted(it, options.words)]
-        for removal in wanted:
+        every, listed = removals(), guards()
+        for removal in every:
             removal.text(ROOT)
     except Unusable as error:
         return _say(str(error), 2)
-    if not wanted:
+    wanted = [it for it in every if _is_wanted(f"{it.guard} {it.file}", options.words)]
+    firm = {it.guard for it in every}
+    bare = [it for it in listed if it not in firm and _is_wanted(it, options.words)]
+    if not wanted and not bare:
         return _say("No guard is called so.", 2)
+    for guard in bare:
+        _say(f"No way to take it out: {guard}")
     if options.list:
-        sys.stdout.writelines(f"{it.guard}: {it.file}\n" for it in wanted)
-        return 0
-    with tree() as copy:
-        every = sorted({test for it in wanted for test in it.tests})
-        if not options.unproven and run(every, copy) is not Seen.PASSED:
-            return _say("A test fails with all guards in place: that proves nothing.", 1)
-        found = [_tried(removal, copy) for removal in wanted]
+        sys.stdout.writelines(f"{it}\n" for it in wanted)
+        return int(bool(bare))
+    with tree() as copy, runner(copy) as running:
+        done = Round(wanted, running, Kept(options.keep, copy))
+        done.go(() if options.unproven else done.prove())
+    _sum_up(done.found)
     if options.json:
-        sys.stdout.write(json.dumps(found) + "\n")
-    return int(any(row["seen"] != Seen.FAILED for row in found))
+        sys.stdout.write(json.dumps(done.found) + "\n")
+    return int(bool(bare) or any(row["seen"] != Seen.FAILED for row in done.found))
 
 
-def _tried(removal: Removal, copy: Path) -> dict[str, object]:
-    began = time.monotonic()
-    seen = look(removal, copy)
-    seconds = round(time.monotonic() - began)
-    _say(f"{seen:<7} {seconds:>4} s  {removal.guard} ({removal.file})")
-    return {"guard": removal.guard, "file": removal.file, "seen": str(seen), "seconds": seconds}
+def _sum_up(found: Sequence[Mapping[str, Any]]) -> None:
+    missed = {row["guard"] for row in found if row["seen"] != Seen.FAILED}
+    of_all = {row["guard"] for row in found}
+    _say(
+        f"Without {len(of_all - missed)} of {len(of_all)} guards a test fails whichever way they "
+        f"are taken out ({len(found)} ways, {sum(row['seconds'] for row in found)} s)."
+    )
 
 
 def _say(text: str, code: int = 0) -> int:
@@ -186,8 +333,8 @@ def _say(text: str, code: int = 0) -> int:
     return code
 
 
-def _is_wanted(removal: Removal, words: Sequence[str]) -> bool:
-    return not words or any(word in f"{removal.guard} {removal.file}" for word in words)
+def _is_wanted(text: str, words: Sequence[str]) -> bool:
+    return not words or any(word in text for word in words)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -198,6 +345,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="only say which guards are meant")
     parser.add_argument(
         "--unproven", action="store_true", help="do not run the tests with all guards first"
+    )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FILE",
+        help="add what is seen to FILE (under var/); do not do again what it says of the same tree",
     )
     parser.add_argument("--json", action="store_true", help="print what was seen as JSON")
     return parser.parse_args(arguments)

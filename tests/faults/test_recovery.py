@@ -1,7 +1,9 @@
 """C, J · After a start or an outage the truth is known again soon, whatever was asked before."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, timedelta
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,6 +96,22 @@ def test_j01_an_account_that_could_not_be_reached_is_looked_at_until_it_is(
     assert (watch(), latest(stage)) == (1, "success")
     assert watch() == 0
     assert thorough_looks == [True, True]
+
+
+def test_j01_an_account_that_is_away_is_asked_every_two_seconds_and_not_oftener(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.fault(FaultKind.RESET, "GET", "openOrders", times=1000)
+    assert stage.sync() == "partial"
+    began = timezone.now()
+    watch = Reconciliations(ACTOR, Background()).watch
+    looks = {}
+    for milliseconds in (0, 1, 1999, 2000, 3999, 4000):
+        now = began + timedelta(milliseconds=milliseconds)
+        clock = SimpleNamespace(now=partial(now.astimezone, UTC))
+        monkeypatch.setattr("controlplane.watchfulness.timezone", clock)
+        looks[milliseconds] = watch()
+    assert looks == {0: 1, 1: 0, 1999: 0, 2000: 1, 3999: 0, 4000: 1}
 
 
 def test_what_our_own_limits_held_back_is_no_outage(

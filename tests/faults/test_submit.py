@@ -11,16 +11,21 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from accounts import egress
 from controlplane.base.audit import Actor, Surface
 from controlplane.kernel.errors import Conflict, Denied
+from controlplane.kernel.units import BaseAmount
 from controlplane.sentinel import Sentinel
 from hedging.models import Fill, ResolutionStep
 from hedging.services import resolving
+from markets.venues.errors import OutcomeUnknown
 from markets.venues.paper.faults import FaultKind
+from markets.venues.types import OrderType, Side, SubmitOrder
 from monitoring.models import MonitoringEvent
 from strategies import closing, execution
 from strategies.models import OrderIntent, QuarantinedAnswer, UnknownClosure
-from tests.faults.conftest import Stage, place
+from strategies.services import reports
+from tests.faults.conftest import ACTOR, Stage, place
 
 D = Decimal
 LOST = ("submitted", "unknown")
@@ -128,6 +133,18 @@ def test_a17_of_a_huge_answer_at_most_64_kb_are_kept(stage: Stage, body: bytes) 
     stage.look(intent)
     stage.sync()
     stage.verify()
+
+
+def test_a17_whoever_has_a_huge_answer_keeps_64_kb_of_it(stage: Stage) -> None:
+    huge, most = b"x" * 70_000, 64 * 1024
+    assert len(OutcomeUnknown("no sense in it", body=huge).body) == most
+    lose_reply(stage, FaultKind.ANSWER, body=huge, status=502)
+    lost = SubmitOrder("BTCUSDT", Side.BUY, OrderType.MARKET, BaseAmount(D("0.01")), "lost")
+    with pytest.raises(OutcomeUnknown) as refused:
+        egress.run(egress.execution_client(stage.account).submit(lost))
+    assert (len(refused.value.body), refused.value.status) == (most, 502)
+    reports.answer_quarantine(intent=stage.wish(), reason="no sense", body=huge, actor=ACTOR)
+    assert len(QuarantinedAnswer.objects.get().body) == most
 
 
 def test_a04_while_queries_fail_it_stays_unknown_and_reserved_and_pages(

@@ -202,6 +202,23 @@ def test_transfers_are_read_seldom_and_sooner_when_money_does_not_add_up(
     assert found == since
 
 
+@pytest.mark.parametrize(
+    ("age", "since"),
+    [(299, None), (300, ago(minutes=15)), (1799, ago(minutes=10, seconds=1799))],
+)
+def test_after_an_interruption_transfers_are_read_once_in_five_minutes(
+    bare: Stage, age: int, since: datetime | None
+) -> None:
+    """Several starts in a row must leave the venue's credits for orders and trades."""
+    state = AccountState(account=bare.account, cash_agreed_at=AT, transfers_at=ago(seconds=age))
+
+    def due(*, thorough: bool) -> datetime | None:
+        return transfers_since(bare.account, state, now=AT, thorough=thorough, with_funding=True)
+
+    assert due(thorough=True) == since
+    assert due(thorough=False) is None
+
+
 def test_what_was_read_of_money_reaches_as_far_as_the_older_of_both_histories() -> None:
     def read(funding: datetime | None, transfers: datetime | None) -> datetime | None:
         return _read_at(AccountState(funding_at=funding, transfers_at=transfers), EVERYTHING)

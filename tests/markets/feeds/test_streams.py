@@ -158,15 +158,14 @@ async def test_huge_frame_is_counted_told_of_once_and_the_feed_goes_on() -> None
         feed = await sync_to_async(venue.feed)()
         async with running_feeds() as feeds:
             await until(venue.books)
+            line = feeds.line(feed)
             for told in (1, 2):
                 await venue.say("7" * 20_000_000)
-                line = feeds.line(feed)
                 await until(partial(_has_dropped, line, "oversized", told))
+                await until(lambda: not line.disbelief.untold)
             assert venue.opened.count("/public/stream") == 1
             await venue.say(book_ticker(1))
             await row_until(lambda: stored(feed)[:2], ("100.1", "100.2"))
-            line = feeds.line(feed)
-            await until(lambda: not line.disbelief.untold)
     event = await MonitoringEvent.objects.aget(payload__code="frame_quarantined")
     assert (event.severity, event.payload["feedId"]) == ("WARN", feed.pk)
     assert event.payload["detail"].startswith("20000000 bytes: b'7777")
