@@ -36,6 +36,8 @@ dearer (Pacifica: 12 of an address's 100 credits a minute for every hundred line
 TRANSFERS_ANEW: Final = timedelta(minutes=5)
 """After an interruption they are read sooner; several in a row must leave credits for trades."""
 TRANSFERS_RETRY: Final = timedelta(minutes=5)
+TRANSFERS_ASKED: Final = timedelta(seconds=2)
+"""While a loss may be a transfer that is not read yet they are read as often as this."""
 TRANSFERS_OVERLAP: Final = timedelta(minutes=10)
 FIRST_TRANSFERS: Final = timedelta(hours=1)
 GOES_ON_AFTER: Final = timedelta(minutes=1)
@@ -76,19 +78,23 @@ def transfers_since(
     now: datetime,
     thorough: bool,
     with_funding: bool,
+    asks: bool = False,
 ) -> datetime | None:
     """Return from when on transfers are to be read; None when not due or not to be told.
 
     Sooner than every half an hour when money does not add up: each time twice as long after it
     began not to, for a history may lag, and what it never explains must not cost a query at every
     look; nor must a history that cannot be read, or not at once. Along with funding, as
-    `with_funding` says, while it is not known where to begin to compare.
+    `with_funding` says, while it is not known where to begin to compare. Now, unless just asked
+    for, when a sync `asks`.
     """
     if not capabilities(account.exchange.dialect, account.exchange.endpoint()).transfer_history:
         return None
     read_at, doubted = state.transfers_at, state.cash_unexplained_at
     waits = _Unfinished.of(state, TRANSFERS)
-    if waits and now - waits.tried_at < waits.pause:
+    tried_at = state.transfers_tried_at
+    is_asked = asks and (tried_at is None or now - tried_at >= TRANSFERS_ASKED)
+    if waits and not is_asked and now - waits.tried_at < waits.pause:
         return None
     if read_at is None:
         return now - FIRST_TRANSFERS if state.base_cash_at is None else state.base_cash_at
@@ -99,7 +105,7 @@ def transfers_since(
     )
     begins = with_funding and state.cash_agreed_at is None
     every = TRANSFERS_ANEW if thorough else TRANSFERS_EVERY
-    is_due = waits or is_doubted or begins or now - read_at >= every
+    is_due = is_asked or waits or is_doubted or begins or now - read_at >= every
     return read_at - TRANSFERS_OVERLAP if is_due else None
 
 

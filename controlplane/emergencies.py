@@ -50,7 +50,7 @@ class Emergencies:
     def losses(self) -> int:
         """Hold accounts to their loss limits; those in doubt are read anew at once."""
         acted = self._losses.look()
-        self._read_anew(self._losses.doubted)
+        self._read_anew(self._losses.doubted, unread=self._losses.unread)
         return acted
 
     def rules(self) -> int:
@@ -59,10 +59,12 @@ class Emergencies:
         self._read_anew(self._rules.doubted)
         return acted
 
-    def _read_anew(self, names: Collection[str]) -> None:
+    def _read_anew(self, names: Collection[str], *, unread: Collection[str] = ()) -> None:
+        """Read accounts now; of the `unread` their transfers too, which may explain a fall."""
         doubted = ExchangeAccount.objects.syncable().for_sync().filter(pk__in=names)
         for account in doubted if names else ():
-            look = partial(account_sync, account=account, actor=self.actor)
+            asks = account.pk in unread
+            look = partial(account_sync, account=account, actor=self.actor, asks_transfers=asks)
             self.background.start(("doubted", account.pk), look)
 
     def timers(self) -> int:

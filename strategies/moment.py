@@ -20,6 +20,7 @@ class AccountLook:
     """What was last read of an account. `equity` is USD; each is None when it never was."""
 
     equity: Decimal | None
+    balance_at: datetime | None
     positions_at: datetime | None
     reconciled_at: datetime | None
     recovery_at: datetime | None
@@ -95,7 +96,7 @@ class Moment:
 @prepared
 def _last_read(account_id: Any) -> Any:
     return AccountState.objects.filter(account=account_id).values_list(
-        "equity", "positions_at", "reconciled_at", "recovery_at"
+        "equity", "balance_at", "positions_at", "reconciled_at", "recovery_at"
     )
 
 

@@ -11,7 +11,8 @@ from django.db.models import Case, F, OuterRef, Q, Subquery, Sum, Value, When
 from django.db.models.functions import Abs, Coalesce, Greatest
 
 from accounts.domain.risk import AccountStanding, LimitScope, ScopeLimits, ScopeSums, Tally
-from accounts.models import EquitySample, Position
+from accounts.models import Position
+from accounts.peaks import day_peak
 from controlplane.base.prepared import Prepared, prepared
 from controlplane.kernel.ids import uuid7_floor
 from controlplane.kernel.units import ZERO
@@ -71,22 +72,18 @@ def account_standing(
     intent: OrderIntent, moment: Moment, *, beside: Sequence[OrderIntent] = ()
 ) -> AccountStanding | None:
     """Return how the order's account stands; None for a simulated one of unknown equity."""
-    equity = moment.look(intent.account_id).equity
+    look = moment.look(intent.account_id)
+    equity, at = look.equity, look.balance_at or moment.now
     if equity is None and intent.sandbox:
         return None
-    midnight = moment.now.replace(hour=0, minute=0, second=0, microsecond=0)
     own = ScopeLimits(LimitScope.ACCOUNT, intent.account_id)
     return AccountStanding(
         equity=equity,
-        peak=_peak.first(account_id=intent.account_id, since=midnight),
+        peak=None
+        if equity is None
+        else day_peak(intent.account_id, equity=equity, at=at, now=moment.now),
         sums=scope_sums(own, intent, moment, beside=beside),
     )
-
-
-@prepared
-def _peak(account_id: Any, since: Any) -> Any:
-    samples = EquitySample.objects.filter(account=account_id, at__gte=since)
-    return samples.order_by("-equity").values_list("equity", flat=True)[:1]
 
 
 def twin(intent: OrderIntent) -> str:

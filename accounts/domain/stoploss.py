@@ -5,13 +5,14 @@ bad tick trips nothing; after it has tripped nothing trips again until the cool-
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from accounts.choices import StopLossAction
 from accounts.domain.risk.standing import drawdown_percent
+from controlplane.kernel.units import ZERO
 
 
 class LossRule(StrEnum):
@@ -25,8 +26,10 @@ class LossRule(StrEnum):
 class LossReading:
     """An account as last read. Money in USD.
 
-    `day_peak` and `peak` are the highest equities of the day (UTC) and ever; `worst_position` is
-    the largest unrealized loss of one position, zero or positive.
+    `day_peak` and `peak` are the highest equities of the day (UTC) and ever, moved with what came
+    in and went out since; `worst_position` is the largest unrealized loss of one position, zero or
+    positive. `unexplained` is what neither trades, fees and funding nor known transfers explain of
+    the wallet, negative when it fell; with `is_compared` false that is not known yet.
     """
 
     at: datetime
@@ -34,6 +37,8 @@ class LossReading:
     day_peak: Decimal
     peak: Decimal
     worst_position: Decimal
+    unexplained: Decimal = ZERO
+    is_compared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,21 @@ def measured(rule: LossRule, reading: LossReading) -> Decimal:
             return drawdown_percent(
                 equity=reading.equity, peak=max(reading.day_peak, reading.equity)
             )
+
+
+def may_be_transfer(breach: Breach, reading: LossReading) -> bool:
+    """Tell whether a breach may be money taken out that has not been read as a transfer yet.
+
+    It may when without what nothing explains of the wallet there would be none. What positions have
+    lost, trades and fees have cost or funding took is explained and never a transfer.
+    """
+    rule = breach.limit.rule
+    if rule is LossRule.POSITION_LOSS:
+        return False
+    if not reading.is_compared:
+        return True
+    whole = replace(reading, equity=reading.equity - reading.unexplained)
+    return reading.unexplained < 0 and measured(rule, whole) <= breach.limit.most
 
 
 def seen_again(doubt: Doubt | None, *, at: datetime) -> Doubt:

@@ -46,28 +46,42 @@ MAX_ERROR: Final = 500
 
 
 def account_sync(
-    *, account: ExchangeAccount, actor: Actor, thorough: bool = False
+    *,
+    account: ExchangeAccount,
+    actor: Actor,
+    thorough: bool = False,
+    asks_transfers: bool = False,
 ) -> AccountSyncJob | None:
     """Read the account at its venue now and write what was learned.
 
     Returns the record of it, or None when another sync of this account is under way. Queries
     fail one by one: what one would have told stays as it was, and the record says `partial` or
     `failed`. `thorough` is for when nobody has watched: it reads the fills of every instrument
-    ever held, not only recent ones, and goes before routine reads where the venue limits them.
+    ever held, not only recent ones, and goes before routine reads where the venue limits them. So
+    does `asks_transfers`, which has transfers read whenever they last were: a loss may be one.
     Publishes FillsSeen and OrdersSeen, then AccountRead, by which the account is reconciled, then
     AccountMoved, so who reacts to it knows all of it.
     """
-    with recovering(really=thorough):
-        return _sync(able_to_read(account), actor, thorough=thorough)
+    wanted = _Wanted(thorough, asks_transfers)
+    with recovering(really=thorough or asks_transfers):
+        return _sync(able_to_read(account), actor, wanted)
 
 
-def _sync(account: ExchangeAccount, actor: Actor, *, thorough: bool) -> AccountSyncJob | None:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a sync reads beyond the usual."""
+
+    thorough: bool
+    transfers: bool
+
+
+def _sync(account: ExchangeAccount, actor: Actor, wanted: _Wanted) -> AccountSyncJob | None:
     with sync_claim(account.pk) as claimed:
         if not claimed:
             return None
         job = _sync_begin(account)
         try:
-            reading = _read(account, thorough=thorough)
+            reading = _read(account, wanted)
             _sync_finish(job, account, reading, actor)
         except BaseException:
             _sync_break(job)
@@ -76,8 +90,8 @@ def _sync(account: ExchangeAccount, actor: Actor, *, thorough: bool) -> AccountS
     return job
 
 
-def _read(account: ExchangeAccount, *, thorough: bool) -> AccountReading:
-    began = timezone.now()
+def _read(account: ExchangeAccount, wanted: _Wanted) -> AccountReading:
+    began, thorough = timezone.now(), wanted.thorough
     state = AccountState.objects.get(account=account.pk)
     try:
         client = egress.execution_client(account)
@@ -85,7 +99,12 @@ def _read(account: ExchangeAccount, *, thorough: bool) -> AccountReading:
         return AccountReading(at=began, errors={"client": error})
     paid_since = funding_since(account, state, now=began, thorough=thorough)
     moved_since = transfers_since(
-        account, state, now=began, thorough=thorough, with_funding=paid_since is not None
+        account,
+        state,
+        now=began,
+        thorough=thorough,
+        with_funding=paid_since is not None,
+        asks=wanted.transfers,
     )
     return egress.run(
         read_account(

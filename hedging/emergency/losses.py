@@ -1,17 +1,19 @@
 """Stop-loss: accounts held to their loss limits, and what is done when one is confirmed beyond."""
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Max, Min, Q
+from django.db.models import Min
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.choices import AccountStatus, StopLossAction
+from accounts.domain.drawdown import HELD_FOR
 from accounts.domain.stoploss import (
     Breach,
     Doubt,
@@ -20,11 +22,13 @@ from accounts.domain.stoploss import (
     LossRule,
     Tripped,
     breaches,
+    may_be_transfer,
     seen_again,
     trips,
 )
 from accounts.lifecycle import account_pause
-from accounts.models import AccountState, EquitySample, ExchangeAccount, Position
+from accounts.models import AccountState, ExchangeAccount, Position
+from accounts.peaks import Peaks
 from controlplane.base import events
 from controlplane.base.audit import Actor
 from controlplane.kernel.events import EventType, Occurrence, Severity
@@ -33,6 +37,7 @@ from hedging.domain.emergency import StopScope, StopTrigger
 from hedging.emergency.reducing import book_reduce, is_undone
 from hedging.emergency.scopes import book_of
 from hedging.emergency.verbs import stop_engage
+from markets.venues.registry import capabilities
 
 ENVELOPE_CONFIRMATIONS: Final = 3
 """Readings in a row beyond the risk envelope's drawdown before its account's book is closed."""
@@ -40,34 +45,12 @@ ENVELOPE_COOL_DOWN: Final = timedelta(hours=1)
 """Who releases an account knows its drawdown: it is left alone for so long."""
 VALID: Final = timedelta(minutes=2)
 """A balance read longer ago says nothing of now."""
-PEAK_WITHIN: Final = timedelta(days=90)
 UNDONE_AFTER: Final = timedelta(seconds=10)
 """A reduction of which nothing was sent, whatever for, is begun anew no sooner."""
 UNDONE_WITHIN: Final = timedelta(hours=1)
 """... nor when it was begun longer ago."""
 
-
-@dataclass(slots=True)
-class Peaks:
-    """The highest equities, read once from the samples and then kept with every reading."""
-
-    _known: dict[str, tuple[date, Decimal, Decimal]] = field(default_factory=dict)
-
-    def of(self, account_id: str, equity: Decimal, now: datetime) -> tuple[Decimal, Decimal]:
-        """Return the day's (UTC) and the overall highest equity, this one included."""
-        today = now.date()
-        day, of_day, peak = self._known.get(account_id) or self._read(account_id, now)
-        of_day = max(of_day, equity) if day == today else equity
-        self._known[account_id] = (today, of_day, max(peak, equity))
-        return of_day, max(peak, equity)
-
-    def _read(self, account_id: str, now: datetime) -> tuple[date, Decimal, Decimal]:
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        samples = EquitySample.objects.filter(account=account_id, at__gte=now - PEAK_WITHIN)
-        highest = samples.aggregate(
-            of_day=Max("equity", filter=Q(at__gte=midnight)), peak=Max("equity")
-        )
-        return now.date(), highest["of_day"] or ZERO, highest["peak"] or ZERO
+_Key = tuple[str, LossRule]
 
 
 @dataclass(slots=True)
@@ -80,32 +63,53 @@ class LossWatch:
     actor: Actor
     doubted: set[str] = field(default_factory=set)
     """Accounts with a breach that is not confirmed yet: a new reading is wanted soon."""
+    unread: set[str] = field(default_factory=set)
+    """Those of them whose breach may be a transfer: their transfers are to be read as well."""
     _peaks: Peaks = field(default_factory=Peaks)
-    _doubts: dict[tuple[str, LossRule], Doubt] = field(default_factory=dict)
+    _doubts: dict[_Key, Doubt] = field(default_factory=dict)
+    _first: dict[_Key, float] = field(default_factory=dict)
+    """When a breach that goes on was first seen, by the monotonic clock."""
 
     def look(self) -> int:
         """Act on what is confirmed; return on how many accounts."""
         now = timezone.now()
         _undone_forget(now)
         self.doubted.clear()
-        seen: set[tuple[str, LossRule]] = set()
+        self.unread.clear()
+        seen: set[_Key] = set()
         acted = 0
         for account, reading in _readings(self._peaks, now):
             for breach in breaches(_limits(account), reading):
                 key = (account.pk, breach.limit.rule)
                 seen.add(key)
                 self._doubts[key] = doubt = seen_again(self._doubts.get(key), at=reading.at)
-                if trips(breach, doubt, last=_last(account), now=now):
-                    self._act(account, breach, now)
+                is_held = self._is_held(account, breach, reading)
+                if trips(breach, doubt, last=_last(account), now=now) and not is_held:
+                    self._act(account, breach, reading, now)
                     acted += 1
                     break
-                if doubt.count < breach.limit.confirmations:
+                if is_held or doubt.count < breach.limit.confirmations:
                     self.doubted.add(account.pk)
         self._doubts = {key: doubt for key, doubt in self._doubts.items() if key in seen}
+        self._first = {key: began for key, began in self._first.items() if key in seen}
         return acted
 
+    def _is_held(self, account: ExchangeAccount, breach: Breach, reading: LossReading) -> bool:
+        """Tell whether to wait for the venue's history, for seconds: it may tell of a transfer."""
+        began = self._first.setdefault((account.pk, breach.limit.rule), time.monotonic())
+        if time.monotonic() - began >= HELD_FOR.total_seconds():
+            return False
+        venue = account.exchange
+        is_told = capabilities(venue.dialect, venue.endpoint()).transfer_history
+        if not is_told or not may_be_transfer(breach, reading):
+            return False
+        self.unread.add(account.pk)
+        return True
+
     @transaction.atomic
-    def _act(self, account: ExchangeAccount, breach: Breach, now: datetime) -> None:
+    def _act(
+        self, account: ExchangeAccount, breach: Breach, reading: LossReading, now: datetime
+    ) -> None:
         """Mark the account and act, both or neither: begun once, whoever else looks."""
         before = account.state.stop_loss_at
         won = AccountState.objects.filter(pk=account.pk, stop_loss_at=before).update(
@@ -118,7 +122,7 @@ class LossWatch:
             "value": plain(round(breach.value, 4)),
             "most": plain(breach.limit.most),
         }
-        _tell(account, breach, reason)
+        _tell(account, breach, reading, reason)
         match breach.limit.action:
             case StopLossAction.PAUSE:
                 account_pause(account=account, actor=self.actor, reason=reason)
@@ -162,7 +166,7 @@ def _readings(peaks: Peaks, now: datetime) -> Iterable[tuple[ExchangeAccount, Lo
     accounts = (
         ExchangeAccount.objects.exclude(status=AccountStatus.EMERGENCY)
         .filter(state__balance_at__gte=now - VALID, state__equity__isnull=False)
-        .select_related("state", "risk_envelope", "stop_loss_config")
+        .select_related("state", "risk_envelope", "stop_loss_config", "exchange")
         .defer(*ExchangeAccount.secret_fields)
     )
     worst = dict(
@@ -173,11 +177,20 @@ def _readings(peaks: Peaks, now: datetime) -> Iterable[tuple[ExchangeAccount, Lo
         .annotate(worst=Min("unrealized_pnl"))
     )
     for account in accounts:
-        at, equity = account.state.balance_at, account.state.equity
+        state = account.state
+        at, equity = state.balance_at, state.equity
         if at is not None and equity is not None:
-            of_day, peak = peaks.of(account.pk, equity, now)
+            of_day, peak = peaks.of(account.pk, equity, at, tried_at=state.transfers_tried_at)
             loss = max(ZERO, -(worst.get(account.pk) or ZERO))
-            yield account, LossReading(at, equity, of_day, peak, loss)
+            yield account, LossReading(at, equity, of_day, peak, loss, *_wallet(state, at))
+
+
+def _wallet(state: AccountState, at: datetime) -> tuple[Decimal, bool]:
+    """Return what nothing explains of the wallet read at `at`, and whether that is known yet."""
+    if state.cash_agreed_at is None:  # it is not compared, so nothing speaks for a transfer
+        return ZERO, True
+    is_compared = state.reconciled_at is not None and state.reconciled_at >= at
+    return state.cash_unexplained, is_compared
 
 
 def _limits(account: ExchangeAccount) -> Sequence[LossLimit]:
@@ -208,7 +221,7 @@ def _limits(account: ExchangeAccount) -> Sequence[LossLimit]:
     return limits
 
 
-def _tell(account: ExchangeAccount, breach: Breach, reason: str) -> None:
+def _tell(account: ExchangeAccount, breach: Breach, reading: LossReading, reason: str) -> None:
     events.publish(
         Occurrence(
             type=EventType.EMERGENCY,
@@ -222,6 +235,10 @@ def _tell(account: ExchangeAccount, breach: Breach, reason: str) -> None:
                 "action": str(breach.limit.action),
                 "value": plain(breach.value),
                 "most": plain(breach.limit.most),
+                "equity": plain(reading.equity),
+                "dayPeak": plain(round(reading.day_peak, 2)),
+                "peak": plain(round(reading.peak, 2)),
+                "unexplained": plain(reading.unexplained),
             },
         )
     )

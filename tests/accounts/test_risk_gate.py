@@ -178,7 +178,10 @@ def test_whatever_fills_an_approved_order_never_enlarges_a_position_beyond_the_l
         (replace(HEALTHY, equity=None), "EQUITY_UNKNOWN"),
         (replace(HEALTHY, equity=D(0)), "EQUITY_NOT_POSITIVE: equity=0"),
         (replace(HEALTHY, peak=D("1111.11")), None),
-        (replace(HEALTHY, peak=D(1_250)), "DRAWDOWN_EXCEEDS_MAXIMUM: drawdown=20, maximum=10"),
+        (
+            replace(HEALTHY, peak=D(1_250)),
+            "DRAWDOWN_EXCEEDS_MAXIMUM: drawdown=20, maximum=10, equity=1000, peak=1250",
+        ),
         # The order is worth 600 USD: 4,400 USD more make five times the equity.
         (replace(HEALTHY, sums=ScopeSums(long=D(2_000), short=D(1_000), selling=D(1_400))), None),
         (

@@ -13,9 +13,9 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from accounts.models import AccountState, EquitySample
+from accounts.peaks import Peaks
 from controlplane.base import jobs
 from controlplane.kernel.ids import uuid7_time
-from hedging.emergency.losses import Peaks
 from markets.domain.funding import settlement_time
 from markets.venues.checks import moment as venue_moment
 from monitoring.domain import retention

@@ -14,7 +14,10 @@ PERCENT = Decimal(100)
 
 @dataclass(frozen=True, slots=True)
 class AccountStanding:
-    """An account's own figures, USD. `equity` is None when unknown, `peak` the day's highest."""
+    """An account's own figures, USD. `equity` is None when unknown.
+
+    `peak` is the day's highest, moved with what came in and went out since.
+    """
 
     equity: Decimal | None
     peak: Decimal | None
@@ -41,6 +44,8 @@ def standing_problem(value: Decimal, limits: RiskLimits, account: AccountStandin
                 "DRAWDOWN_EXCEEDS_MAXIMUM",
                 drawdown=round(fallen, 4),
                 maximum=limits.max_drawdown_percent,
+                equity=account.equity,
+                peak=round(account.peak, 2),
             )
     if account.sums.unpriced:
         return denied("EXPOSURE_UNKNOWN", scope="account", symbol=account.sums.unpriced)
