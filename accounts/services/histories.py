@@ -51,7 +51,7 @@ def histories_problems(state: AccountState) -> dict[str, Problem]:
     for name in (FUNDING, TRANSFERS):
         resumes_at = history_resumes_at(state, name)
         if resumes_at is not None:
-            text = _("not read whole yet; on from %(at)s on.") % {"at": f"{resumes_at:%H:%M:%SZ}"}
+            text = _("not read whole yet; read on at %(at)s.") % {"at": f"{resumes_at:%H:%M:%SZ}"}
             kind = SyncProblem.HISTORY_UNREAD
             found[name] = Problem(kind, f"{name}: {kind}: {text}")
     return found
