@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.db import connection
-from django.db.models import F
+from django.db.models import Exists, F, QuerySet
 
 from accounts.domain.drawdown import Flow, Stretch, is_certain, peak_of, spans
 from accounts.models import EquitySample, Transfer
@@ -58,16 +58,18 @@ def track(account_id: str, *, since: datetime, until: datetime) -> Track:
 def day_peak(account_id: str, *, equity: Decimal, at: datetime, now: datetime) -> Decimal | None:
     """Return the peak (USD) of the day (UTC) to hold an equity read at `at` against; None: none."""
     midnight = _midnight(now)
-    if _transfers_known(account_id, since=midnight):
+    highest, is_moved = _highest.first(account_id=account_id, since=midnight) or (None, False)
+    if is_moved:
         return track(account_id, since=midnight, until=now).peak(equity=equity, at=at)
-    highest: Decimal | None = _highest.first(account_id=account_id, since=midnight)
-    return highest
+    return cast("Decimal | None", highest)
 
 
 @prepared
 def _highest(account_id: Any, since: Any) -> Any:
+    """The highest sample, and whether any transfer moves it: one query, for each order's gate."""
     samples = EquitySample.objects.filter(account=account_id, at__gte=since)
-    return samples.order_by("-equity").values_list("equity", flat=True)[:1]
+    is_moved = Exists(_moving(account_id, since))
+    return samples.order_by("-equity").values_list("equity", is_moved)[:1]
 
 
 def _transfers_known(account_id: str, *, since: datetime) -> int:
@@ -77,10 +79,13 @@ def _transfers_known(account_id: str, *, since: datetime) -> int:
 
 @prepared
 def _flows(account_id: Any, since: Any) -> Any:
+    return _moving(account_id, since).order_by("venue_at", "pk").values_list("venue_at", "amount")
+
+
+def _moving(account_id: Any, since: Any) -> QuerySet[Transfer]:
     """Those in the asset that the account is settled in: equity is told in no other."""
     settled = F("account__state__settlement_asset")
-    moved = Transfer.objects.filter(account=account_id, venue_at__gte=since, asset=settled)
-    return moved.order_by("venue_at", "pk").values_list("venue_at", "amount")
+    return Transfer.objects.filter(account=account_id, venue_at__gte=since, asset=settled)
 
 
 @dataclass(slots=True)

@@ -33,6 +33,7 @@ from hedging.domain.throttle import (
     exceeded,
 )
 from hedging.models import HedgeExecution, HedgeThrottle
+from strategies.domain.intent import REJECTED
 from strategies.models import OrderIntent
 
 RELEASED = audit.register("throttle.released", label=gettext_lazy("Hedge throttle released"))
@@ -99,7 +100,11 @@ def pace_check(
 
 
 def _rejects(module_ids: Sequence[str], throttles: Throttles, now: datetime) -> Mapping[str, int]:
-    """Return how many hedge orders of each module venues have refused lately."""
+    """Return how many hedge orders of each module venues have refused lately.
+
+    One that never left, or that a venue proved never to have accepted, was refused by nobody: it
+    says nothing against the module. Its hedge has failed, and counts as that.
+    """
     since = {
         name: uuid7_floor(throttles.since(now - FAILURES_WITHIN, ThrottleScope.MODULE, name))
         for name in module_ids
@@ -114,8 +119,8 @@ def _refused(module_ids: Any, after: Any) -> Any:
     refused = OrderIntent.objects.filter(
         module__any=module_ids,
         intent_id__gte=after,
-        state="failed",
-        claim_fence__gt=0,
+        state=str(REJECTED.state),
+        submission=str(REJECTED.submission),
         hedge_executions__isnull=False,
     )
     return refused.values_list("module_id", "intent_id")

@@ -1,5 +1,6 @@
 """Hedging that ran wild is off until a named person releases it; dust is recorded, not traded."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -148,6 +149,27 @@ def test_r6_a_module_whose_orders_venues_refuse_is_off_everywhere(
     assert evaluate() is None
     assert str(HedgeThrottle.objects.get()) == "module hedger"
     assert view().reason == "THROTTLED"
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        (("submitted", "sending"), ("failed", "none")),  # it never left
+        (("submitted", "sending"), ("submitted", "unknown"), ("failed", "none")),  # never accepted
+    ],
+)
+def test_r6_what_no_venue_took_was_refused_by_none(
+    book: ExchangeAccount, btc: Instrument, settings: Any, way: Sequence[tuple[str, str]]
+) -> None:
+    settings.HEDGE_THROTTLE_REJECTS = 2
+    past(book, 1)
+    module = StrategyModule.objects.get(pk="hedger")
+    for _ in range(2):
+        lost = factories.intent(account=book, instrument=btc, module=module)
+        world.moved(lost, *way)
+        HedgeExecution.objects.get().intents.add(lost)
+    assert evaluate() is not None
+    assert not HedgeThrottle.objects.exists()
 
 
 def test_hedges_by_hand_count_for_nothing(book: ExchangeAccount, settings: Any) -> None:

@@ -98,7 +98,7 @@ def refused(intent: OrderIntent) -> OrderIntent:
     claim = {"claim_fence": 1, "claimed_by": "w", "signed_at": now, "expires_at": now}
     for place in (
         {"state": "submitted", "submission": "sending", **claim},
-        {"state": "failed", "submission": "none"},
+        {"state": "failed", "submission": "acknowledged"},
     ):
         OrderIntent.objects.filter(pk=intent.pk).update(**place)
     return intent
