@@ -159,13 +159,6 @@ def test_balance_events_are_transfers_unless_trades_or_funding_tell_of_them() ->
     assert unknown == Quarantined("unknown-kind", "gift")
 
 
-def test_a_page_that_ends_without_a_way_to_the_next_is_no_page() -> None:
-    for cursor in ({}, {"next_cursor": None}, {"next_cursor": ""}):
-        cut = {"success": True, "data": [event()], "has_more": True, **cursor}
-        with pytest.raises(BadAnswer, match="no-cursor"):
-            parsing.balance_events(body(cut), now_ms=MAX_MS)
-
-
 def test_confirmations() -> None:
     assert parsing.accepted(body(RECORDED["createOrder_market"])) == "241159097"
     with pytest.raises(BadAnswer):
