@@ -1,7 +1,7 @@
 """Books that stay out of their threshold, or unknown, are told of: once for each reason."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,15 +23,50 @@ _FOR_A_PERSON: Final = frozenset({Reason.UNALLOCATED, Reason.DUST})
 _QUIET: Final = frozenset({Reason.WITHIN_THRESHOLD, Reason.IN_FLIGHT})
 
 
+@dataclass(slots=True)
+class _Standing:
+    """How a book stands in an asset: for what reason since when, and what was told of it."""
+
+    since: datetime
+    reason: Reason | None = None
+    told: Reason | None = None
+    out_since: datetime | None = None
+    """Since when it has not been within its threshold, nor at rest for a good reason."""
+    is_overdue: bool = False
+
+    def settle(self) -> None:
+        """Let it be out of its threshold no more."""
+        self.out_since, self.is_overdue = None, False
+
+    def take(self, reason: Reason, now: datetime) -> None:
+        """Note why it is so now, and since when that reason holds."""
+        if reason is not self.reason:
+            self.reason, self.since = reason, now
+        if reason in _QUIET:
+            self.told = None
+
+    def comes_overdue(self, reason: Reason, now: datetime) -> bool:
+        """Tell, once, that it is out of its threshold for too long by reasons that change."""
+        if reason is Reason.WITHIN_THRESHOLD or reason in _FOR_A_PERSON:
+            self.settle()
+            return False
+        self.out_since = self.out_since or now
+        if self.is_overdue or now - self.out_since < OVERDUE:
+            return False
+        self.is_overdue = True
+        return True
+
+    def is_news(self, reason: Reason, now: datetime) -> bool:
+        """Tell whether the reason has lasted and was not told yet."""
+        has_lasted = reason not in _QUIET and now - self.since >= PATIENCE
+        return has_lasted and self.told is not reason
+
+
 class BookWatch:
-    """Remembers, per book and asset, since when a reason holds. One per process."""
+    """Remembers how each book stands in each asset. One per process."""
 
     def __init__(self) -> None:
-        self._since: dict[tuple[str, str], tuple[Reason, datetime]] = {}
-        self._told: dict[tuple[str, str], Reason] = {}
-        self._out: dict[tuple[str, str], datetime] = {}
-        """Since when it has not been within its threshold, nor at rest for a good reason."""
-        self._overdue: set[tuple[str, str]] = set()
+        self._known: dict[tuple[str, str], _Standing] = {}
 
     def look(self, looks: Iterable[BookFacts], *, now: datetime) -> None:
         """Tell what has lasted, from the decisions these looks give."""
@@ -45,41 +80,22 @@ class BookWatch:
             for decision in facts.decisions(now=now):
                 place = (facts.book.key, decision.exposure.symbol)
                 seen.add(place)
+                standing = self._known.setdefault(place, _Standing(since=now))
                 if decision.is_trading and place in making:
                     decision = replace(decision, reason=Reason.IN_FLIGHT)
-                    self._settled(place)
+                    standing.settle()
                 elif decision.is_trading and place in dust:
                     decision = replace(decision, reason=Reason.DUST)
-                self._note(place, decision, now)
-        for gone in self._since.keys() - seen:
-            del self._since[gone]
-            self._told.pop(gone, None)
-            self._settled(gone)
+                _note(standing, facts.book.key, decision, now)
+        self._known = {place: it for place, it in self._known.items() if place in seen}
 
-    def _settled(self, place: tuple[str, str]) -> None:
-        self._out.pop(place, None)
-        self._overdue.discard(place)
 
-    def _is_overdue(self, place: tuple[str, str], reason: Reason, now: datetime) -> bool:
-        """Tell, once, that a book is out of its threshold for too long by reasons that change."""
-        if reason is Reason.WITHIN_THRESHOLD or reason in _FOR_A_PERSON:
-            self._settled(place)
-            return False
-        if place in self._overdue or now - self._out.setdefault(place, now) < OVERDUE:
-            return False
-        self._overdue.add(place)
-        return True
-
-    def _note(self, place: tuple[str, str], decision: Decision, now: datetime) -> None:
-        reason, since = self._since.get(place, (None, now))
-        if reason is not decision.reason:
-            reason, since = decision.reason, now
-            self._since[place] = (reason, since)
-        is_overdue = self._is_overdue(place, reason, now)
-        if reason in _QUIET:
-            self._told.pop(place, None)
-        has_lasted = reason not in _QUIET and now - since >= PATIENCE
-        if (has_lasted and self._told.get(place) is not reason) or is_overdue:
-            self._told[place] = reason
-            severity = Severity.WARN if reason in _FOR_A_PERSON else Severity.CRITICAL
-            telling.hold_told(place[0], decision, severity=severity)
+def _note(standing: _Standing, book_key: str, decision: Decision, now: datetime) -> None:
+    """Take a decision into account, and tell of it where that is due."""
+    reason = decision.reason
+    standing.take(reason, now)
+    is_overdue = standing.comes_overdue(reason, now)
+    if standing.is_news(reason, now) or is_overdue:
+        standing.told = reason
+        severity = Severity.WARN if reason in _FOR_A_PERSON else Severity.CRITICAL
+        telling.hold_told(book_key, decision, severity=severity)
