@@ -39,7 +39,8 @@ LONGEST_SECONDS: Final = 900
 SECONDS_A_TEST: Final = 20
 """What a test may take on a busy machine, when many are run."""
 EACH: Final = "{each}"
-CACHES: Final = re.compile(r"__pycache__|\.\w+_cache")
+NO_MATTER: Final = re.compile(r"__pycache__/|\.\w+_cache/|\.md$|/guards\.toml$")
+"""What does not tell one tree from another: no run depends on it."""
 NAMED: Final = re.compile(r"`(test_[a-z0-9_]+)(…)?(\[[^`]*\])?`")
 WRITTEN: Final = re.compile(r"^(?:async )?def (test_[a-z0-9_]+)", re.MULTILINE)
 TROUBLED: Final = re.compile(r"^(FAILED|ERROR) (\S+)", re.MULTILINE)
@@ -236,8 +237,8 @@ def _digest(copy: Path) -> str:
     """Return what tells this tree from every other one."""
     digest = hashlib.sha256()
     for path in sorted(it for it in copy.rglob("*") if it.is_file()):
-        name = path.relative_to(copy)
-        if not CACHES.search(str(name.parent)):
+        name = str(path.relative_to(copy))
+        if not NO_MATTER.search(name):
             digest.update(f"{name}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -267,9 +268,10 @@ class Round:
     def go(self, bad: Collection[str]) -> None:
         """Take each guard out whose tests are not `bad` already."""
         for removal in self.wanted:
-            row = self.kept.seen.get(removal.key)
+            spoilt = sorted(set(removal.tests) & set(bad))
+            row = None if spoilt else self.kept.seen.get(removal.key)
             if row is None:
-                row = self._try(removal, sorted(set(removal.tests) & set(bad)))
+                row = self._try(removal, spoilt)
                 self.kept.add(**row)
             self.found.append(row)
 

@@ -189,6 +189,11 @@ def test_c10_the_database_refuses_a_second_claim_whatever_the_build(stage: Stage
     intent = stage.wish()
     assert stage.submit(intent) == ("filled", "acknowledged")
     again = OLD_BUILD_CLAIMS.split("WHERE")[0] + "WHERE intent_id = %s"
-    with connection.cursor() as cursor, pytest.raises(IntegrityError):
+    with connection.cursor() as cursor, pytest.raises(IntegrityError, match="illegal move"):
         cursor.execute(again, [intent.pk])
+    claimed = stage.wish(amount=D("0.02"))
+    with connection.cursor() as cursor:
+        cursor.execute(OLD_BUILD_CLAIMS, [claimed.pk])
+        with pytest.raises(IntegrityError, match="a claim does not change"):
+            cursor.execute(again, [claimed.pk])
     assert stage.requests("POST", "order") == 1
