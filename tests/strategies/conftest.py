@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,14 +10,17 @@ from typing import Any
 
 import pytest
 
+from accounts import egress
 from accounts.models import AccountState, ExchangeAccount
 from controlplane.base.audit import Actor, Surface
 from markets.models import Instrument, MarketDataFeed, Quote
 from markets.venues.paper.config import PaperConfig, account_config, symbol_config
 from markets.venues.paper.server import PaperVenue
+from markets.venues.types import OrderReport, SubmitOrder
 from strategies import services
 from strategies.models import OrderIntent, StrategyModule
 from tests import factories
+from tests.strategies.sending import Line
 
 KEY, SECRET = "paper-key", "paper-secret"
 PRICE = Decimal(60_000)
@@ -149,3 +152,15 @@ def live(db: None, paper: VenueThread) -> Stage:
 def still(db: None) -> Stage:
     """A stage whose venue does not answer."""
     return stage()
+
+
+@pytest.fixture
+def on_the_line(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Line]:
+    """Put a client of the test's own where the account's venue would be."""
+
+    def put(act: Callable[[SubmitOrder], OrderReport]) -> Line:
+        line = Line(act)
+        monkeypatch.setattr(egress, "execution_client", lambda account, **_: line)
+        return line
+
+    return put

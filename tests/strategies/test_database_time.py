@@ -22,7 +22,7 @@ from strategies import claims, execution, services
 from strategies.domain.intent import IntentEvent
 from strategies.models import OrderIntent
 from tests.strategies.conftest import PRICE, Stage
-from tests.strategies.test_execution import Line, echo, place, submit
+from tests.strategies.sending import Line, echo, place, submit
 
 Off = Callable[[float], None]
 SOON = timedelta(seconds=30)

@@ -14,94 +14,31 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, connections
+from django.db import connection, connections
 from django_q.models import OrmQ
 
 from accounts import egress
-from accounts.models import AccountState, ExchangeAccount
+from accounts.models import ExchangeAccount
 from accounts.observations import OrdersSeen
-from markets.models import Quote
 from markets.venues.errors import (
     AuthenticationFailed,
     MissingCredential,
     NotSent,
-    OrderNotFound,
     OutcomeUnknown,
     RateLimited,
     VenueRejected,
     VenueUnavailable,
 )
-from markets.venues.types import CancelOrder, OrderReport, OrderStatus, SubmitOrder
+from markets.venues.types import CancelOrder, OrderReport, SubmitOrder
 from monitoring.models import MonitoringEvent
 from strategies import claims, execution, observing, services, workers
 from strategies.domain.intent import IntentEvent
 from strategies.jobs import ResolveIntent
 from strategies.models import OrderIntent
-from strategies.sandbox import SandboxClient
-from tests.strategies.conftest import Stage, VenueThread, stage
+from tests.strategies.conftest import Stage, VenueThread
+from tests.strategies.sending import Line, echo, place, raising, submit
 
 D = Decimal
-
-
-class Line:
-    """A client whose `submit` does what the test says, and that counts its calls."""
-
-    def __init__(self, act: Callable[[SubmitOrder], OrderReport]) -> None:
-        self.sent: list[SubmitOrder] = []
-        self._act = act
-
-    async def submit(self, command: SubmitOrder) -> OrderReport:
-        self.sent.append(command)
-        return self._act(command)
-
-    async def order(self, venue_symbol: str, client_order_id: str) -> OrderReport:
-        raise OrderNotFound("-2013", "Order does not exist.")
-
-
-def raising(error: BaseException) -> Callable[[SubmitOrder], OrderReport]:
-    def act(command: SubmitOrder) -> OrderReport:
-        raise error
-
-    return act
-
-
-def echo(command: SubmitOrder, **changes: Any) -> OrderReport:
-    values: dict[str, Any] = {
-        "venue_symbol": command.venue_symbol,
-        "venue_order_id": "1",
-        "client_order_id": command.client_order_id,
-        "side": command.side,
-        "status": OrderStatus.OPEN,
-        "amount": command.amount,
-        "filled": D(0),
-        "price": command.price,
-        "average_price": None,
-        "reduce_only": command.reduce_only,
-        "at": datetime.now(UTC),
-    }
-    return OrderReport(**{**values, **changes})
-
-
-@pytest.fixture
-def on_the_line(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Line]:
-    """Put a client of the test's own where the account's venue would be."""
-
-    def put(act: Callable[[SubmitOrder], OrderReport]) -> Line:
-        line = Line(act)
-        monkeypatch.setattr(egress, "execution_client", lambda account, **_: line)
-        return line
-
-    return put
-
-
-def submit(stage: Stage, intent: OrderIntent) -> OrderIntent:
-    execution.intent_submit(intent_id=intent.pk, actor=stage.actor)
-    intent.refresh_from_db()
-    return intent
-
-
-def place(intent: OrderIntent) -> tuple[str, str]:
-    return intent.state, intent.submission
 
 
 # At the venue
@@ -313,93 +250,6 @@ def test_the_claim_is_committed_before_the_first_byte(
     assert claimed.expires_at == claimed.signed_at + timedelta(seconds=10)
 
 
-# The gate, at the moment of the claim
-
-
-def _paused(stage: Stage) -> None:
-    ExchangeAccount.objects.filter(pk=stage.account.pk).update(status="paused")
-
-
-def _venue_off(stage: Stage) -> None:
-    stage.account.exchange.is_enabled = False
-    stage.account.exchange.save()
-
-
-def _module_off(stage: Stage) -> None:
-    stage.module.status = "disable"
-    stage.module.save()
-
-
-def _no_price(stage: Stage) -> None:
-    Quote.objects.all().delete()
-
-
-def _no_positions(stage: Stage) -> None:
-    AccountState.objects.update(positions_at=None)
-
-
-def _old_positions(stage: Stage) -> None:
-    AccountState.objects.update(positions_at=datetime.now(UTC) - timedelta(seconds=61))
-
-
-def _small(stage: Stage) -> None:
-    ExchangeAccount.objects.filter(pk=stage.account.pk).update(max_position_value=D(599))
-
-
-def _dry(stage: Stage) -> None:
-    stage.module.dry_run_enabled = True
-    stage.module.save()
-
-
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        (_paused, "ACCOUNT_NOT_ACTIVE"),
-        (_venue_off, "VENUE_DISABLED"),
-        (_module_off, "MODULE_NOT_ENABLED"),
-        (_no_price, "PRICE_STALE: reference=None"),
-        (_no_positions, "POSITION_UNKNOWN"),
-        (_old_positions, "POSITION_UNKNOWN"),
-        (_small, "NOTIONAL_EXCEEDS_MAXIMUM: notional=600, maximum=599"),
-        (_dry, "LIVE_NOT_ALLOWED"),
-    ],
-)
-def test_what_changed_since_the_wish_stops_the_send(
-    still: Stage, on_the_line: Callable[..., Line], change: Callable[[Stage], None], code: str
-) -> None:
-    line = on_the_line(echo)
-    intent = still.wish()
-    change(still)
-    submit(still, intent)
-    assert place(intent) == ("failed", "none")
-    assert intent.reason.startswith(code)
-    assert line.sent == []
-    assert MonitoringEvent.objects.latest("event_id").message.endswith(intent.reason)
-
-
-@pytest.mark.parametrize("change", [_paused, _module_off, _no_price, _no_positions, _small])
-def test_nothing_but_form_stops_a_reduce_only_order(
-    still: Stage, on_the_line: Callable[..., Line], change: Callable[[Stage], None]
-) -> None:
-    line = on_the_line(echo)
-    intent = still.wish(reduce_only=True)
-    change(still)
-    assert place(submit(still, intent)) == ("submitted", "acknowledged")
-    assert len(line.sent) == 1
-
-
-def test_an_unknown_order_blocks_new_exposure_there(
-    still: Stage, on_the_line: Callable[..., Line]
-) -> None:
-    on_the_line(raising(OutcomeUnknown("cut off")))
-    assert place(submit(still, still.wish())) == ("submitted", "unknown")
-    line = on_the_line(echo)
-    blocked = submit(still, still.wish())
-    assert (place(blocked), blocked.reason) == (("failed", "none"), "ORDER_OUTCOME_UNKNOWN")
-    assert line.sent == []
-    assert place(submit(still, still.wish(reduce_only=True)))[0] == "submitted"
-
-
 # After a crash
 
 
@@ -514,47 +364,6 @@ def test_an_order_no_longer_listed_is_asked_for(live: Stage, paper: VenueThread)
     assert place(intent) == ("cancelled", "acknowledged")
 
 
-# Environments never mix
-
-
-def test_a_sandbox_intent_never_reaches_a_venue(
-    live: Stage, paper: VenueThread, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    intent = live.wish(sandbox=True)
-    monkeypatch.setattr(
-        execution, "client_for", lambda intent, **_: egress.execution_client(intent.account)
-    )
-    submit(live, intent)
-    assert place(intent) == ("failed", "none")
-    assert intent.reason.startswith("ENVIRONMENT_MISMATCH")
-    assert paper.orders() == []
-
-
-def test_a_live_intent_never_ends_in_the_sandbox(
-    still: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    intent = still.wish()
-    monkeypatch.setattr(execution, "client_for", lambda intent, **_: SandboxClient(intent.account))
-    submit(still, intent)
-    assert place(intent) == ("failed", "none")
-    assert intent.reason.startswith("ENVIRONMENT_MISMATCH")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_dry_run_opens_no_socket(
-    live: Stage, paper: VenueThread, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(account: ExchangeAccount) -> None:
-        raise AssertionError("a dry run asked for a venue's client")
-
-    monkeypatch.setattr(egress, "execution_client", refuse)
-    live.module.dry_run_enabled = True
-    live.module.save()
-    intent = submit(live, live.wish(sandbox=True))
-    assert place(intent) == ("filled", "acknowledged")
-    assert paper.venue.ledger.since(kind="request") == []
-
-
 def test_worker_names_tell_the_dead_from_the_living() -> None:
     assert not workers.is_dead(workers.worker_name())
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -565,21 +374,3 @@ def test_worker_names_tell_the_dead_from_the_living() -> None:
     assert not workers.is_dead(f"elsewhere:{child.pid}:1")
     assert workers.is_dead(f"{host}:{os.getpid()}:another-start")
     assert json.dumps(workers.worker_name())
-
-
-def test_an_order_that_waited_is_kept_here_when_nobody_can_say_whether_it_was_stopped(
-    transactional_db: None, paper: VenueThread, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = stage(paper.venue.rest_url)
-    answers = iter([None])
-
-    def ask(intent: OrderIntent) -> None:
-        if next(answers, "gone") == "gone":
-            raise OperationalError("The database is away.")
-
-    monkeypatch.setattr(execution, "LOOK_AGAIN", 0.0)
-    monkeypatch.setattr(execution.selectors, "stop_problem", ask)
-    intent = submit(made, made.wish())
-    assert (intent.state, intent.submission) == ("failed", "none")
-    assert intent.reason.endswith("Stops cannot be asked for: OperationalError")
-    assert paper.orders() == []
