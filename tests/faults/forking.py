@@ -41,6 +41,7 @@ IMPORTED: Final = (
 def main() -> None:
     for name in IMPORTED:
         import_module(name)
+    signal.signal(signal.SIGTERM, _stop)
     for line in sys.stdin:
         order = json.loads(line)
         child = os.fork()
@@ -53,6 +54,7 @@ def main() -> None:
 def _run(order: dict[str, Any]) -> None:
     code = -1
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setsid()
         os.chdir(order["tree"])
         sys.path[0] = order["tree"]
@@ -70,14 +72,23 @@ def _run(order: dict[str, Any]) -> None:
 
 def _ended(child: int, seconds: float) -> int:
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return -1
+    ended = 0
+    try:
+        while time.monotonic() < deadline:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.02)
+        return -1
+    finally:
+        if not ended:
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def _stop(*_signal: object) -> None:
+    """End with whatever is being run."""
+    sys.exit(1)
 
 
 if __name__ == "__main__":

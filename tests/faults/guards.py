@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 import tomllib
@@ -214,7 +215,10 @@ def runner(copy: Path) -> Iterator[Runner]:
             text=True,
         ) as forker,
     ):
-        yield Runner(copy, forker, Path(name) / "output")
+        try:
+            yield Runner(copy, forker, Path(name) / "output")
+        finally:
+            forker.terminate()
 
 
 class Kept:
@@ -359,4 +363,5 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_signal: sys.exit(1))  # leave no copy behind
     sys.exit(main())
