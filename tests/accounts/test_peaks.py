@@ -74,15 +74,21 @@ def test_what_goes_from_one_account_to_another_is_no_gain_and_no_loss(
     assert peaks.of("beta", D(900), minutes(2)) == (D(900), D(900))
 
 
-def test_a_reading_that_may_lack_a_deposit_is_no_loss_and_no_new_peak(
-    account: ExchangeAccount,
-) -> None:
+def test_a_reading_that_may_lack_a_deposit_is_no_loss(account: ExchangeAccount) -> None:
     peaks = Peaks()
     sample(account, "1000", minutes(0))
     at = minutes(2) + timedelta(seconds=2)
     transfer(account, "500", minutes(2))
     assert peaks.of(account.pk, D(1000), at) == (D(1000), D(1000))
     assert peaks.of(account.pk, D(1500), minutes(3)) == (D(1500), D(1500))
+
+
+def test_a_reading_that_may_lack_a_withdrawal_is_no_new_peak(account: ExchangeAccount) -> None:
+    peaks = Peaks()
+    sample(account, "1000", minutes(0))
+    transfer(account, "-500", minutes(2))
+    assert peaks.of(account.pk, D(1000), minutes(2) + timedelta(seconds=2)) == (D(1000), D(1000))
+    assert peaks.of(account.pk, D(480), minutes(3)) == (D(500), D(500))
 
 
 def test_readings_between_two_samples_count(account: ExchangeAccount) -> None:

@@ -10,7 +10,7 @@ import pytest
 from django.db import IntegrityError, connections, transaction
 
 from accounts.domain.risk import ScopeSums
-from accounts.models import AccountState, EquitySample, Position
+from accounts.models import AccountState, EquitySample, Position, Transfer
 from controlplane.base.audit import Actor, Surface
 from markets.models import Instrument, Quote
 from strategies import execution, services, tallies
@@ -116,6 +116,20 @@ def test_the_account_stands_by_todays_peak_alone(still: Stage) -> None:
     standing = tallies.account_standing(still.wish(), Moment(now))
     assert standing is not None
     assert (standing.equity, standing.peak) == (D(600), D(900))
+
+
+def test_money_taken_out_today_is_no_drawdown_to_the_gate(still: Stage) -> None:
+    now = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    earlier = now - timedelta(hours=3)
+    EquitySample.objects.create(account=still.account, equity=D(1_000), at=earlier)
+    Transfer.objects.create(
+        account=still.account, venue_transfer_id="1", kind="TRANSFER", amount=D(-600),
+        asset="USDT", venue_at=now - timedelta(hours=2),
+    )  # fmt: skip
+    AccountState.objects.update(equity=D(390), balance_at=now, settlement_asset="USDT")
+    standing = tallies.account_standing(still.wish(), Moment(now))
+    assert standing is not None
+    assert (standing.equity, standing.peak) == (D(390), D(400))
 
 
 def test_an_account_of_unknown_equity_opens_nothing(still: Stage) -> None:
