@@ -32,9 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := sorted(set(options.only) - set(parts)):
         sys.stderr.write(f"There is no part {', '.join(unknown)}; there are {', '.join(parts)}.\n")
         return 2
+    chosen = () if options.render else _playable(options.only, parts)
+    if chosen is None:
+        return 2
     results = Path(options.results)
     results.mkdir(parents=True, exist_ok=True)
-    for name in () if options.render else options.only or parts:
+    for name in chosen:
         _run(name, parts[name], options, results)
     told = {path.stem: json.loads(path.read_text()) for path in sorted(results.glob("*.json"))}
     if options.report:
@@ -44,6 +47,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         sys.stdout.write(json.dumps(told) + "\n")
     return int(any(part["broken"] for part in told.values()))
+
+
+def _playable(only: Sequence[str], parts: Mapping[str, Part]) -> Sequence[str] | None:
+    """Return the parts to run: those asked for, None when this machine lacks what one needs.
+
+    Of all parts, those that lack something are left out, which is said.
+    """
+    from tests.faults.rig.parts import NEEDS
+
+    lacking = {name: NEEDS[name]() for name in only or parts if name in NEEDS}
+    for name, lack in lacking.items():
+        if lack:
+            sys.stderr.write(f"{name} cannot run: {lack}.\n")
+    if only and any(lacking.values()):
+        return None
+    return [name for name in only or parts if not lacking.get(name)]
 
 
 def _run(name: str, part: Part, options: argparse.Namespace, results: Path) -> None:

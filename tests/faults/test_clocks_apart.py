@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.rig.arena import arena
-from tests.faults.rig.clocks import Launched, apart, play
+from tests.faults.rig.clocks import Launched, apart
+from tests.faults.rig.clocks_acts import play
 
 
 @pytest.mark.timeout(600)  # real programs start here, on a machine that may be busy

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.pack import ROOT
+from tests.faults.pack import ROOT, _playable, main
+from tests.faults.rig import clocks, parts
 from tests.faults.rig.adding import added
 from tests.faults.rig.report import rendered
 
@@ -23,6 +24,20 @@ def test_a_part_that_does_not_exist_is_refused() -> None:
     refused = pack("--only", "nothing")
     assert refused.returncode == 2
     assert "There is no part nothing; there are sweep-open-hedge" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [("slow-disk", "strace is not installed"), ("clocks", "libfaketime is not installed")],
+)
+def test_a_part_that_lacks_a_tool_of_the_system_says_so_and_is_left_out_of_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: str, told: str
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(clocks, "LIBRARIES", "nowhere")
+    assert main(["--only", part]) == 2
+    assert f"{part} cannot run: {told}" in capsys.readouterr().err
+    assert _playable([], {"model": parts.PARTS["model"], part: parts.PARTS[part]}) == ["model"]
 
 
 @pytest.mark.parametrize("wrong", ["0", "-1", "many"])
@@ -95,6 +110,9 @@ def test_figures_of_other_parts_are_not_added() -> None:
 
 
 def test_a_part_that_broke_off_is_said_to_be_unfinished() -> None:
-    parts = ("sweep-cancel", "dispatch", "schedules", "plugs", "model", "tests")
+    parts = (
+        *("sweep-cancel", "dispatch", "schedules", "plugs", "model", "outages", "clocks"),
+        *("slow-disk", "tests"),
+    )
     text = rendered(dict.fromkeys(parts, FACTS))
     assert text.count("not finished") == len(parts)

@@ -10,17 +10,27 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.benchmarks.report import percentile
+from strategies.models import OrderIntent
 from tests.faults.pack import ROOT, Part, say
 from tests.faults.rig.adding import counted
+from tests.faults.rig.arena import arena
+from tests.faults.rig.clocks import Faked
+from tests.faults.rig.clocks import apart as clocks_apart
+from tests.faults.rig.clocks import missing as clocks_missing
+from tests.faults.rig.clocks_acts import play as clocks_play
 from tests.faults.rig.dispatch import dispatches
 from tests.faults.rig.flows import FLOWS
 from tests.faults.rig.machine import play
 from tests.faults.rig.plugs import apart, pulled
 from tests.faults.rig.schedules import schedules
+from tests.faults.rig.slow_disk import FLUSH_SECONDS
+from tests.faults.rig.slow_disk import missing as slow_disk_missing
 from tests.faults.rig.sweep import crucial, every, sweep
 
 Facts = dict[str, Any]
 Fresh = Callable[[], None]
+SHIFTS = (60, -60)
+"""Seconds that the workers' and the feeds' clocks are ahead, and the sentinel's is behind."""
 SEEDS_PER_EXAMPLE = 5
 """An example of the model is as long as some schedules."""
 
@@ -112,6 +122,31 @@ def _outages(options: argparse.Namespace, _fresh: Fresh) -> Facts:
     }
 
 
+def _clocks(_options: argparse.Namespace, fresh: Fresh) -> Facts:
+    orders = 0
+    for seconds in SHIFTS:
+        fresh()
+        with arena() as made, tempfile.TemporaryDirectory(prefix="clocks-") as directory:
+            with clocks_apart(made, Path(directory), Faked) as stage:
+                clocks_play(stage, workers=seconds, sentinel=-seconds, feeds=seconds)
+            made.settle()
+            made.verify(f"clocks {seconds:+d} s apart")
+            orders += OrderIntent.objects.live().filter(claim_fence__gt=0).count()
+        say(f"clocks: {seconds:+d} s")
+    return {"shifts": list(SHIFTS), "orders": orders}
+
+
+def _slow_disk(_options: argparse.Namespace, _fresh: Fresh) -> Facts:
+    with tempfile.TemporaryDirectory(prefix="slow-disk-") as directory:
+        made = apart("tests.faults.rig.slow_disk", 1, Path(directory), say=say)
+    return {
+        "flush": FLUSH_SECONDS,
+        "claims": len(made["claims"]),
+        **{key: made[key] for key in ("flushes", "orders")},
+        **{key: round(made[key], 2) for key in ("cancelled", "stop_cancelled", "stopped")},
+    }
+
+
 def _spread(name: str, seconds: Sequence[float]) -> Facts:
     if not seconds:
         return {}
@@ -128,5 +163,9 @@ PARTS: Mapping[str, Part] = {
     "model": _model,
     "plugs": _plugs,
     "outages": _outages,
+    "clocks": _clocks,
+    "slow-disk": _slow_disk,
     "tests": _tests,
 }
+NEEDS: Mapping[str, Callable[[], str]] = {"clocks": clocks_missing, "slow-disk": slow_disk_missing}
+"""What says what a machine lacks for a part: some need a tool of the system."""

@@ -32,6 +32,10 @@ TAIL: Final = """
 - `outages`: the venues refuse the same product every order for a while; then it is cut off from
   them and let back, several times. How long a book was out of its threshold is told by the
   venues' ledgers.
+- `clocks`: sentinel, feeds and workers run as real processes with wall clocks that are off the
+  database's (by libfaketime) and are set while they run.
+- `slow-disk`: every `fsync` and `fdatasync` of a PostgreSQL of its own takes five seconds (by
+  `strace`), while orders are sent, cancelled and stopped.
 - `tests`: the named tests of the fault matrix.
 
 After each scenario the oracle (`controlplane/faults/oracle.py`) compares the venues' ledgers with
@@ -125,6 +129,28 @@ def _outages(facts: Facts) -> str:
     )
 
 
+def _clocks(facts: Facts) -> str:
+    if "shifts" not in facts:
+        return "not finished"
+    shifts = " and ".join(f"{seconds:+d} s" for seconds in facts["shifts"])
+    return (
+        f"workers and feeds by clocks {shifts} off the database's, the sentinel by one as far the "
+        f"other way, set back 10 s while they run: {facts['orders']} orders claimed, none sent "
+        "late, twice or never, and the stop done by who had the right to"
+    )
+
+
+def _slow_disk(facts: Facts) -> str:
+    if "flushes" not in facts:
+        return "not finished"
+    return (
+        f"every flush of PostgreSQL's took {facts['flush']:.0f} s, {facts['flushes']} of them: "
+        f"{facts['claims']} orders claimed and none sent, a cancel at its venue after "
+        f"{facts['cancelled']} s, those of an emergency stop after {facts['stop_cancelled']} s; "
+        f"everything closed {facts['stopped']} s after the disk was quick again"
+    )
+
+
 def _plainly(facts: Facts) -> str:
     hidden = {"broken", "commit", "at", "seconds"}
     return ", ".join(f"{key} {value}" for key, value in facts.items() if key not in hidden)
@@ -136,6 +162,8 @@ _TOLD: Final[Mapping[str, Callable[[Facts], str]]] = {
     "schedules": _schedules,
     "plugs": _plugs,
     "outages": _outages,
+    "clocks": _clocks,
+    "slow": _slow_disk,
     "model": _model,
     "tests": _tests,
 }

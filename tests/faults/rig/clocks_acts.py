@@ -1,0 +1,200 @@
+"""F01, F02 · What is played with programs whose clocks are off, and must hold."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from django.db import transaction
+from django.utils import timezone
+
+from controlplane.kernel.ids import uuid7
+from hedging.emergency.reducing import MARK as STOP_LOSS
+from hedging.emergency.verbs import stop_engage
+from hedging.models import StoppedAccount
+from markets.models import MarketDataFeed, Quote
+from markets.selectors import fresh_quote
+from markets.venues.paper.faults import Fault, FaultKind
+from markets.venues.types import OrderType, Side
+from monitoring.models import MonitoringEvent
+from strategies import claims, services
+from strategies.models import OrderIntent
+from tests.faults.rig.arena import ACTOR, NAMES, SYMBOL, Arena
+from tests.faults.rig.clocks import Apart
+from tests.faults.rig.flows import wish
+
+CLOSE: Final = timedelta(seconds=25)
+"""Two moments told by right clocks on a busy machine; a clock that is off is off by much more."""
+LATELY: Final = timedelta(seconds=45)
+STALE: Final = timedelta(seconds=10)
+"""As of the sentinel: what nobody has claimed by then is withdrawn."""
+HELD: Final = timedelta(seconds=5)
+STEP_SECONDS: Final = -10
+D = Decimal
+
+
+def play(stage: Apart, *, workers: int, sentinel: int, feeds: int) -> None:
+    """Play everything with programs whose clocks are so many seconds ahead of the right time.
+
+    Raises AssertionError with what is not as it must be.
+    """
+    waits, claimed = _held_back(stage)
+    Quote.objects.all().delete()
+    for venue in stage.arena.venues.values():
+        venue.do(venue.server.core.running.set)  # feeds hear of prices that move
+    stage.start("feeds", feeds)
+    stage.start("hedge", workers)
+    stage.start("sentinel", sentinel)
+    _feeds_are_told_by_the_right_time(stage)
+    _orders_are_sent_once_and_in_time(stage, workers)
+    _is_told(stage)
+    stage.programs["sentinel"].shift.set(sentinel + STEP_SECONDS)
+    _happens(stage, waits, "cancelled", not_before=waits.created_at + STALE)
+    assert claimed.expires_at is not None
+    _happens(stage, claimed, "unknown", not_before=claimed.expires_at)
+    _all_clocks_are_set_right(stage)
+    stage.programs.pop("feeds").kill()
+    _a_stop_is_driven_by_who_may(stage)
+    _what_a_dead_program_wrote_is_stale(stage)
+
+
+def _held_back(stage: Apart) -> tuple[OrderIntent, OrderIntent]:
+    """Leave an order that nobody is asked to send, and one that this process is about to send."""
+    waits = stage.sell(reason=f"{STOP_LOSS} of the rig")
+    claimed = stage.sell()
+    assert claims.intents_claim([claimed], actor=ACTOR), claimed.reason
+    claimed.refresh_from_db()
+    return waits, claimed
+
+
+def _feeds_are_told_by_the_right_time(stage: Apart) -> None:
+    stage.until(lambda: Quote.objects.count() == len(NAMES), "a quote of each feed")
+    stage.until(
+        lambda: not MarketDataFeed.objects.exclude(status="healthy").exists(), "healthy feeds"
+    )
+    for quote in Quote.objects.all():
+        _close(quote.received_at)
+
+
+def _orders_are_sent_once_and_in_time(stage: Apart, seconds: int) -> None:
+    workers = stage.programs["hedge"].shift
+    for step in (0, STEP_SECONDS):
+        workers.set(seconds + step)
+        first = stage.sell()
+        assert stage.sent(first) == "filled venue status filled", first.reason
+        assert first.signed_at is not None
+        _close(first.signed_at)
+        old = _old(stage)
+        assert stage.sent(old).startswith("failed DECISION_TOO_OLD"), old.reason
+        opens = wish(stage.arena, "long", "buy", D("0.02") + stage.number * D("0.001"))
+        assert stage.sent(opens).startswith("failed VENUE_CLOCK_OFF"), opens.reason
+    _a_lost_reply_is_found(stage)
+
+
+def _old(stage: Apart) -> OrderIntent:
+    """Write an order that was decided on just too long ago."""
+    stage.number += 1
+    draft = services.intent_draft(
+        module=stage.arena.module,
+        account=stage.arena.accounts["long"],
+        instrument=stage.arena.instruments["long"],
+        side=Side.SELL,
+        type=OrderType.IOC,
+        amount=D("0.01") + stage.number * D("0.001"),
+        price=_below(stage.arena),
+        reduce_only=True,
+        sandbox=False,
+    )
+    draft.created_at = timezone.now() - claims.CLAIM_WITHIN - timedelta(seconds=1)
+    services.intents_write([draft], actor=ACTOR)
+    return draft
+
+
+def _a_lost_reply_is_found(stage: Apart) -> None:
+    venue = stage.arena.venues["long"]
+    fault = Fault(kind=FaultKind.RESET, method="POST", path="/fapi/v1/order")
+    venue.do(lambda: venue.server.faults.add(fault))
+    lost = stage.sell()
+    assert stage.sent(lost).startswith("filled"), lost.reason  # as stream, sync or resolver found
+
+
+def _is_told(stage: Apart) -> None:
+    """The sentinel's clock is off, which is told once."""
+    told = MonitoringEvent.objects.filter(payload__code="clock_off")
+    stage.until(told.exists, "an event of the sentinel's clock")
+    seconds = stage.programs["sentinel"].shift.seconds
+    assert [(it.severity, round(it.payload["aheadMs"] / 1000)) for it in told] == [
+        ("CRITICAL", seconds)
+    ]
+    _close(told.get().created_at, within=LATELY)
+
+
+def _happens(stage: Apart, intent: OrderIntent, what: str, *, not_before: datetime) -> None:
+    """Wait until the sentinel has moved an intent, which it may from a moment on."""
+
+    def has_moved() -> bool:
+        intent.refresh_from_db()
+        return what in (intent.state, intent.submission)
+
+    stage.until(has_moved, f"{what}: {intent}")
+    assert not_before <= intent.updated_at <= timezone.now() + CLOSE, (
+        intent.updated_at,
+        not_before,
+    )
+
+
+def _all_clocks_are_set_right(stage: Apart) -> None:
+    """Nothing is refused for ever: what may be opened is, when the clocks are right again."""
+    for program in stage.programs.values():
+        program.shift.set(0)
+
+    def opened() -> bool:
+        stage.number += 1
+        opens = wish(stage.arena, "short", "sell", D("0.02") + stage.number * D("0.001"))
+        ended = stage.sent(opens)
+        assert ended.startswith(("filled", "failed VENUE_CLOCK_OFF")), ended
+        return ended.startswith("filled")
+
+    stage.until(opened, "an order that opens")
+
+
+def _a_stop_is_driven_by_who_may(stage: Apart) -> None:
+    """A stop's accounts are left to the process that has leased them, until its lease is over."""
+    for name in ("sentinel", "hedge"):
+        program = stage.programs[name]
+        program.shift.set(program.first_seconds)
+    with transaction.atomic():
+        stop = stop_engage(scope="all", actor=ACTOR, reason="The rig pulls the cord.")
+        until = timezone.now() + HELD
+        stop.accounts.update(lease=uuid7(), leased_until=until)
+
+    def latched() -> bool:
+        stop.refresh_from_db()
+        return stop.state == "latched" and not stop.accounts.unfinished().exists()
+
+    stage.until(latched, "a stop that is done")
+    assert timezone.now() <= until + LATELY
+    for row in StoppedAccount.objects.filter(stop=stop):
+        assert row.cancelled_at is not None
+        assert until <= row.cancelled_at <= timezone.now() + CLOSE, (row.cancelled_at, until)
+    for name in NAMES:
+        assert (stage.arena.size(name), stage.arena.resting(name)) == (0, 0)
+    opens = wish(stage.arena, "long", "buy", D("0.3"))
+    assert stage.sent(opens) == "failed ACCOUNT_NOT_ACTIVE"
+
+
+def _what_a_dead_program_wrote_is_stale(stage: Apart) -> None:
+    instruments = stage.arena.instruments.values()
+    stage.until(
+        lambda: not [it for it in instruments if fresh_quote(it, now=timezone.now())],
+        "stale quotes",
+    )
+
+
+def _below(arena: Arena) -> Decimal:
+    bid = arena.venues["long"].server.core.engine.markets[SYMBOL].quote.bid
+    return (bid * D("0.999")).quantize(D("0.1"))
+
+
+def _close(moment: datetime, within: timedelta = CLOSE) -> None:
+    """Hold a moment against this process's clock, which is right."""
+    assert abs(timezone.now() - moment) <= within, f"{moment} at {timezone.now()}"
