@@ -141,7 +141,10 @@ def _headroom(facts: BookFacts, account: ExchangeAccount, *, now: datetime) -> H
         if order.flight.account_id == account.pk:
             coming += order.flight.open_base * (prices.get(order.flight.symbol) or ZERO)
     is_read = is_known(
-        state.balance_at, now=now, sync_interval=timedelta(seconds=account.sync_interval_seconds)
+        state.balance_at,
+        now=now,
+        sync_interval=timedelta(seconds=account.sync_interval_seconds),
+        recovery_at=state.recovery_at,
     )
     return headroom(
         Margins(

@@ -327,6 +327,7 @@ def _account_rows(account_ids: Any) -> Any:
         "status",
         "exchange__is_enabled",
         "state__positions_at",
+        "state__recovery_at",
         "sync_interval_seconds",
     )
 
@@ -341,14 +342,19 @@ def _throttles() -> Throttles:
 
 def _accounts(account_ids: Collection[str], now: datetime) -> Iterable[AccountFacts]:
     rows = _account_rows(account_ids=list(account_ids))
-    for account_id, venue_id, status, is_enabled, positions_at, seconds in rows:
+    for account_id, venue_id, status, is_enabled, positions_at, recovery_at, seconds in rows:
         yield AccountFacts(
             account_id=account_id,
             venue_id=venue_id,
             status=AccountStatus(status),
             is_venue_enabled=is_enabled,
             positions_at=positions_at,
-            is_known=is_known(positions_at, now=now, sync_interval=timedelta(seconds=seconds)),
+            is_known=is_known(
+                positions_at,
+                now=now,
+                sync_interval=timedelta(seconds=seconds),
+                recovery_at=recovery_at,
+            ),
         )
 
 

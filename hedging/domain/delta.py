@@ -77,14 +77,22 @@ class Exposure:
         return None if self.unknown else self.in_btc(self.delta_base)
 
 
-def is_known(positions_at: datetime | None, *, now: datetime, sync_interval: timedelta) -> bool:
-    """Tell whether an account's positions are known: a complete look, not too long ago.
+def is_known(
+    looked_at: datetime | None,
+    *,
+    now: datetime,
+    sync_interval: timedelta,
+    recovery_at: datetime | None,
+) -> bool:
+    """Tell whether what an account holds is known: a complete look, not too long ago.
 
     Between looks the private stream tells of changes; a missed one is found by the next look.
+    A look before a recovery does not count, or a book would be hedged by what one side holds
+    now and the other did before nobody watched.
     """
-    return positions_at is not None and now - positions_at <= max(
-        POSITIONS_VALID, 3 * sync_interval
-    )
+    if looked_at is None or (recovery_at is not None and looked_at < recovery_at):
+        return False
+    return now - looked_at <= max(POSITIONS_VALID, 3 * sync_interval)
 
 
 def btc_equivalent(

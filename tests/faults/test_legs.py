@@ -9,12 +9,16 @@ from django.conf import LazySettings
 from django.utils import timezone
 
 from accounts.models import ExchangeAccount
+from accounts.services import account_sync, recovery_begin
 from controlplane.sentinel import Sentinel
+from hedging.domain.decision import Reason
+from hedging.facts import book_facts
 from hedging.models import Fill, HedgeExecution
+from hedging.selectors import find_book
 from markets.venues.paper.faults import Fault, FaultKind, Topic
 from monitoring.models import MonitoringEvent
 from strategies.models import OrderIntent
-from tests.flows.test_hedge_flow import Stage, settle, stage, work
+from tests.flows.test_hedge_flow import ACTOR, BOOK, Stage, settle, stage, work
 from tests.flows.test_legs_flow import hedged, legs, send, trades
 
 __all__ = ["stage"]
@@ -107,3 +111,25 @@ def test_e10_a_leg_closed_by_its_venue_has_the_other_one_reduced_within_ten_seco
     told = stage.paper.do(lambda: stage.paper.server.ledger.since(kind="fill"))
     at = {it["account"]: it["atNs"] for it in told}
     assert (at["beta"] - at["alpha"]) / 1e9 < 10  # by the venue's own clock
+
+
+def test_c04_a_start_hedges_no_book_before_each_of_its_accounts_was_read_anew(
+    stage: Stage,
+) -> None:
+    """Both were moved while nobody watched: what one holds now and the other held is no delta."""
+    stage.paper.move("alpha", "BTCUSDT", "0.05")
+    stage.paper.move("beta", "BTCUSDT", "-0.05")
+    recovery_begin(at=timezone.now(), actor=ACTOR, reason="restart")
+    account_sync(account=stage.alpha, actor=ACTOR)
+    book = find_book(BOOK)
+    assert book is not None
+    (facts,) = book_facts([book], now=timezone.now())
+    assert [decision.reason for decision in facts.decisions(now=timezone.now())] == [
+        Reason.ACCOUNT_UNKNOWN
+    ]
+    assert (stage.evaluate(), stage.orders()) == (None, [])
+    account_sync(account=stage.beta, actor=ACTOR)
+    assert (stage.evaluate(), stage.orders()) == (None, [])
+    stage.paper.move("alpha", "BTCUSDT", "0.02")
+    account_sync(account=stage.alpha, actor=ACTOR)
+    assert trades(hedged(stage)) == {("alpha", "sell"): D("0.02")}

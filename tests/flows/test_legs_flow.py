@@ -143,6 +143,7 @@ def test_e09_a_price_that_runs_away_fills_nothing_outside_the_collar(stage: Stag
     mid = core.engine.markets["BTCUSDT"].quote.bid
     stage.paper.do(lambda: core.jump("BTCUSDT", mid * D("0.95")))
     work()
+    stage.quote()
     settle(stage)
     executions_finish()
     execution.refresh_from_db()

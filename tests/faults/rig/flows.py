@@ -94,11 +94,11 @@ class Cancel(Flow):
         super().judge()
         self.resting.refresh_from_db()
         if self.resting.state == "submitted":  # killed before its cancel was asked for
-            assert self.arena.resting("long") == 1
+            _is((self.arena.resting("long"),), (1,))
             jobs.enqueue(CancelIntent, intent_id=str(self.resting.pk))
             work()
             self.resting.refresh_from_db()
-        assert (self.resting.state, self.arena.resting("long")) == ("cancelled", 0)
+        _is((self.resting.state, self.arena.resting("long")), ("cancelled", 0))
 
 
 class Stop(Flow):
@@ -125,13 +125,13 @@ class Stop(Flow):
         super().judge()
         stop = EmergencyStop.objects.standing().first()
         if stop is None:  # killed before the stop was committed: nothing of it may have happened
-            assert (self.arena.size("long"), self.arena.resting("long")) == (SIZE, 1)
+            _is((self.arena.size("long"), self.arena.resting("long")), (SIZE, 1))
             jobs.enqueue(CancelIntent, intent_id=str(self.resting.pk))
             work()
             return
         self._wait_latched(stop)
-        assert (self.arena.size("long"), self.arena.size("short")) == (0, 0)
-        assert self.arena.resting("long") == 0
+        sizes = self.arena.size("long"), self.arena.size("short")
+        _is((*sizes, self.arena.resting("long")), (0, 0, 0))
         stop_release(stop=stop, actor=person(), reason="The rig goes on.")
 
     def _wait_latched(self, stop: EmergencyStop) -> None:
@@ -146,6 +146,11 @@ class Stop(Flow):
 FLOWS: Final[Mapping[str, type[Flow]]] = {
     flow.name: flow for flow in (OpenHedge, CloseHedge, Cancel, Stop)
 }
+
+
+def _is(seen: tuple[object, ...], due: tuple[object, ...]) -> None:
+    """Say what was seen: pytest tells so of no assertion here."""
+    assert seen == due, f"{seen} instead of {due}"
 
 
 def rest(arena: Arena, amount: Decimal) -> OrderIntent:
