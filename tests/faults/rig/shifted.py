@@ -9,9 +9,12 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
+
+from django.utils import timezone
 
 ENVIRONMENT: Final = "SHIFT"
 PRODUCT: Final = ("accounts", "controlplane", "hedging", "markets", "monitoring", "strategies")
@@ -28,6 +31,8 @@ def shift(path: Path) -> None:
 
     time.time_ns = wrong_ns
     time.time = lambda: wrong_ns() / 1e9
+    # What Django would tell if the product did not replace it: `datetime.now` is beyond our reach.
+    timezone.now = lambda: datetime.fromtimestamp(wrong_ns() / 1e9, UTC)
 
 
 def main() -> None:
