@@ -20,6 +20,7 @@ from accounts.choices import ProxyStatus
 from accounts.models import ExchangeAccount, ProxySession
 from controlplane.base import rotation
 from controlplane.health import pending_migrations
+from controlplane.kernel.clock import AGREED_CLOCK
 from controlplane.kernel.errors import ControlPlaneError
 from controlplane.kernel.secrets import redact
 from controlplane.supervision import clusters
@@ -74,6 +75,7 @@ def examine(
     yield found
     if found.verdict is Verdict.FAIL:
         return
+    yield clock()
     yield secrets()
     yield from queue()
     yield from feeds(venues)
@@ -126,6 +128,19 @@ def migrations() -> Finding:
         }
         return Finding("migrations", Verdict.FAIL, message, _("Run: manage.py migrate"))
     return Finding("migrations", Verdict.OK, _("The schema is up to date."))
+
+
+def clock() -> Finding:
+    """Look at how far this machine's clock is from the database's, by which everything goes."""
+    ahead = timedelta(milliseconds=AGREED_CLOCK.ahead_ms)
+    if not ahead:
+        return Finding("clock", Verdict.OK, _("This machine's agrees with the database's."))
+    message = _("This machine's is %(ms)+d ms off the database's, which goes.") % {
+        "ms": AGREED_CLOCK.ahead_ms
+    }
+    verdict = Verdict.FAIL if abs(ahead) > CLOCK_FAILURE else Verdict.WARN
+    advice = _("Synchronise both (NTP): beyond two seconds from a venue's nothing is opened.")
+    return Finding("clock", verdict, message, advice)
 
 
 def secrets() -> Finding:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from django.conf import settings
@@ -68,7 +68,7 @@ def clock_measure(venue: Venue) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TimeTold:
-    """A venue's answer to what time it is, heard `heard_at` by our own clock.
+    """A venue's answer to what time it is, heard `heard_at` by this machine's own clock.
 
     Stamps are of our monotonic clock.
     """
@@ -91,7 +91,8 @@ async def time_asked(venue: Venue, *, seconds: float) -> TimeTold:
         async with asyncio.timeout(seconds):
             sent_ns = time.monotonic_ns()
             at = await client.server_time()
-            return TimeTold(at, timezone.now(), sent_ns, time.monotonic_ns())
+            # Our own clock, which the gate goes by, even where the database's is told (0021).
+            return TimeTold(at, datetime.now(UTC), sent_ns, time.monotonic_ns())
     finally:
         await client.close()
 

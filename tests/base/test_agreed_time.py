@@ -9,9 +9,11 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from controlplane import doctor
 from controlplane.base import agreed_time
 from controlplane.base.agreed_time import clock_look
 from controlplane.clock_watch import ClockWatch
+from controlplane.doctor import Verdict
 from controlplane.kernel.clock import AGREED_CLOCK, SYSTEM_CLOCK
 from controlplane.kernel.ids import uuid7, uuid7_time
 from monitoring.models import MonitoringEvent
@@ -88,3 +90,15 @@ def test_a_clock_that_is_off_is_told_of_once_and_so_is_its_return(
         ("CRITICAL", 60_000),
         ("INFO", 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "verdict"), [(0, Verdict.OK), (1, Verdict.WARN), (-60, Verdict.FAIL)]
+)
+def test_the_doctor_tells_of_this_machines_clock(
+    wrong: Callable[[int], None], seconds: int, verdict: Verdict
+) -> None:
+    wrong(seconds)
+    found = doctor.clock()
+    assert found.verdict is verdict
+    assert bool(found.advice) == bool(seconds)
