@@ -29,6 +29,8 @@ STALE: Final = timedelta(seconds=10)
 """As of the sentinel: what nobody has claimed by then is withdrawn."""
 HELD: Final = timedelta(seconds=5)
 STEP_SECONDS: Final = -10
+TOO_EARLY_OR_LATE: Final = -1021
+"""Binance: the timestamp is outside of recvWindow, or ahead of the server's time."""
 D = Decimal
 
 
@@ -47,14 +49,17 @@ def play(stage: Apart, *, workers: int, sentinel: int, feeds: int) -> None:
     _feeds_are_told_by_the_right_time(stage)
     _orders_are_sent_once_and_in_time(stage, workers)
     _is_told(stage)
-    stage.programs["sentinel"].shift.set(sentinel + STEP_SECONDS)
+    for name, seconds in (("sentinel", sentinel), ("feeds", feeds)):
+        stage.programs[name].shift.set(seconds + STEP_SECONDS)
     _happens(stage, waits, "cancelled", not_before=waits.created_at + STALE)
     assert claimed.expires_at is not None
     _happens(stage, claimed, "unknown", not_before=claimed.expires_at)
+    _feeds_are_told_by_the_right_time(stage)
     _all_clocks_are_set_right(stage)
     stage.programs.pop("feeds").kill()
     _a_stop_is_driven_by_who_may(stage)
     _what_a_dead_program_wrote_is_stale(stage)
+    _no_signature_was_off(stage)
 
 
 def _held_back(stage: Apart) -> tuple[OrderIntent, OrderIntent]:
@@ -198,6 +203,11 @@ def _what_a_dead_program_wrote_is_stale(stage: Apart) -> None:
         lambda: not [it for it in instruments if fresh_quote(it, now=timezone.now())],
         "stale quotes",
     )
+
+
+def _no_signature_was_off(stage: Apart) -> None:
+    codes = [entry.get("code") for told in stage.arena.ledgers() for entry in told.entries]
+    assert codes.count(TOO_EARLY_OR_LATE) == 0
 
 
 def _below(arena: Arena) -> Decimal:
