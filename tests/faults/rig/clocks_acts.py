@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from controlplane.kernel.ids import uuid7
+from hedging.domain import resolution
 from hedging.emergency.reducing import MARK as STOP_LOSS
 from hedging.emergency.verbs import stop_engage
 from hedging.models import StoppedAccount
@@ -51,9 +52,8 @@ def play(stage: Apart, *, workers: int, sentinel: int, feeds: int) -> None:
     _is_told(stage)
     for name, seconds in (("sentinel", sentinel), ("feeds", feeds)):
         stage.programs[name].shift.set(seconds + STEP_SECONDS)
-    _happens(stage, waits, "cancelled", not_before=waits.created_at + STALE)
-    assert claimed.expires_at is not None
-    _happens(stage, claimed, "unknown", not_before=claimed.expires_at)
+    _is_withdrawn_when_it_may_be(stage, waits)
+    _is_lost_when_it_may_be(stage, claimed)
     _feeds_are_told_by_the_right_time(stage)
     _all_clocks_are_set_right(stage)
     stage.programs.pop("feeds").kill()
@@ -150,18 +150,28 @@ def _is_told(stage: Apart) -> None:
     _close(told.get().created_at, within=LATELY)
 
 
-def _happens(stage: Apart, intent: OrderIntent, what: str, *, not_before: datetime) -> None:
-    """Wait until the sentinel has moved an intent, which it may from a moment on."""
+def _is_withdrawn_when_it_may_be(stage: Apart, waits: OrderIntent) -> None:
+    assert stage.ended(waits).startswith("cancelled"), waits
+    _not_before(waits, waits.created_at + STALE)
 
-    def has_moved() -> bool:
-        intent.refresh_from_db()
-        return what in (intent.state, intent.submission)
 
-    stage.until(has_moved, f"{what}: {intent}")
-    assert not_before <= intent.updated_at <= timezone.now() + CLOSE, (
-        intent.updated_at,
-        not_before,
-    )
+def _is_lost_when_it_may_be(stage: Apart, claimed: OrderIntent) -> None:
+    """Its end is unknown from its expiry on, and proven, when that goes on, later still."""
+
+    def is_lost() -> bool:
+        claimed.refresh_from_db()
+        return claimed.submission != "sending"
+
+    stage.until(is_lost, f"lost: {claimed}")
+    assert claimed.expires_at is not None
+    is_proven = claimed.state == "failed"
+    proof = resolution.SETTLE + resolution.APART
+    _not_before(claimed, claimed.expires_at + (proof if is_proven else timedelta()))
+
+
+def _not_before(intent: OrderIntent, moment: datetime) -> None:
+    at = intent.updated_at
+    assert moment <= at <= timezone.now() + CLOSE, (at, moment)
 
 
 def _all_clocks_are_set_right(stage: Apart) -> None:

@@ -6,6 +6,7 @@ What the product takes wall time from is replaced, before the product is loaded.
 """
 
 import os
+import select
 import sys
 import time
 from collections.abc import Callable
@@ -35,11 +36,18 @@ def shift(path: Path) -> None:
     timezone.now = lambda: datetime.fromtimestamp(wrong_ns() / 1e9, UTC)
 
 
+def mend_sleep() -> None:
+    """Have `time.sleep` work beside libfaketime 0.9.10, which refuses it any monotonic moment."""
+    time.sleep = lambda seconds: select.select((), (), (), float(seconds)) and None
+
+
 def main() -> None:
     database, name = sys.argv[1:]
     if path := os.environ.get(ENVIRONMENT):
         assert not [it for it in sys.modules if it.partition(".")[0] in PRODUCT]
         shift(Path(path))
+    if "FAKETIME_TIMESTAMP_FILE" in os.environ:
+        mend_sleep()
     import django
 
     django.setup()
