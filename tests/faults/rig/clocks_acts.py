@@ -106,10 +106,13 @@ def _nothing_is_opened(stage: Apart) -> None:
 
 
 def _opened(stage: Apart) -> str:
-    """Have the workers send an order that adds to a position; return how it ended."""
+    """Have the workers send an order that adds to a position; return how it ended.
+
+    At the venue whose clock they have measured for an order before: an unknown one is no obstacle.
+    """
     stage.number += 1
     amount = D("0.02") + stage.number * D("0.001")
-    return stage.sent(wish(stage.arena, "short", "sell", amount))
+    return stage.sent(wish(stage.arena, "long", "buy", amount))
 
 
 def _old(stage: Apart) -> OrderIntent:
