@@ -114,6 +114,8 @@ def test_a_round_goes_on_where_the_last_one_of_the_same_tree_ended(
 
     assert go() == (["failed", "broken"], 2)
     assert go() == (["failed", "broken"], 1)  # what failed as it must is not done again
+    (running.copy / ".hypothesis").mkdir()
+    (running.copy / ".hypothesis" / "examples").write_text("left by a run: the tree is the same")
     kept = guards.Kept(file, running.copy)
     assert (len(kept.seen), kept.passed) == (1, {"test_guard.py::test_it"})
     (running.copy / "guard.py").write_text("GUARDED = True  # another tree\n")

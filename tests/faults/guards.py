@@ -35,12 +35,14 @@ LIST: Final = TESTS / "faults" / "GUARDS.md"
 REMOVALS: Final = TESTS / "faults" / "guards.toml"
 VAR: Final = ROOT / "var" / "guards"
 """Where the tests' PostgreSQL is kept, so that it is made once."""
-LEFT_OUT: Final = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".*_cache")
+LEFT_OUT: Final = shutil.ignore_patterns(
+    ".git", ".venv", "var", "__pycache__", ".*_cache", ".hypothesis"
+)
 LONGEST_SECONDS: Final = 900
 SECONDS_A_TEST: Final = 20
 """What a test may take on a busy machine, when many are run."""
 EACH: Final = "{each}"
-NO_MATTER: Final = re.compile(r"__pycache__/|\.\w+_cache/|\.md$|/guards\.toml$")
+NO_MATTER: Final = re.compile(r"__pycache__/|\.\w+_cache/|\.hypothesis/|\.md$|/guards\.toml$")
 """What does not tell one tree from another: no run depends on it."""
 NAMED: Final = re.compile(r"`(test_[a-z0-9_]+)(…)?(\[[^`]*\])?`")
 WRITTEN: Final = re.compile(r"^(?:async )?def (test_[a-z0-9_]+)", re.MULTILINE)
