@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 from controlplane.kernel.clock import SYSTEM_CLOCK, Clock
 from markets.venues.errors import VenueError, VenueUnavailable
 from markets.venues.ports import ExecutionClient
+from markets.venues.ratelimit.saying import routine
 from markets.venues.types import (
     BalanceReport,
     FillReport,
@@ -34,12 +35,15 @@ T = TypeVar("T")
 class HistoryAsked:
     """A history to read a slice of: from `since` on, or on from `cursor`.
 
-    `begun_at` is when its first slice was asked for, None where this is it.
+    `begun_at` is when its first slice was asked for, None where this is it. One that is not
+    `pressing` takes nothing of what is kept for recoveries: it is dear, and what a start must know
+    first is orders, trades and positions.
     """
 
     since: datetime
     cursor: str = ""
     begun_at: datetime | None = None
+    pressing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,8 @@ async def _read_funding(
     if asked is None:
         return None
     query = client.funding_payments(since=asked.since, cursor=asked.cursor)
-    told = await _attempt(reading, FUNDING, query)
+    with routine(really=not asked.pressing):
+        told = await _attempt(reading, FUNDING, query)
     return None if told is None else _read(reading, asked, told.rows, told)
 
 
@@ -166,7 +171,8 @@ async def _read_transfers(
     if asked is None:
         return None
     query = client.transfers(since=asked.since, cursor=asked.cursor)
-    told = await _attempt(reading, TRANSFERS, query)
+    with routine(really=not asked.pressing):
+        told = await _attempt(reading, TRANSFERS, query)
     if told is None:
         return None
     reading.unbelieved += [line for line in told.rows if isinstance(line, Quarantined)]

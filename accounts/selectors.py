@@ -128,15 +128,20 @@ class _Unfinished:
 
 
 def history_asked(
-    state: AccountState, name: str, *, since: datetime | None, now: datetime
+    state: AccountState,
+    name: str,
+    *,
+    since: datetime | None,
+    now: datetime,
+    pressing: bool = False,
 ) -> HistoryAsked | None:
     """Return what slice of a history to ask for, from `since` on where it is begun anew."""
     if since is None:
         return None
     cursor, begun_at = getattr(state, f"{name}_cursor"), getattr(state, f"{name}_begun_at")
     if cursor and begun_at is not None and now - begun_at < CURSOR_LASTS:
-        return HistoryAsked(since, cursor, begun_at)
-    return HistoryAsked(since)
+        return HistoryAsked(since, cursor, begun_at, pressing)
+    return HistoryAsked(since, pressing=pressing)
 
 
 def history_resumes_at(state: AccountState, name: str) -> datetime | None:

@@ -112,7 +112,9 @@ def _read(account: ExchangeAccount, wanted: _Wanted) -> AccountReading:
             venue_symbols=fill_symbols(state, thorough=thorough),
             since=fills_since(state, now=began),
             funding=history_asked(state, FUNDING, since=paid_since, now=began),
-            transfers=history_asked(state, TRANSFERS, since=moved_since, now=began),
+            transfers=history_asked(
+                state, TRANSFERS, since=moved_since, now=began, pressing=wanted.transfers
+            ),
             asks_mode=asks_mode(account, state),
         )
     )

@@ -52,6 +52,24 @@ def test_c01_a_recovery_reads_though_routine_reads_have_used_up_their_part(read_
     assert looked(read_up, thorough=False) != "success"  # it is the look's, not the process's
 
 
+def test_c01_dear_histories_take_nothing_of_what_is_kept_for_recoveries(read_up: Stage) -> None:
+    unread = {
+        f"{name}_{at}": None for name in ("funding", "transfers") for at in ("at", "tried_at")
+    }
+    AccountState.objects.update(**unread)
+    assert looked(read_up, thorough=True) == "partial"
+    job = read_up.account.sync_jobs.latest("started_at")
+    told = [line.split(": ")[:2] for line in job.error.splitlines()]
+    assert told == [["funding", "rate_limited"], ["transfers", "rate_limited"]]
+    reconciled_at = AccountState.objects.get().reconciled_at
+    assert reconciled_at is not None
+    assert reconciled_at >= job.started_at
+    AccountState.objects.update(**unread)
+    account_sync(account=read_up.account, actor=ACTOR, asks_transfers=True)  # a loss may be one
+    state = AccountState.objects.get()
+    assert (state.funding_at, state.transfers_at is None) == (None, False)
+
+
 def test_c01_an_order_of_unknown_fate_is_looked_for_though_reads_are_used_up(
     read_up: Stage,
 ) -> None:

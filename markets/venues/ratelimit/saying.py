@@ -7,7 +7,7 @@ And that it recovers: routine reads leave room for those that find out what nobo
 """
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Final
 
@@ -20,13 +20,22 @@ is_recovery: Final[ContextVar[bool]] = ContextVar("is_recovery", default=False)
 """Whether reads made here may use what routine ones leave; `recovering` sets it."""
 
 
-@contextmanager
-def recovering(*, really: bool = True) -> Iterator[None]:
+def recovering(*, really: bool = True) -> AbstractContextManager[None]:
     """Have the reads made within go before routine ones; not `really`: as they are.
 
     Coroutines handed to another loop from here take it along.
     """
-    token = is_recovery.set(is_recovery.get() or really)
+    return _recovery(is_recovery.get() or really)
+
+
+def routine(*, really: bool = True) -> AbstractContextManager[None]:
+    """Have the reads made within be routine ones, whatever is around; not `really`: as they are."""
+    return _recovery(is_recovery.get() and not really)
+
+
+@contextmanager
+def _recovery(it_is: bool) -> Iterator[None]:
+    token = is_recovery.set(it_is)
     try:
         yield
     finally:
