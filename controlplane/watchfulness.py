@@ -40,16 +40,17 @@ class UnknownOrders:
 
     def watch(self) -> int:
         """Begin the looks that are due; return how many."""
-        now = timezone.now()
         lost = list(OrderIntent.objects.unknown().in_flight())
         self._paged &= {intent.pk for intent in lost}
-        begun = 0
+        if not lost:
+            return 0
+        now, begun = database_now(), 0
         for intent in lost:
             if intent.pk not in self._paged and now - intent.updated_at >= UNKNOWN_PAGES:
                 self._paged.add(intent.pk)
                 _page(intent)
             due = hedging.next_look_at(intent)
-            if due is None or database_now() >= due:
+            if due is None or now >= due:
                 look = partial(hedging.unknown_look, intent_id=intent.pk, actor=self.actor)
                 begun += self.background.start(("unknown", intent.pk), look)
         return begun
