@@ -189,10 +189,13 @@ def _read(
 async def _read_fills(
     reading: AccountReading, client: ExecutionClient, venue_symbols: Sequence[str], since: datetime
 ) -> bool:
+    """Return whether all were read; where each contract is asked for, one hides no other."""
+    asked = [venue_symbols] if client.fills_at_once else [[symbol] for symbol in venue_symbols]
     answers = await asyncio.gather(
         *(
-            _attempt(reading, f"fills {symbol}", client.fills(symbol, since=since))
-            for symbol in venue_symbols
+            _attempt(reading, f"fills {', '.join(symbols)}", client.fills(symbols, since=since))
+            for symbols in asked
+            if symbols
         )
     )
     for answer in answers:

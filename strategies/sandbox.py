@@ -60,6 +60,8 @@ _STATUS: Final = {
 class SandboxClient:
     """One account's sandbox, with the port of an `ExecutionClient`."""
 
+    fills_at_once = True
+
     def __init__(self, account: ExchangeAccount) -> None:
         self._account = account
 
@@ -78,12 +80,12 @@ class SandboxClient:
     async def order(self, venue_symbol: str, client_order_id: str) -> OrderReport:
         return await _with_rows(lambda: _report(self._placed(client_order_id)))
 
-    async def fills(self, venue_symbol: str, *, since: datetime) -> Sequence[FillReport]:
+    async def fills(self, venue_symbols: Sequence[str], *, since: datetime) -> Sequence[FillReport]:
         return await _with_rows(
             lambda: [
                 fill_report(intent)
                 for intent in _filled(self._account).filter(
-                    instrument__venue_symbol=venue_symbol, updated_at__gte=since
+                    instrument__venue_symbol__in=venue_symbols, updated_at__gte=since
                 )
             ]
         )

@@ -6,7 +6,7 @@ one path. When all of it was answered and compared, the account may open exposur
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -200,7 +200,7 @@ def _fills_compare(
 
 def _fills_fetch(
     account: ExchangeAccount,
-    symbols: Iterable[str],
+    symbols: Sequence[str],
     lacking: Iterable[Difference],
     *,
     actor: Actor,
@@ -212,9 +212,8 @@ def _fills_fetch(
     since = uuid7_time(oldest.pk) - FILLS_OVERLAP
     try:
         client = egress.execution_client(able_to_read(account))
-        for symbol in symbols:
-            reports = egress.run(client.fills(symbol, since=since))
-            fills_record(account_id=account.pk, reports=reports, actor=actor)
+        reports = egress.run(client.fills(symbols, since=since))
+        fills_record(account_id=account.pk, reports=reports, actor=actor)
     except ControlPlaneError as error:
         logger.warning("Trades of %s: %s", account.pk, redact(error.message))
         return False

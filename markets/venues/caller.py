@@ -1,7 +1,8 @@
 """How every adapter calls its venue: once, by the venue's clock, and believing only evidence."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -35,6 +36,8 @@ class Api(Protocol[Operation]):
     gate: Gate
     asks_time: Operation
     """The operation whose answer tells the venue's time."""
+    is_dated: bool
+    """Whether every answer tells it, so that what is asked for anyway sets the clock."""
 
     async def call(self, operation: Operation, params: Params) -> HttpAnswer: ...
 
@@ -55,7 +58,7 @@ class Api(Protocol[Operation]):
         ...
 
     def server_ms(self, answer: HttpAnswer) -> int:
-        """Read the venue's clock off the answer to `asks_time`; raises BadAnswer."""
+        """Read the venue's clock off an answer that tells it; raises BadAnswer."""
         ...
 
     async def close(self) -> None: ...
@@ -76,8 +79,8 @@ class Caller(Generic[Operation]):
     ) -> Result:
         """Call once. Whatever happens after the first byte and is not evidence is unknown."""
         try:
-            if self._api.needs_clock(operation) and not self._clock.is_known:
-                await self._set_clock()
+            if self._api.needs_clock(operation):
+                await self._know_clock()
             answer = await self._answer(operation, params)
         except VenueError:
             raise
@@ -94,27 +97,32 @@ class Caller(Generic[Operation]):
         self, operation: Operation, params: Params, parse: Callable[[bytes], Result]
     ) -> Result:
         """Query and parse; every failure but throttling and a bad key is VenueUnavailable."""
-        try:
-            if self._api.needs_clock(operation) and self._clock.is_stale:
-                await self._set_clock()
-            return self._believed(parse((await self._answer(operation, params)).body))
-        except (RateLimited, AuthenticationFailed, OrderNotFound, VenueUnavailable):
-            raise
-        except (VenueError, BadAnswer) as error:
-            raise VenueUnavailable(str(error)) from None
+        with _reading():
+            return self._believed(parse(await self._body(operation, params)))
+
+    async def read_dated(
+        self, operation: Operation, params: Params, parse: Callable[[bytes, datetime], Result]
+    ) -> Result:
+        """Likewise an answer that does not say of when it is: `parse` is told of when at least.
+
+        That is the venue's time before it was asked: what is later may or may not be in it.
+        """
+        with _reading():
+            if not self._api.is_dated:
+                await self._know_clock()
+            asked_ns = time.monotonic_ns()
+            body = await self._body(operation, params)
+            return self._believed(parse(body, _moment(self._clock.ms_at(asked_ns))))
 
     async def venue_now(self) -> datetime:
         """Return the venue's time; raises VenueUnavailable or RateLimited when it is unknown."""
-        try:
+        with _reading():
             return await self.sending_time()
-        except NotSent as error:
-            raise VenueUnavailable(str(error)) from None
 
     async def sending_time(self) -> datetime:
         """Return the venue's time before something is sent; raises NotSent or RateLimited."""
-        if not self._clock.is_known:
-            await self._set_clock()
-        return EPOCH + timedelta(milliseconds=self._clock.now_ms())
+        await self._know_clock()
+        return _moment(self._clock.now_ms())
 
     async def server_time(self) -> datetime:
         """Ask the venue for its time now.
@@ -127,7 +135,7 @@ class Caller(Generic[Operation]):
             raise
         except (VenueError, BadAnswer) as error:
             raise VenueUnavailable(str(error)) from None
-        return EPOCH + timedelta(milliseconds=ms)
+        return _moment(ms)
 
     async def close(self) -> None:
         await self._api.close()
@@ -139,10 +147,16 @@ class Caller(Generic[Operation]):
     def _believed(self, said: Result) -> Result:
         return check_time(said, now_ms=self.now_ms())
 
+    async def _body(self, operation: Operation, params: Params) -> bytes:
+        if self._api.needs_clock(operation) and self._clock.is_stale:
+            await self._set_clock()
+        return (await self._answer(operation, params)).body
+
     async def _answer(self, operation: Operation, params: Params) -> HttpAnswer:
         """Send once, when the limits allow it, and judge the answer."""
         api = self._api
         permit = await api.gate.enter(api.cost(operation, params))
+        sent_ns = time.monotonic_ns()
         try:
             answer = await api.call(operation, params)
         except NotSent:
@@ -159,12 +173,19 @@ class Caller(Generic[Operation]):
             error if isinstance(error, RateLimited) else None,
         )
         if error is None:
+            if api.is_dated and self._clock.is_stale:
+                with suppress(BadAnswer):  # whoever needs the time asks for it
+                    self._learn(answer, sent_ns)
             return answer
         if isinstance(error, ClockRefused):
             self._clock.doubt()
         if isinstance(error, OutcomeUnknown):
             error.body, error.status = answer.body[:MOST_KEPT], answer.status
         raise error
+
+    async def _know_clock(self) -> None:
+        if not self._clock.is_known:
+            await self._set_clock()
 
     async def _set_clock(self) -> None:
         async with self._clock.measuring():
@@ -175,9 +196,28 @@ class Caller(Generic[Operation]):
         """Learn the venue's clock; raises NotSent, because what needs it has not been sent."""
         sent_ns = time.monotonic_ns()
         try:
-            server_ms = self._api.server_ms(await self._answer(self._api.asks_time, {}))
+            self._learn(await self._answer(self._api.asks_time, {}), sent_ns)
         except (RateLimited, NotSent):
             raise
         except (VenueError, BadAnswer) as error:
             raise NotSent(f"The venue's clock is not to be had: {error}") from None
+
+    def _learn(self, answer: HttpAnswer, sent_ns: int) -> None:
+        """Set the clock by an answer that tells the time; raises BadAnswer."""
+        server_ms = self._api.server_ms(answer)
         self._clock.learn(server_ms, sent_ns=sent_ns, received_ns=time.monotonic_ns())
+
+
+def _moment(ms: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=ms)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Have every failure but throttling, a bad key and an unknown order be VenueUnavailable."""
+    try:
+        yield
+    except (RateLimited, AuthenticationFailed, OrderNotFound, VenueUnavailable):
+        raise
+    except (VenueError, BadAnswer) as error:
+        raise VenueUnavailable(str(error)) from None

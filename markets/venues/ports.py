@@ -59,6 +59,9 @@ class ExecutionClient(Protocol):
     and OutcomeUnknown in every other case. Nothing is ever re-sent.
     """
 
+    fills_at_once: bool
+    """Whether the fills of several contracts come of one request; else of one for each."""
+
     async def balance(self) -> BalanceReport: ...
 
     async def positions(self) -> Sequence[PositionReport]: ...
@@ -69,7 +72,9 @@ class ExecutionClient(Protocol):
         """Return the order, or raise OrderNotFound."""
         ...
 
-    async def fills(self, venue_symbol: str, *, since: datetime) -> Sequence[FillReport]: ...
+    async def fills(self, venue_symbols: Sequence[str], *, since: datetime) -> Sequence[FillReport]:
+        """Return all fills in these contracts at or after `since`; of each, oldest first."""
+        ...
 
     async def funding_payments(self, *, since: datetime, cursor: str = "") -> Slice[FundingPayment]:
         """Return the funding booked at or after `since`, each once; in slices, where it is long.

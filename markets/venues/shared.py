@@ -242,9 +242,13 @@ class ServerClock:
 
     def now_ms(self) -> int:
         """Return the venue's time; raises NotSent when it was never measured."""
+        return self.ms_at(time.monotonic_ns())
+
+    def ms_at(self, monotonic_ns: int) -> int:
+        """Return what the venue's time was, or will be, at a moment of ours; raises likewise."""
         if self._offset_ns is None:
             raise NotSent("The venue's clock has not been measured.")
-        return (time.monotonic_ns() + self._offset_ns) // 1_000_000
+        return (monotonic_ns + self._offset_ns) // 1_000_000
 
     @property
     def is_known(self) -> bool:

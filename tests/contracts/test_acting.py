@@ -47,14 +47,14 @@ async def test_c10_a_market_order_fills_and_its_fills_are_found_once(
     assert report.venue_order_id
     final = await settled(client, command)
     assert (final.status, final.filled) == (OrderStatus.FILLED, Decimal("0.2"))
-    fills = await client.fills(kit.symbol, since=report.at - timedelta(seconds=5))
+    fills = await client.fills([kit.symbol], since=report.at - timedelta(seconds=5))
     assert sum(item.amount for item in fills) == Decimal("0.2")
     assert len({item.trade_id for item in fills}) == len(fills)
     assert {(item.venue_order_id, item.side, item.is_maker) for item in fills} == {
         (report.venue_order_id, Side.SELL, False)
     }
     assert all(item.fee > 0 for item in fills)
-    assert await client.fills(kit.symbol, since=fills[-1].at + timedelta(seconds=1)) == []
+    assert await client.fills([kit.symbol], since=fills[-1].at + timedelta(seconds=1)) == []
 
 
 async def test_c11_post_only_rests_is_found_and_is_cancelled(
@@ -302,7 +302,7 @@ async def test_c25_every_request_passes_the_limiter(
         client.positions(),
         client.open_orders(),
         client.order(kit.symbol, command.client_order_id),
-        client.fills(kit.symbol, since=since),
+        client.fills([kit.symbol], since=since),
         client.funding_payments(since=since),
         client.transfers(since=since),
         client.cancel(CancelOrder(kit.symbol, command.client_order_id)),

@@ -125,7 +125,7 @@ async def test_c53_what_is_read_with_a_false_time_is_unavailable(
     )
     for path, read in (
         (words.orders_path, deceived.open_orders),
-        (words.fills_path, lambda: deceived.fills(kit.symbol, since=since)),
+        (words.fills_path, lambda: deceived.fills([kit.symbol], since=since)),
         (words.quotes_path, lambda: market.book_tops([kit.symbol])),
     ):
         liar.path = path
@@ -144,7 +144,7 @@ async def test_c54_fills_and_quotes_with_false_numbers_are_unavailable(
     market = REGISTRY.market_client(kit.dialect, liar.endpoint)
     liar.answers = with_fields(**{kit.words.fill_amount: told, kit.words.bid: told})
     with pytest.raises(VenueUnavailable):
-        await deceived.fills(kit.symbol, since=report.at - timedelta(minutes=1))
+        await deceived.fills([kit.symbol], since=report.at - timedelta(minutes=1))
     with pytest.raises(VenueUnavailable):
         await market.book_tops([kit.symbol])
     await market.close()

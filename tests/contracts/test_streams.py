@@ -94,7 +94,7 @@ async def test_c32_the_private_stream_tells_orders_fills_and_positions(
     assert {item.order.client_order_id for item in updates} == {command.client_order_id}
     assert updates[-1].order.status is OrderStatus.FILLED
     fills = {item.trade_id: item for item in fills_in(events)}
-    read = await client.fills(kit.symbol, since=min(item.at for item in fills.values()))
+    read = await client.fills([kit.symbol], since=min(item.at for item in fills.values()))
     assert {item.trade_id: (item.amount, item.price, item.fee) for item in read} == {
         key: (item.amount, item.price, item.fee) for key, item in fills.items()
     }

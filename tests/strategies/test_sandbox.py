@@ -163,7 +163,7 @@ def test_the_port_reads_the_sandbox_back(still: Stage) -> None:
     ]
     [position] = egress.run(client.positions())
     assert position.size == D("0.01")
-    [fill] = egress.run(client.fills("BTCUSDT", since=bought.created_at))
+    [fill] = egress.run(client.fills(["BTCUSDT"], since=bought.created_at))
     assert fill.client_order_id == bought.client_order_id
     order = egress.run(client.order("BTCUSDT", bought.client_order_id))
     assert (order.status, order.filled) == (OrderStatus.FILLED, D("0.01"))

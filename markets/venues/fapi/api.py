@@ -17,6 +17,7 @@ class FapiApi(ABC):
     transport: Transport
     gate: Gate
     asks_time = Operation.TIME
+    is_dated = False
 
     @abstractmethod
     async def call(self, operation: Operation, params: Mapping[str, Any]) -> HttpAnswer: ...

@@ -127,6 +127,8 @@ class FapiExecutionClient:
     `stream_base` is the address that a listen key is put behind to open the user stream.
     """
 
+    fills_at_once = False
+
     def __init__(self, api: Api[Operation], *, asset: str, stream_base: str) -> None:
         self._caller = Caller(api)
         self._asset = asset
@@ -135,18 +137,15 @@ class FapiExecutionClient:
     # Reading
 
     async def balance(self) -> BalanceReport:
-        # Dated before it is asked: whatever is later may or may not be in it.
-        at = await self._caller.venue_now()
-        return await self._read(
+        return await self._caller.read_dated(
             Operation.ACCOUNT,
-            lambda body: parsing.balance(body, asset=self._asset, at=at),
+            {},
+            lambda body, at: parsing.balance(body, asset=self._asset, at=at),
         )
 
     async def positions(self) -> Sequence[PositionReport]:
-        at = await self._caller.venue_now()
-        return await self._read(
-            Operation.POSITIONS,
-            lambda body: parsing.positions(body, at=at),
+        return await self._caller.read_dated(
+            Operation.POSITIONS, {}, lambda body, at: parsing.positions(body, at=at)
         )
 
     async def open_orders(self) -> Sequence[OrderReport]:
@@ -162,7 +161,11 @@ class FapiExecutionClient:
             origClientOrderId=client_order_id,
         )
 
-    async def fills(self, venue_symbol: str, *, since: datetime) -> Sequence[FillReport]:
+    async def fills(self, venue_symbols: Sequence[str], *, since: datetime) -> Sequence[FillReport]:
+        """Return all fills at or after `since`, contract by contract, oldest first."""
+        return [it for symbol in venue_symbols for it in await self._fills(symbol, since)]
+
+    async def _fills(self, venue_symbol: str, since: datetime) -> Sequence[FillReport]:
         """Return all fills at or after `since`, oldest first.
 
         The first page is found by time, span by span; the rest follow by trade id, which no

@@ -121,6 +121,8 @@ class GenericMarketClient:
 class GenericExecutionClient:
     """One account. Which credentials it needs stands in the venue's class."""
 
+    fills_at_once = False
+
     def __init__(
         self, endpoint: Endpoint, credentials: Credentials, *, proxy_url: str | None = None
     ) -> None:
@@ -168,8 +170,12 @@ class GenericExecutionClient:
         """Return the order, or raise OrderNotFound where the venue can prove that."""
         return await self._orders.find(venue_symbol, client_order_id)
 
-    async def fills(self, venue_symbol: str, *, since: datetime) -> Sequence[FillReport]:
-        """Return all fills at or after `since`, oldest first.
+    async def fills(self, venue_symbols: Sequence[str], *, since: datetime) -> Sequence[FillReport]:
+        """Return all fills at or after `since`, contract by contract, oldest first."""
+        return [it for symbol in venue_symbols for it in await self._fills(symbol, since)]
+
+    async def _fills(self, venue_symbol: str, since: datetime) -> Sequence[FillReport]:
+        """Return those of one contract.
 
         A venue's page may be the newest of a span, so a full page is asked for again in halves.
         Raises VenueUnavailable where a venue cannot bound a span and its page is full.

@@ -72,6 +72,7 @@ class PacificaApi:
 
     asks_time = Operation.PRICES
     """Something small: the venue has no clock of its own, but every answer is dated."""
+    is_dated = True
 
     def __init__(
         self,

@@ -116,6 +116,8 @@ class PacificaExecutionClient:
     `api_key`, when given, is a config key: it raises the venue's limits and signs nothing.
     """
 
+    fills_at_once = True
+
     def __init__(
         self, endpoint: Endpoint, credentials: Credentials, *, proxy_url: str | None = None
     ) -> None:
@@ -127,13 +129,14 @@ class PacificaExecutionClient:
     # Reading
 
     async def balance(self) -> BalanceReport:
-        # Dated before it is asked: whatever is later may or may not be in it.
-        at = await self._caller.venue_now()
-        return await self._read(Operation.ACCOUNT, partial(parsing.balance, at=at))
+        return await self._caller.read_dated(
+            Operation.ACCOUNT, self._asked(), lambda body, at: parsing.balance(body, at=at)
+        )
 
     async def positions(self) -> Sequence[PositionReport]:
-        at = await self._caller.venue_now()
-        return await self._read(Operation.POSITIONS, partial(parsing.positions, at=at))
+        return await self._caller.read_dated(
+            Operation.POSITIONS, self._asked(), lambda body, at: parsing.positions(body, at=at)
+        )
 
     async def open_orders(self) -> Sequence[OrderReport]:
         return await self._read(Operation.ORDERS, parsing.open_orders)
@@ -162,16 +165,26 @@ class PacificaExecutionClient:
                     raise VenueUnavailable(str(error)) from None
         raise OrderNotFound("unknown", "Neither an open nor a past order has this id.")
 
-    async def fills(self, venue_symbol: str, *, since: datetime) -> Sequence[FillReport]:
-        """Return all fills at or after `since`, oldest first."""
+    async def fills(self, venue_symbols: Sequence[str], *, since: datetime) -> Sequence[FillReport]:
+        """Return all fills at or after `since`, oldest first.
+
+        Several contracts' come of one request for all: the symbol may be left out (ccxt 4.5.90's
+        `fetch_my_trades`).
+        """
+        wanted = frozenset(venue_symbols)
+        only = {"symbol": venue_symbols[0]} if len(wanted) == 1 else {}
         rows = await self._history(
             Operation.TRADES,
-            partial(parsing.fills, venue_symbol=venue_symbol),
+            partial(parsing.fills, venue_symbol=only.get("symbol")),
             lambda row: row.at >= since,
-            symbol=venue_symbol,
             start_time=ms_text(since),
+            **only,
         )
-        return _oldest_first(rows, lambda row: row.trade_id, lambda row: row.at >= since)
+        return _oldest_first(
+            rows,
+            lambda row: row.trade_id,
+            lambda row: row.at >= since and row.venue_symbol in wanted,
+        )
 
     async def funding_payments(self, *, since: datetime, cursor: str = "") -> Slice[FundingPayment]:
         """Return the funding booked at or after `since`; the newest slice comes first."""
@@ -293,7 +306,7 @@ class PacificaExecutionClient:
     async def _read(
         self, operation: Operation, parse: Callable[[bytes], Result], **params: str
     ) -> Result:
-        return await self._caller.read(operation, {"account": self._account, **params}, parse)
+        return await self._caller.read(operation, self._asked() | params, parse)
 
     async def _history(
         self,
@@ -302,11 +315,11 @@ class PacificaExecutionClient:
         goes_on: Callable[[Row], bool],
         **params: str,
     ) -> Sequence[Row]:
-        asked = {"account": self._account, **params}
+        asked = self._asked() | params
         return await _pages(partial(self._caller.read, operation), parse, goes_on, asked)
 
-    def _asked(self, cursor: str) -> dict[str, str]:
-        """Return what a slice of the account's history is asked for with."""
+    def _asked(self, cursor: str = "") -> dict[str, str]:
+        """Return what the account's data, or a slice of its history, is asked for with."""
         return {"account": self._account} | ({"cursor": cursor} if cursor else {})
 
 

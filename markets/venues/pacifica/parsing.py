@@ -300,11 +300,13 @@ def order(terms: OrderTerms) -> OrderReport:
     )
 
 
-def fills(body: bytes, *, venue_symbol: str) -> Page[FillReport]:
+def fills(body: bytes, *, venue_symbol: str | None) -> Page[FillReport]:
+    """Read a page of trades: of one contract, or, where none was asked for, of any."""
     found = decode(body, wire.Envelope[list[wire.TradeRow]])
     reports = []
     for row in found.data:
-        checks.same("symbol", row.symbol, venue_symbol)
+        if venue_symbol is not None:
+            checks.same("symbol", row.symbol, venue_symbol)
         reports.append(
             fill(
                 wire.TradeUpdateRow(

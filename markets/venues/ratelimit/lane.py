@@ -82,7 +82,7 @@ class Lane:
                 window.limit.seconds,
                 window.used(now_ns),
                 window.amount,
-                window.amount - window.amount * SHARES[Kind.ORDER] // 100,
+                window.amount - window.amount * SHARES[Kind.RECOVERY] // 100,
                 left,
             )
             for window in self.windows

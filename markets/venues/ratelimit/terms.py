@@ -31,11 +31,12 @@ class Scope(StrEnum):
 
 SHARES: Final[Mapping[Kind, int]] = {
     Kind.READ: 60,
+    Kind.ORDER: 70,
     Kind.RECOVERY: 80,
-    Kind.ORDER: 80,
     Kind.URGENT: 100,
 }
-"""Percent of a limit that requests of a kind may fill; what is above is kept for the next."""
+"""Percent of a limit that requests of a kind may fill; what is above is kept for the next: orders
+that open leave room to find out what became of them."""
 BLIND_SHARE: Final = 20
 """Percent of a limit that all processes together may have sent without an answer yet: what the
 reads and orders leave, so that even then the limit itself is not reached."""

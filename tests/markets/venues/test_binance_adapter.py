@@ -120,7 +120,7 @@ async def test_market_order_is_acknowledged_and_its_fill_is_found(
     client: ExecutionClient, venue: PaperVenue
 ) -> None:
     report = await client.submit(command("ORDER1", side=Side.SELL, amount="0.100"))
-    fills = await client.fills("BTCUSDT", since=report.at - timedelta(minutes=1))
+    fills = await client.fills(["BTCUSDT"], since=report.at - timedelta(minutes=1))
 
     assert report.status is OrderStatus.FILLED
     assert report.filled == Decimal("0.1")

@@ -166,12 +166,12 @@ async def test_all_fills_since_long_ago_are_read_once_each(
     alpha.trades += [trade(number + 1, at) for number, at in enumerate(moments)]
     one = BinanceExecutionClient(venue.endpoint, credentials)
 
-    fills = await one.fills("BTCUSDT", since=start - timedelta(hours=1))
-    recent = await one.fills("BTCUSDT", since=now - timedelta(days=3))
+    fills = await one.fills(["BTCUSDT"], since=start - timedelta(hours=1))
+    recent = await one.fills(["BTCUSDT"], since=now - timedelta(days=3))
 
     assert [fill.trade_id for fill in fills] == [str(n + 1) for n in range(2200)]
     assert [fill.trade_id for fill in recent] == [str(n + 1) for n in range(1500, 2200)]
-    assert await one.fills("BTCUSDT", since=now - timedelta(hours=1)) == []
+    assert await one.fills(["BTCUSDT"], since=now - timedelta(hours=1)) == []
     await one.close()
 
 

@@ -148,7 +148,7 @@ async def test_positions_are_signed_base(venue: StubVenue, client: ExecutionClie
 async def test_fills_are_base_with_fee_and_role(venue: StubVenue, client: ExecutionClient) -> None:
     if isinstance(venue, BybitStub):
         venue.trade(1, now_ms() - 60_000)
-    (fill,) = await client.fills(venue.symbol, since=UTC_NOW() - timedelta(hours=1))
+    (fill,) = await client.fills([venue.symbol], since=UTC_NOW() - timedelta(hours=1))
     expected = {
         "bybit": ("0.01", "65485.5", "0.36017025", False),
         "okx": ("0.125", "65485.4", "1.63", True),
@@ -165,7 +165,7 @@ async def test_more_fills_than_a_page_are_all_found() -> None:
             venue.trade(number, start + (number if number < 250 else number * 4_000_000))
         client = REGISTRY.execution_client("generic", venue.endpoint, venue.credentials)
         since = datetime.fromtimestamp(start / 1000, tz=UTC)
-        fills = await client.fills(venue.symbol, since=since)
+        fills = await client.fills([venue.symbol], since=since)
         await client.close()
     assert {fill.trade_id for fill in fills} == {f"trade-{number}" for number in range(350)}
     assert len(fills) == 350

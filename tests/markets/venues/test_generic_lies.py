@@ -120,7 +120,7 @@ async def test_orders_and_fills_with_a_false_time_are_unavailable(
     with pytest.raises(VenueUnavailable):
         await client.order(venue.symbol, command.client_order_id)
     with pytest.raises(VenueUnavailable):
-        await client.fills(venue.symbol, since=datetime.now(UTC) - timedelta(hours=1))
+        await client.fills([venue.symbol], since=datetime.now(UTC) - timedelta(hours=1))
 
 
 async def test_another_symbol_or_id_is_not_our_order(
@@ -147,7 +147,7 @@ async def test_fills_with_false_numbers_are_unavailable(
     await client.positions()
     liar.answers = with_fields(**{words.fill_amount: told})
     with pytest.raises(VenueUnavailable):
-        await client.fills(venue.symbol, since=datetime.now(UTC) - timedelta(hours=1))
+        await client.fills([venue.symbol], since=datetime.now(UTC) - timedelta(hours=1))
 
 
 async def test_an_echo_with_another_id_is_unknown_and_sent_once(

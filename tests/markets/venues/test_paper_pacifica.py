@@ -138,10 +138,38 @@ async def test_orders_are_found_many_pages_back(
     found = await settled(client, first)
     assert (found.status, found.filled) == (OrderStatus.FILLED, Decimal("0.01"))
     since = datetime.now(UTC) - timedelta(minutes=1)
-    fills = await client.fills("BTC", since=since)
+    fills = await client.fills(["BTC"], since=since)
     assert len(fills) == 6
     assert [item.at for item in fills] == sorted(item.at for item in fills)
     assert fills[0].client_order_id == first.client_order_id
+
+
+async def test_fills_of_several_contracts_cost_one_request(
+    kit: Kit, venue: PaperVenue, client: PacificaExecutionClient
+) -> None:
+    for symbol in ("BTC", "ETH"):
+        sold = order(kit, amount="0.01", symbol=symbol)
+        await client.submit(sold)
+        await settled(client, sold)
+    since = datetime.now(UTC) - timedelta(minutes=1)
+    asked = len(venue.ledger.since(kind="request"))
+    both = await client.fills(["BTC", "ETH"], since=since)
+    paths = [entry["path"] for entry in venue.ledger.since(kind="request")[asked:]]
+    assert paths == ["/api/v1/trades/history"]
+    assert [it.venue_symbol for it in both] == ["BTC", "ETH"]
+    assert await client.fills(["ETH"], since=since) == [both[1]]
+    assert await client.fills(["BTC", "SOL"], since=since) == [both[0]]
+
+
+async def test_what_is_read_anyway_tells_the_venues_time(
+    kit: Kit, venue: PaperVenue, client: PacificaExecutionClient
+) -> None:
+    before = datetime.now(UTC)
+    balance, _held = await asyncio.gather(client.balance(), client.positions())
+    assert abs(balance.at - before) < timedelta(seconds=2)
+    await client.submit(resting(kit))
+    paths = sorted(entry["path"] for entry in venue.ledger.since(kind="request"))
+    assert paths == ["/api/v1/account", "/api/v1/orders/create", "/api/v1/positions"]
 
 
 async def test_an_acceptance_is_not_a_fill_and_the_truth_is_read(

@@ -105,11 +105,21 @@ def test_a_read_waits_until_its_oldest_predecessor_is_a_minute_old() -> None:
     for second in (0, 10):
         made.take(35, second * SECOND_NS)
         made.answered(35)
+    for kind, room in ((Kind.RECOVERY, 10), (Kind.URGENT, 30)):
+        assert made.wait_ns(room, kind, 20 * SECOND_NS) == 0
+        assert made.wait_ns(room + 1, kind, 20 * SECOND_NS) == 40 * SECOND_NS
     assert made.wait_ns(1, Kind.READ, 20 * SECOND_NS) == 40 * SECOND_NS
-    assert made.wait_ns(10, Kind.ORDER, 20 * SECOND_NS) == 0
-    assert made.wait_ns(30, Kind.URGENT, 20 * SECOND_NS) == 0
-    assert made.wait_ns(31, Kind.URGENT, 20 * SECOND_NS) == 40 * SECOND_NS
     assert made.wait_ns(1, Kind.READ, 60 * SECOND_NS) == 0
+
+
+def test_orders_that_open_leave_room_to_find_out_what_became_of_them() -> None:
+    made = window()
+    made.take(60, 0)
+    made.answered(60)
+    assert made.wait_ns(10, Kind.ORDER, SECOND_NS) == 0
+    assert made.wait_ns(11, Kind.ORDER, SECOND_NS) == 59 * SECOND_NS
+    assert made.wait_ns(20, Kind.RECOVERY, SECOND_NS) == 0
+    assert made.wait_ns(21, Kind.RECOVERY, SECOND_NS) == 59 * SECOND_NS
 
 
 def test_the_venue_counts_others_behind_the_same_address() -> None:
