@@ -11,44 +11,34 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 
 from accounts import egress
-from accounts.choices import AccountStatus
-from accounts.jobs import session_doubt
-from accounts.lifecycle import account_pause
 from accounts.selectors import able_to_read
 from controlplane.base.attempts import attempted
 from controlplane.base.audit import Actor
 from controlplane.base.clock import DatabaseClock
-from controlplane.kernel.errors import Conflict, ControlPlaneError, Denied, IllegalMove
-from controlplane.kernel.events import Severity
+from controlplane.kernel.errors import ControlPlaneError, Denied
 from controlplane.kernel.secrets import redact
 from controlplane.kernel.units import BaseAmount, Price
 from markets.bans import bans_hear
-from markets.venue_watch import write_lost, write_taken
 from markets.venues.errors import (
-    AuthenticationFailed,
-    MissingCredential,
-    NotSent,
     OrderNotFound,
-    OutcomeUnknown,
-    RateLimited,
-    VenueError,
-    VenueRejected,
     Withheld,
 )
 from markets.venues.ports import ExecutionClient
 from markets.venues.ratelimit.saying import last_look
 from markets.venues.types import OrderReport, OrderType, Side, SubmitOrder
-from strategies import claims, sandbox, selectors, services
-from strategies.domain.intent import DENIED, LOST, PENDING, RESTING, SENDING, IntentEvent
+from strategies import claims, sandbox, selectors, services, settling
+from strategies.domain.intent import DENIED, LOST, PENDING, RESTING, IntentEvent
 from strategies.models import OrderIntent
+from strategies.settling import Answers
 
 logger = logging.getLogger(__name__)
 
 Send = Callable[[], Awaitable[OrderReport]]
-Answers = Sequence[OrderReport | BaseException]
+Answered = Callable[[Sequence[OrderIntent]], None]
+"""Called with orders that have all been answered, before what came of them is recorded."""
 
 LOOK_AGAIN: Final = 0.05
 """An order let out this many seconds after the last check for stops is checked again."""
@@ -85,22 +75,33 @@ def intents_submit(*, intents: Sequence[OrderIntent], actor: Actor) -> list[Orde
     return _submit(selectors.intents_to_send([intent.pk for intent in intents]), actor=actor)
 
 
-def shares_submit(*, shares: Sequence[Sequence[OrderIntent]], actor: Actor) -> list[OrderIntent]:
+def shares_submit(
+    *,
+    shares: Sequence[Sequence[OrderIntent]],
+    actor: Actor,
+    answered: Answered,
+) -> list[OrderIntent]:
     """Send shares of intents, each as `intents_submit` does: one is claimed while others travel.
 
-    A share is settled when its own answers are there, none waits for a slower one; and what was
-    sent is settled whatever goes wrong with another. Raises the first error when all are.
+    They are given with what their sending needs, as `selectors.intents_to_send` reads them: each
+    is read anew when it is claimed. A share is settled when its own answers are there, none waits
+    for a slower one, and `answered` is called with it before; what was sent is settled whatever
+    goes wrong with another. Raises the first error when all are.
     """
     sent: dict[Future[Answers], _Sent] = {}
     ended: list[OrderIntent] = []
     errors: list[BaseException] = []
     try:
         for share in shares:
-            one = _sent(selectors.intents_to_send([it.pk for it in share]), actor=actor)
+            one = _sent(share, actor=actor)
             sent[one.answers] = one
     except BaseException as error:
         errors.append(error)
     for future in as_completed(sent):
+        try:
+            answered(sent[future].intents)
+        except BaseException as error:
+            errors.append(error)
         try:
             ended += _ended(sent[future], actor=actor)
         except BaseException as error:
@@ -165,7 +166,7 @@ def _ended(sent: _Sent, *, actor: Actor) -> list[OrderIntent]:
             answers = sent.answers.result()
         except BaseException as error:
             answers = [error] * len(sent.claimed)
-        ended |= _settled(sent.claimed, answers, actor=actor)
+        ended |= settling.sends_settle(sent.claimed, answers, actor=actor)
     for intent in sent.intents:
         if intent.pk not in ended:
             intent.refresh_from_db()
@@ -189,54 +190,6 @@ async def _refused(error: Exception) -> OrderReport:
     raise error
 
 
-def _settled(
-    claimed: Sequence[OrderIntent],
-    answers: Answers,
-    *,
-    actor: Actor,
-) -> dict[UUID, OrderIntent]:
-    """Record what came of each send: reports that are believed together, the rest one by one.
-
-    An error that is none of ours goes on when all is recorded.
-    """
-    told = dict(zip(claimed, answers, strict=True))
-    reports = {it.pk: answer for it, answer in told.items() if isinstance(answer, OrderReport)}
-    ended, unbelieved = attempted(partial(_reports_apply, reports, actor=actor))
-    for venue in {it.account.exchange for it in claimed if it.pk in ended and not it.sandbox}:
-        write_taken(venue=venue)
-    for intent, answer in told.items():
-        error = unbelieved.get(intent.pk, answer)
-        if isinstance(error, BaseException):
-            ended[intent.pk] = _conclude(intent, error, actor=actor)
-        if intent.sandbox:
-            sandbox.book(ended[intent.pk])
-    for answer in answers:
-        if isinstance(answer, BaseException) and not isinstance(answer, Exception):
-            raise answer
-    return ended
-
-
-@transaction.atomic
-def _reports_apply(
-    reports: Mapping[UUID, OrderReport], *, actor: Actor
-) -> tuple[dict[UUID, OrderIntent], dict[UUID, Conflict | IllegalMove]]:
-    """Apply reports to their intents; return those, and why the others are not believed."""
-    if not reports:
-        return {}, {}
-    moves, ended, unbelieved = [], {}, {}
-    for pk, intent in services.intents_locked(reports.keys()).items():
-        try:
-            move = services.report_move(intent, reports[pk])
-        except (Conflict, IllegalMove) as error:
-            unbelieved[pk] = error
-            continue
-        ended[pk] = intent
-        if move is not None:
-            moves.append(move)
-    services.intents_move(moves, actor=actor)
-    return ended, unbelieved
-
-
 def unknown_resolve(*, intent: OrderIntent, actor: Actor) -> OrderIntent:
     """Ask the venue for an order whose fate we do not know and apply what it says.
 
@@ -255,45 +208,12 @@ def unknown_resolve(*, intent: OrderIntent, actor: Actor) -> OrderIntent:
         return services.order_report_apply(intent=intent, report=report, actor=actor)
     except OrderNotFound:
         if intent.sandbox:
-            return settle(intent, IntentEvent.PROVE_ABSENT, "not in the sandbox", actor=actor)
+            return settling.settle(
+                intent, IntentEvent.PROVE_ABSENT, "not in the sandbox", actor=actor
+            )
     except ControlPlaneError as error:
         logger.warning("Intent %s stays unresolved: %s", intent.pk, redact(error.message))
     return intent
-
-
-def _conclude(intent: OrderIntent, error: BaseException, *, actor: Actor) -> OrderIntent:
-    """Record what the error that ended a send proves."""
-    match error:
-        case RateLimited() | NotSent() | MissingCredential() | Denied():
-            unsent = settle(intent, IntentEvent.PROVE_UNSENT, _reason(error), actor=actor)
-            if isinstance(error, NotSent) and not isinstance(error, Withheld):
-                session_doubt(unsent.proxy_session_id)
-            return unsent
-        case AuthenticationFailed():
-            return _key_refused(intent, _reason(error), actor=actor)
-        case VenueRejected():
-            return settle(intent, IntentEvent.REJECT, _reason(error), actor=actor)
-    lost = settle(intent, IntentEvent.LOSE, _reason(error), actor=actor)
-    if body := _said(error):
-        services.answer_quarantine(intent=lost, reason=_reason(error), body=body, actor=actor)
-    if isinstance(error, OutcomeUnknown) and error.is_venues_failure:
-        write_lost(venue_id=intent.account.exchange_id)
-    if not isinstance(error, Exception):
-        return lost
-    session_doubt(lost.proxy_session_id)
-    if not isinstance(error, OutcomeUnknown):
-        logger.error("Sending intent %s broke; its outcome is unknown.", intent.pk, exc_info=error)
-    return lost
-
-
-@transaction.atomic
-def _key_refused(intent: OrderIntent, reason: str, *, actor: Actor) -> OrderIntent:
-    """Fail the intent and pause its account: no order of it can succeed until a person acts."""
-    account = selectors.account_for_claim(intent.account_id)
-    failed = settle(intent, IntentEvent.REJECT, reason, actor=actor, severity=Severity.CRITICAL)
-    if account.status == AccountStatus.ACTIVE:
-        account_pause(account=account, actor=actor, reason=reason)
-    return failed
 
 
 def _command(intent: OrderIntent, client: ExecutionClient, now: datetime) -> SubmitOrder:
@@ -345,56 +265,3 @@ def _stopped_meanwhile(intent: OrderIntent) -> Denied | None:
         raise Withheld(f"Stops cannot be asked for: {type(error).__name__}") from error
     finally:
         connection.close()  # the thread's own
-
-
-def settle(
-    intent: OrderIntent,
-    event: IntentEvent,
-    reason: str,
-    *,
-    actor: Actor,
-    severity: Severity | None = None,
-) -> OrderIntent:
-    """Move a sent intent by what the end of its send, or a look at its venue, proves.
-
-    The private stream, or the sweep, may have moved it meanwhile: an order seen at the venue is
-    stronger than any error, and a proof settles an unknown.
-    """
-    return attempted(partial(_settle, intent, event, reason, actor=actor, severity=severity))
-
-
-@transaction.atomic
-def _settle(
-    intent: OrderIntent,
-    event: IntentEvent,
-    reason: str,
-    *,
-    actor: Actor,
-    severity: Severity | None,
-) -> OrderIntent:
-    locked = services.intent_locked(intent.pk)
-    place = services.place_of(locked)
-    if place == LOST and event is IntentEvent.PROVE_UNSENT:
-        event = IntentEvent.PROVE_ABSENT
-    if place not in (SENDING, LOST) or (place == LOST and event is IntentEvent.LOSE):
-        return locked
-    return services.intent_move(locked, event, actor=actor, reason=reason, severity=severity)
-
-
-def _said(error: BaseException) -> bytes:
-    """Return what the venue answered that was not believed, if anything."""
-    if isinstance(error, OutcomeUnknown):
-        return error.body
-    return error.message.encode() if isinstance(error, Conflict) else b""
-
-
-def _reason(error: BaseException) -> str:
-    text = error.message if isinstance(error, ControlPlaneError) else repr(error)
-    match error:
-        case RateLimited():
-            text = f"rate-limited: {text}"
-        case VenueRejected():
-            text = f"{error.venue_code}: {text}"
-        case VenueError():
-            text = f"{error.code}: {text}"
-    return redact(text)

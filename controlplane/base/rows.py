@@ -1,6 +1,7 @@
 """Columns of many rows, each with values of its own, written by one statement."""
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Any, cast
 
 from django.db import connection
@@ -39,26 +40,31 @@ def _update(
     news = [_field(meta, name) for name in columns]
     # Without their lengths: a cast would cut what is too long, an assignment refuses it.
     types = [str(it.db_type(connection)).partition("(")[0] for it in (*known, *news)]
-    row = f"({', '.join(f'%s::{it}' for it in types)})"
+    lists = ", ".join(f"%s::{it}[]" for it in types)
     names = ", ".join([*(f"old_{it.column}" for it in known), *(f"new_{it.column}" for it in news)])
     changes = ", ".join(f"{it.column} = v.new_{it.column}" for it in news)
     same = " AND ".join(f"t.{it.column} = v.old_{it.column}" for it in known)
     values = [
-        field.get_db_prep_save(value, connection)
-        for item, new in group
-        for field, value in (
-            *((it, getattr(item, it.attname)) for it in known),
-            *((it, new[name]) for it, name in zip(news, columns, strict=True)),
-        )
+        *(_list(it, [getattr(row, it.attname) for row, _ in group]) for it in known),
+        *(
+            _list(it, [new[name] for _, new in group])
+            for it, name in zip(news, columns, strict=True)
+        ),
     ]
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {meta.db_table} AS t SET {changes} "  # noqa: S608 - columns of our models
-            f"FROM (VALUES {', '.join([row] * len(group))}) AS v ({names}) "
+            f"FROM unnest({lists}) AS v ({names}) "
             f"WHERE {same} RETURNING t.{meta.pk.column}",
             values,
         )
         return {key for (key,) in cursor.fetchall()}
+
+
+def _list(field: "Field[Any, Any]", values: Sequence[Any]) -> list[Any]:
+    """Return a column's values as a parameter: one list is a fraction of many placeholders."""
+    plain = (it.value if isinstance(it, Enum) else it for it in values)
+    return [field.get_db_prep_save(it, connection) for it in plain]
 
 
 def _field(meta: Any, name: str) -> "Field[Any, Any]":

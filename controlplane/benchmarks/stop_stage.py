@@ -21,7 +21,9 @@ def main() -> None:
     from controlplane.benchmarks import stop_rounds, stop_rows
     from controlplane.benchmarks.rest_stub import expect_no_limits
     from controlplane.management.commands.demo import prepare_database
+    from controlplane.supervision.programs import load_shared
 
+    load_shared()  # as every program of the product begins
     result, count = Path(sys.argv[1]), int(sys.argv[2])
     prepare_database(result.parent, allow_url=False)
     ours = [Account(f"a{number}", number % VENUES) for number in range(count)]

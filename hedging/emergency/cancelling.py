@@ -44,8 +44,11 @@ class Cancels:
     async def _cancel_only(self, client: ExecutionClient) -> Sequence[OrderReport]:
         wanted = self.only or {}
         await asyncio.gather(*(self._one(client, name, wanted[name]) for name in wanted))
-        listed = await client.open_orders()
-        return [report for report in listed if report.client_order_id in wanted]
+        return self.covered(await client.open_orders())
+
+    def covered(self, listed: Sequence[OrderReport]) -> Sequence[OrderReport]:
+        """Return those of an account's orders that are within the scope."""
+        return [it for it in listed if self.only is None or it.client_order_id in self.only]
 
     def _all(self, client: ExecutionClient, symbols: Iterable[str]) -> list["asyncio.Task[None]"]:
         return [asyncio.ensure_future(client.cancel_all(symbol)) for symbol in sorted(symbols)]

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -27,6 +26,7 @@ from controlplane.kernel.ids import uuid7
 from controlplane.kernel.secrets import redact
 from hedging.domain.emergency import StopEvent, StopState, retry_after
 from hedging.emergency import telling
+from hedging.emergency.ahead import Looks, LooksAhead, look
 from hedging.emergency.asking import PATIENCE_SECONDS, ask_all
 from hedging.emergency.cancelling import Cancels, cancels_of, under_way
 from hedging.emergency.flattening import Holder, Holdings, wave_send, wave_write
@@ -110,6 +110,7 @@ class _Round:
             .select_related("account__proxy_session__proxy_profile")
             .order_by("account_id")
         )
+        self._ahead = LooksAhead(_accounts(self.rows))
 
     def _take(self) -> None:
         """Lease what is due; a book that is being closed is taken whole."""
@@ -214,7 +215,7 @@ class _Round:
                         self._go(row, StopEvent.FLAT, **flat)
             rows = [row for row in rows if row.state == StopState.FLATTENING]
             written = wave_write(self._stop, rows, holdings, self._actor)
-            sent = wave_send(written, self._actor)
+            sent = wave_send(written, self._actor, answered=self._ahead.begin)
             rows = self._went_on(rows, holdings, sent)
             self._prolong()
 
@@ -279,19 +280,19 @@ class _Round:
         """Read orders and positions anew; only what the venue says now confirms an account."""
         accounts = _accounts(rows)
         holder, cancels = Holder(self._stop, accounts), cancels_of(self._stop, rows)
-
-        answers = ask_all(accounts, partial(_both, cancels))
+        looks = self._ahead.flat(holder, among=accounts)
+        unseen = {name: it for name, it in accounts.items() if name not in looks}
+        answers = looks | (ask_all(unseen, look) if unseen else {})
         with self._together():
-            done = self._verified(rows, answers, holder)
+            done = self._verified(rows, answers, holder, cancels)
             jobs.enqueue_all(SyncAccount, [{"account_id": name} for name in done])
 
     def _verified(
         self,
         rows: Sequence[StoppedAccount],
-        answers: Mapping[
-            str, tuple[Sequence[OrderReport], Sequence[PositionReport]] | BaseException
-        ],
+        answers: Looks,
         holder: Holder,
+        cancels: Mapping[str, Cancels],
     ) -> list[str]:
         """Return the accounts that are confirmed."""
         done = []
@@ -300,7 +301,7 @@ class _Round:
             if isinstance(seen, BaseException):
                 self._failed(row, seen)
                 continue
-            orders, positions = seen
+            orders, positions = cancels[row.account_id].covered(seen[0]), seen[1]
             held = holder.holdings(row.account_id, positions)
             if orders or (self._stop.flatten and held.is_to_close):
                 self._go(row, StopEvent.REOPEN)
@@ -362,12 +363,3 @@ def _accounts(rows: Iterable[StoppedAccount]) -> Mapping[str, ExchangeAccount]:
 def _refusals(intents: Iterable[OrderIntent]) -> str:
     """Return why orders came to nothing, for people."""
     return "; ".join(f"{intent}: {intent.reason}" for intent in intents if not intent.filled_amount)
-
-
-async def _both(
-    cancels: Mapping[str, Cancels], name: str, client: ExecutionClient
-) -> tuple[Sequence[OrderReport], Sequence[PositionReport]]:
-    """Return the orders within the scope, and then the positions: on the one warm connection."""
-    orders, positions = await client.open_orders(), await client.positions()
-    only = cancels[name].only
-    return [it for it in orders if only is None or it.client_order_id in only], positions

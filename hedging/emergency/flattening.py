@@ -24,6 +24,7 @@ from markets.selectors import instrument_spec, reference_price
 from markets.venues.types import OrderType, PositionReport
 from strategies import execution, services
 from strategies.domain.intent import Submission
+from strategies.execution import Answered
 from strategies.models import SYSTEM_HEDGE, OrderIntent, StrategyModule
 
 TOGETHER: Final = 60
@@ -188,17 +189,26 @@ def _mark(stop: EmergencyStop) -> str:
     return f"emergency stop {stop.pk}"
 
 
-def wave_send(intents: Sequence[OrderIntent], actor: Actor) -> Sequence[OrderIntent]:
+def wave_send(
+    intents: Sequence[OrderIntent], actor: Actor, *, answered: Answered
+) -> Sequence[OrderIntent]:
     """Send the orders of a wave side by side, each at most once; return them as they ended.
 
-    Those of one venue are claimed and settled together, the next venue's while they travel.
+    Those of one venue are claimed and settled together, the next venue's while they travel. All
+    of an account's are in one share: `answered` is told of it before it is recorded.
     """
-    by_venue: dict[str, list[OrderIntent]] = defaultdict(list)
+    return execution.shares_submit(shares=_shares(intents), actor=actor, answered=answered)
+
+
+def _shares(intents: Iterable[OrderIntent]) -> list[list[OrderIntent]]:
+    by_account: dict[tuple[str, str], list[OrderIntent]] = defaultdict(list)
     for intent in intents:
-        by_venue[intent.instrument.venue_id].append(intent)
-    shares = [
-        those[start : start + TOGETHER]
-        for those in by_venue.values()
-        for start in range(0, len(those), TOGETHER)
-    ]
-    return execution.shares_submit(shares=shares, actor=actor)
+        by_account[intent.account.exchange_id, intent.account_id].append(intent)
+    shares: list[list[OrderIntent]] = []
+    last = ""
+    for (venue_id, _), orders in sorted(by_account.items(), key=lambda it: it[0]):
+        if venue_id != last or len(shares[-1]) + len(orders) > TOGETHER:
+            shares.append([])
+        shares[-1] += orders
+        last = venue_id
+    return shares

@@ -24,7 +24,7 @@ from markets.venues.errors import OrderNotFound, VenueUnavailable
 from markets.venues.ports import ExecutionClient
 from markets.venues.ratelimit.saying import recovering
 from markets.venues.types import OrderReport
-from strategies import claims, execution, selectors, services
+from strategies import claims, execution, selectors, services, settling
 from strategies.domain.intent import LOST, IntentEvent
 from strategies.models import OrderIntent
 
@@ -105,7 +105,7 @@ class _Resolver:
             note=self._note,
         )
         if verdict is Verdict.NOT_ACCEPTED:
-            execution.settle(
+            settling.settle(
                 self._intent,
                 IntentEvent.PROVE_ABSENT,
                 f"Not accepted, as proven by step {step.pk}.",

@@ -27,8 +27,9 @@ from hedging.models import EmergencyStop
 from markets.venues.ratelimit.limiter import Gate, Permit
 from markets.venues.ratelimit.terms import Cost, Kind
 from monitoring.models import MonitoringEvent
-from strategies import claims, execution
+from strategies import claims, execution, settling
 from strategies.domain.intent import IntentEvent
+from strategies.execution import Answered
 from strategies.models import OrderIntent
 from tests import factories
 from tests.accounts.paper import Paper
@@ -81,20 +82,32 @@ def test_what_orders_filled_whole_is_still_read_again_before_it_is_confirmed(
     """Somebody trades between the fill that closed the account and the look that confirms it."""
     waves: list[int] = []
 
-    def send_then_trade(written: Sequence[OrderIntent], actor: Actor) -> Sequence[OrderIntent]:
-        sent = wave_send(written, actor)
-        waves.append(len(sent))
-        if len(waves) == 1:
-            stage.paper.move("alpha", "BTCUSDT", "0.2")
-        return sent
+    def send_and_trade(
+        written: Sequence[OrderIntent], actor: Actor, *, answered: Answered
+    ) -> Sequence[OrderIntent]:
+        def trade_first(intents: Sequence[OrderIntent]) -> None:
+            if not waves:
+                stage.paper.move("alpha", "BTCUSDT", "0.2")
+            waves.append(len(intents))
+            answered(intents)
 
-    monkeypatch.setattr(driving, "wave_send", send_then_trade)
+        return wave_send(written, actor, answered=trade_first)
+
+    monkeypatch.setattr(driving, "wave_send", send_and_trade)
     stop = pull()
     assert drive(stop)
     assert stop.accounts.get().state == "latched"
     assert sizes(stage.paper, "alpha") == {}
     closed = OrderIntent.objects.filter(module="system-hedge").order_by("pk")
     assert [it.filled_amount for it in closed] == [D("0.5"), D("0.2")]
+
+
+def test_what_is_closed_is_looked_at_while_that_is_recorded_and_not_again(stage: Stage) -> None:
+    asked = len(stage.ledger("request"))
+    assert drive(pull())
+    paths = [entry["path"].rpartition("/")[2] for entry in stage.ledger("request")[asked:]]
+    seen = ["openOrders", "positionRisk"]
+    assert [path for path in paths if path != "time"] == [*seen, "order", *seen]
 
 
 def test_orders_are_kept_from_positions_where_the_stop_was_asked_to(stage: Stage) -> None:
@@ -183,7 +196,7 @@ def test_h01_an_order_under_way_keeps_its_account_from_being_confirmed(stage: St
     assert not drive(stop, 1)
     row = stop.accounts.get()
     assert (row.state, row.last_error) == ("cancelling", "1 orders are under way.")
-    execution.settle(intent, IntentEvent.PROVE_UNSENT, "it was not", actor=ACTOR)
+    settling.settle(intent, IntentEvent.PROVE_UNSENT, "it was not", actor=ACTOR)
     assert drive(stop)
 
 

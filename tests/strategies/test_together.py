@@ -178,6 +178,22 @@ def test_what_was_sent_is_settled_though_the_next_share_cannot_be_claimed(
     monkeypatch.setattr(egress, "execution_client", lambda account, **_: venue)
     monkeypatch.setattr(claims, "intents_claim", once)
     with pytest.raises(RuntimeError, match="no claim"):
-        execution.shares_submit(shares=[[it] for it in wishes], actor=still.actor)
+        execution.shares_submit(
+            shares=[[it] for it in wishes], actor=still.actor, answered=lambda _share: None
+        )
     assert places(wishes) == [("filled", "acknowledged"), ("pending", "none")]
     assert len(venue.sent) == 1
+
+
+def test_what_was_answered_is_recorded_though_whoever_is_told_of_it_breaks(
+    still: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wishes = closing(still, 2)
+
+    def breaks(share: Sequence[OrderIntent]) -> None:
+        raise RuntimeError(f"told of {len(share)}")
+
+    monkeypatch.setattr(egress, "execution_client", lambda account, **_: Venue(filled))
+    with pytest.raises(RuntimeError, match="told of 1"):
+        execution.shares_submit(shares=[[it] for it in wishes], actor=still.actor, answered=breaks)
+    assert places(wishes) == [("filled", "acknowledged"), ("filled", "acknowledged")]
