@@ -15,7 +15,11 @@ SETTLE: Final = timedelta(seconds=12)
 APART: Final = timedelta(seconds=5)
 """Two looks that say "not found" are at least this far apart."""
 AGAIN: Final = timedelta(seconds=1)
-"""The pause between looks while the order may yet show up or the venue does not answer."""
+"""The pause before the next look while a venue does not answer; else this for each look so far."""
+SELDOM: Final = timedelta(minutes=5)
+"""The longest pause: looks cost of a limit what finding out about other orders needs, and the
+longer ago an order is, the more of the venue's records each has to read.
+"""
 
 
 class Answer(StrEnum):
@@ -90,9 +94,15 @@ def verdict(expires_at: datetime, looks: Sequence[Look]) -> Verdict:
     return Verdict.UNKNOWN
 
 
-def next_look_at(expires_at: datetime, last: Look | None) -> datetime | None:
-    """Return the earliest time for the next look; None when it is due at once."""
+def next_look_at(expires_at: datetime, last: Look | None, *, looks: int) -> datetime | None:
+    """Return the earliest time for the next of `looks` so far; None when it is due at once."""
     if last is None:
         return None
-    is_waiting_for_second = last.shows_absence and last.at >= provable_from(expires_at)
-    return last.at + (APART if is_waiting_for_second else AGAIN)
+    begin = provable_from(expires_at)
+    if last.by_id is Answer.UNANSWERED:
+        return last.at + AGAIN
+    if last.at < begin:
+        return min(last.at + AGAIN * looks, begin)
+    if not last.speaks_against:
+        return last.at + APART
+    return last.at + max(AGAIN, min((last.at - expires_at) / 4, SELDOM))

@@ -59,7 +59,11 @@ def unknown_look(*, intent_id: UUID, actor: Actor) -> ResolutionStep | None:
 def next_look_at(intent: OrderIntent) -> datetime | None:
     """Return when the order is to be looked for next, by the database's clock; None: at once."""
     last = intent.resolution_steps.order_by("-step_id").first()
-    return resolution.next_look_at(_expiry(intent), None if last is None else last.look())
+    return resolution.next_look_at(
+        _expiry(intent),
+        None if last is None else last.look(),
+        looks=intent.resolution_steps.count(),
+    )
 
 
 def _expiry(intent: OrderIntent) -> datetime:
