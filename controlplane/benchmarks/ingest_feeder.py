@@ -1,9 +1,9 @@
 """The venue of feed-ingest, in a process and, where there are two, on a core of its own.
 
 Run as `python -m controlplane.benchmarks.ingest_feeder COUNT@PACE,… SYMBOL…`; prints its port, then
-serves one reader after the other until it is ended: so many quotes at each pace in turn, of all
-symbols in turn, evenly spaced (at pace 0: as fast as it takes them), and on at the last pace until
-the reader leaves. Each quote is a
+serves one reader after the other until it is ended, or whoever began it has died: so many quotes at
+each pace in turn, of all symbols in turn, evenly spaced (at pace 0: as fast as it takes them), and
+on at the last pace until the reader leaves. Each quote is a
 frame and a write of its own, on a bare socket, its `u` the monotonic time, in ns, just before that
 write. After each reader it prints a line of JSON: how late its sending was, and how long one write
 took at most.
@@ -12,6 +12,7 @@ took at most.
 import gc
 import itertools
 import json
+import os
 import socket
 import sys
 import time
@@ -34,6 +35,8 @@ SPUN_NS: Final = 50_000
 _SLACK: Final = Path("/proc/self/timerslack_ns")
 """By how much Linux may put off the end of a sleep: 50 µs unless told otherwise."""
 _HEARD_BYTES: Final = 64 * 1024
+_ALONE_SECONDS: Final = 2.0
+"""So often it is looked, while no reader comes, whether there is still somebody to serve."""
 _NS: Final = 1_000_000_000
 
 
@@ -75,15 +78,20 @@ class Reader:
 
 
 def feed(phases: Sequence[Phase], symbols: Sequence[str]) -> None:
-    """Serve one reader after the other, each until it leaves, and tell how; without end."""
+    """Serve one reader after the other, each until it leaves, and tell how; while asked for."""
+    began_by = os.getppid()
     if _SLACK.exists():
         _SLACK.write_text("1")
     with socket.create_server(("127.0.0.1", 0)) as server:
         _say(str(server.getsockname()[1]))
+        server.settimeout(_ALONE_SECONDS)
         gc.freeze()
         gc.disable()
-        while True:
-            opened, _ = server.accept()
+        while os.getppid() == began_by:
+            try:
+                opened, _ = server.accept()
+            except TimeoutError:
+                continue
             with opened:
                 reader = Reader(opened)
                 reader.welcome()

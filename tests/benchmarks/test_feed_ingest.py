@@ -2,14 +2,25 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
+import psutil
 import pytest
 
 from controlplane.benchmarks import feed_ingest, ingest_feeder
 from controlplane.benchmarks.report import BenchmarkFailed
+
+BEGINS_A_FEEDER: Final = """
+import subprocess, sys
+command = [sys.executable, "-m", "controlplane.benchmarks.ingest_feeder", "1@1", "BTCUSDT"]
+with subprocess.Popen(command, stdout=subprocess.PIPE) as feeder:
+    feeder.stdout.readline()
+    print(feeder.pid, flush=True)
+"""
 
 
 def result(cpu: float, p99: float, lost: int | None = 0, calm: float = 100) -> dict[str, Any]:
@@ -107,3 +118,13 @@ def test_the_stream_is_evenly_spaced_and_each_message_numbered_and_dated() -> No
         "60000.30",
         "60000.40",
     )
+
+
+def test_the_feeder_ends_with_whoever_began_it() -> None:
+    command = [sys.executable, "-c", BEGINS_A_FEEDER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        feeder = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    feeder.wait(30)
+    assert not feeder.is_running()
