@@ -35,9 +35,10 @@ def work_claim(name: str) -> Iterator[bool]:
 def commit_without_waiting() -> None:
     """Have the running transaction commit without waiting for the disk.
 
-    For observations alone: a crash of the database server may take the last moments of them,
-    whole transactions in order, and the next look at the venue brings them back. A private
-    stream would otherwise wait for the disk at every frame, and all who NOTIFY with it.
+    For observations, and for steps that are done again: a crash of the database server may take
+    the last moments of them, whole transactions in order, and the next look at the venue brings
+    them back. A private stream would otherwise wait for the disk at every frame, and all who
+    NOTIFY with it.
     """
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL synchronous_commit TO off")

@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.claims import commit_without_waiting
 from accounts.jobs import SyncAccount
 from accounts.models import ExchangeAccount
 from controlplane.base import jobs
@@ -112,8 +113,10 @@ class _Round:
         )
         self._ahead = LooksAhead(_accounts(self.rows))
 
+    @transaction.atomic
     def _take(self) -> None:
         """Lease what is due; a book that is being closed is taken whole."""
+        commit_without_waiting()
         now = timezone.now()
         lease = {"lease": self._lease, "leased_until": now + LEASE}
         self._stop.accounts.due(now).update(**lease)
@@ -316,8 +319,12 @@ class _Round:
 
     @contextmanager
     def _together(self) -> Iterator[None]:
-        """Write what is noted of rows inside in one transaction, a statement for each kind."""
+        """Write what is noted of rows inside in one transaction, a statement for each kind.
+
+        The venues wait for no disk: what a server that breaks down forgets of a stop is done again.
+        """
         with transaction.atomic():
+            commit_without_waiting()
             yield
             writes, self._writes = self._writes, []
             rows_write(writes)
