@@ -94,10 +94,8 @@ def verdict(expires_at: datetime, looks: Sequence[Look]) -> Verdict:
     return Verdict.UNKNOWN
 
 
-def next_look_at(expires_at: datetime, last: Look | None, *, looks: int) -> datetime | None:
-    """Return the earliest time for the next of `looks` so far; None when it is due at once."""
-    if last is None:
-        return None
+def next_look_at(expires_at: datetime, last: Look, *, looks: int) -> datetime:
+    """Return the earliest time for the look after `last`, the newest of `looks` so far."""
     begin = provable_from(expires_at)
     if last.by_id is Answer.UNANSWERED:
         return last.at + AGAIN

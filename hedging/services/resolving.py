@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID
 
+from django.db.models import Count, Window
+
 from accounts import egress, observations
 from accounts.claims import work_claim
 from accounts.reading import AccountReading, read_account
@@ -58,12 +60,11 @@ def unknown_look(*, intent_id: UUID, actor: Actor) -> ResolutionStep | None:
 
 def next_look_at(intent: OrderIntent) -> datetime | None:
     """Return when the order is to be looked for next, by the database's clock; None: at once."""
-    last = intent.resolution_steps.order_by("-step_id").first()
-    return resolution.next_look_at(
-        _expiry(intent),
-        None if last is None else last.look(),
-        looks=intent.resolution_steps.count(),
-    )
+    counted = intent.resolution_steps.annotate(looks=Window(Count("pk")))
+    last = counted.order_by("-step_id").first()
+    if last is None:
+        return None
+    return resolution.next_look_at(_expiry(intent), last.look(), looks=last.looks)
 
 
 def _expiry(intent: OrderIntent) -> datetime:

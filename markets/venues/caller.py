@@ -97,7 +97,7 @@ class Caller(Generic[Operation]):
         self, operation: Operation, params: Params, parse: Callable[[bytes], Result]
     ) -> Result:
         """Query and parse; every failure but throttling and a bad key is VenueUnavailable."""
-        with _reading():
+        with reading():
             return self._believed(parse(await self._body(operation, params)))
 
     async def read_dated(
@@ -107,7 +107,7 @@ class Caller(Generic[Operation]):
 
         That is the venue's time before it was asked: what is later may or may not be in it.
         """
-        with _reading():
+        with reading():
             if not self._api.is_dated:
                 await self._know_clock()
             asked_ns = time.monotonic_ns()
@@ -116,7 +116,7 @@ class Caller(Generic[Operation]):
 
     async def venue_now(self) -> datetime:
         """Return the venue's time; raises VenueUnavailable or RateLimited when it is unknown."""
-        with _reading():
+        with reading():
             return await self.sending_time()
 
     async def sending_time(self) -> datetime:
@@ -213,7 +213,7 @@ def _moment(ms: int) -> datetime:
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
+def reading() -> Iterator[None]:
     """Have every failure but throttling, a bad key and an unknown order be VenueUnavailable."""
     try:
         yield

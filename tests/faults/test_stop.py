@@ -8,6 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -102,12 +103,26 @@ def test_what_orders_filled_whole_is_still_read_again_before_it_is_confirmed(
     assert [it.filled_amount for it in closed] == [D("0.5"), D("0.2")]
 
 
-def test_what_is_closed_is_looked_at_while_that_is_recorded_and_not_again(stage: Stage) -> None:
-    asked = len(stage.ledger("request"))
-    assert drive(pull())
-    paths = [entry["path"].rpartition("/")[2] for entry in stage.ledger("request")[asked:]]
+def test_what_is_closed_is_looked_at_while_that_is_recorded_and_not_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, record = len(stage.ledger("request")), settling.sends_settle
     seen = ["openOrders", "positionRisk"]
-    assert [path for path in paths if path != "time"] == [*seen, "order", *seen]
+
+    def paths() -> list[str]:
+        named = [entry["path"].rpartition("/")[2] for entry in stage.ledger("request")[asked:]]
+        return [name for name in named if name != "time"]
+
+    def record_when_looked_at(*sent: Any, **terms: Any) -> dict[UUID, OrderIntent]:
+        until = time.monotonic() + 20
+        while paths() != [*seen, "order", *seen]:
+            assert time.monotonic() < until, paths()
+            time.sleep(0.01)
+        return record(*sent, **terms)
+
+    monkeypatch.setattr(settling, "sends_settle", record_when_looked_at)
+    assert drive(pull())
+    assert paths() == [*seen, "order", *seen]
 
 
 def test_orders_are_kept_from_positions_where_the_stop_was_asked_to(stage: Stage) -> None:

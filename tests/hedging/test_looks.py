@@ -16,13 +16,7 @@ def look(seconds: float, by_id: Answer = NOT_FOUND, trades: Answer = Answer.NOT_
 
 
 def pause(last: Look, looks: int) -> float:
-    due = next_look_at(EXPIRY, last, looks=looks)
-    assert due is not None
-    return (due - last.at).total_seconds()
-
-
-def test_the_first_look_is_at_once() -> None:
-    assert next_look_at(EXPIRY, None, looks=0) is None
+    return (next_look_at(EXPIRY, last, looks=looks) - last.at).total_seconds()
 
 
 def test_looks_that_can_prove_nothing_yet_grow_apart_and_one_is_when_they_can() -> None:

@@ -7,13 +7,13 @@ plain ExchangeError covers codes it does not know (OKX 51149 and Bybit 10016, "m
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from controlplane.kernel.secrets import redact
+from markets.venues.caller import reading
 from markets.venues.checks import EPOCH, BadAnswer, clock_ms
 from markets.venues.errors import (
     AlreadySo,
@@ -79,13 +79,13 @@ class Calls:
         """Query and parse; every failure but throttling, a bad key and a missing order is
         VenueUnavailable. With `is_whole` ccxt leaves out no row about another contract.
         """
-        with _reading():
+        with reading():
             await self._make_ready(fresh=True)
             return await self._fly(work, parse, is_whole=is_whole)
 
     async def list_markets(self) -> Any:
         """Read the venue's listing now, for everybody in this process."""
-        with _reading():
+        with reading():
             await self._list(reload=True)
             return self._exchange.markets
 
@@ -93,7 +93,7 @@ class Calls:
         """Ask the venue for its time now; raises VenueUnavailable or RateLimited."""
         if not self._exchange.has["fetchTime"]:
             raise VenueUnavailable(f"ccxt cannot ask {self._exchange.id} for its time.")
-        with _reading():
+        with reading():
             return EPOCH + timedelta(milliseconds=await self._time())
 
     def now_ms(self) -> int:
@@ -187,16 +187,6 @@ class Calls:
         if kinds & _REFUSALS:
             return VenueRejected(code, message)
         return OutcomeUnknown(message)
-
-
-@contextmanager
-def _reading() -> Iterator[None]:
-    try:
-        yield
-    except (RateLimited, AuthenticationFailed, OrderNotFound, VenueUnavailable):
-        raise
-    except VenueError as error:
-        raise VenueUnavailable(error.message) from None
 
 
 def _clock(told: Any) -> int:
