@@ -189,18 +189,23 @@ def _read(
 async def _read_fills(
     reading: AccountReading, client: ExecutionClient, venue_symbols: Sequence[str], since: datetime
 ) -> bool:
-    """Return whether all were read; where each contract is asked for, one hides no other."""
-    asked = [venue_symbols] if client.fills_at_once else [[symbol] for symbol in venue_symbols]
+    """Return whether all were read."""
     answers = await asyncio.gather(
         *(
             _attempt(reading, f"fills {', '.join(symbols)}", client.fills(symbols, since=since))
-            for symbols in asked
-            if symbols
+            for symbols in fills_asked(client, venue_symbols)
         )
     )
     for answer in answers:
         reading.fills.extend(answer or ())
     return None not in answers
+
+
+def fills_asked(client: ExecutionClient, venue_symbols: Sequence[str]) -> Sequence[Sequence[str]]:
+    """Return the contracts of each call for fills: all of one request, else one hides no other."""
+    if client.fills_at_once:
+        return [venue_symbols] if venue_symbols else []
+    return [[symbol] for symbol in venue_symbols]
 
 
 async def _attempt(reading: AccountReading, name: str, query: Awaitable[T]) -> T | None:

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from accounts import egress
 from accounts.models import ExchangeAccount, Position
-from accounts.reading import AccountReading
+from accounts.reading import AccountReading, fills_asked
 from accounts.selectors import FILLS_OVERLAP, able_to_read
 from accounts.services import reconciled
 from controlplane.base.audit import Actor
@@ -212,8 +212,9 @@ def _fills_fetch(
     since = uuid7_time(oldest.pk) - FILLS_OVERLAP
     try:
         client = egress.execution_client(able_to_read(account))
-        reports = egress.run(client.fills(symbols, since=since))
-        fills_record(account_id=account.pk, reports=reports, actor=actor)
+        for asked in fills_asked(client, symbols):
+            reports = egress.run(client.fills(asked, since=since))
+            fills_record(account_id=account.pk, reports=reports, actor=actor)
     except ControlPlaneError as error:
         logger.warning("Trades of %s: %s", account.pk, redact(error.message))
         return False
